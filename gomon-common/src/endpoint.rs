@@ -1,0 +1,122 @@
+//! The key counts are kept under: a destination endpoint.
+
+use core::fmt;
+use core::hash::{Hash, Hasher};
+
+use crate::Address;
+
+/// IP protocol numbers that gomon treats in some way of its own (IANA, "Assigned Internet Protocol
+/// Numbers").
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub mod protocol {
+    pub const HOP_BY_HOP: u8 = 0;
+    pub const ICMP: u8 = 1;
+    pub const TCP: u8 = 6;
+    pub const UDP: u8 = 17;
+    pub const ROUTING: u8 = 43;
+    pub const FRAGMENT: u8 = 44;
+    pub const AUTHENTICATION: u8 = 51;
+    pub const ICMPV6: u8 = 58;
+    pub const DESTINATION_OPTIONS: u8 = 60;
+    pub const SCTP: u8 = 132;
+
+    /// Whether the protocol's header starts with a source and a destination port that gomon reads.
+    #[must_use]
+    #[inline]
+    pub const fn has_ports(protocol: u8) -> bool {
+        matches!(protocol, TCP | UDP | SCTP)
+    }
+}
+
+/// A destination endpoint: address, port and IP protocol.
+///
+/// The layout is what both sides see: 16 bytes of address, two of port in network order, one of
+/// protocol and one of padding that is always 0. Ordered by address, protocol, port.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub struct Endpoint {
+    address: Address,
+    port: [u8; 2],
+    protocol: u8,
+    padding: u8,
+}
+
+const _: () = assert!(size_of::<Endpoint>() == 20 && align_of::<Endpoint>() == 1);
+
+impl Endpoint {
+    /// The endpoint at `address`. `port` is 0 where the protocol has none or the frame carries none.
+    #[must_use]
+    #[inline]
+    pub const fn new(address: Address, protocol: u8, port: u16) -> Self {
+        Self { address, port: port.to_be_bytes(), protocol, padding: 0 }
+    }
+
+    /// The destination host.
+    #[must_use]
+    #[inline]
+    pub const fn address(&self) -> Address {
+        self.address
+    }
+
+    /// The destination port, or 0 for none.
+    #[must_use]
+    #[inline]
+    pub const fn port(&self) -> u16 {
+        u16::from_be_bytes(self.port)
+    }
+
+    /// The IP protocol number.
+    #[must_use]
+    #[inline]
+    pub const fn protocol(&self) -> u8 {
+        self.protocol
+    }
+}
+
+impl Hash for Endpoint {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.address.hash(state);
+        let [high, low] = self.port;
+        state.write_u32(u32::from_be_bytes([high, low, self.protocol, self.padding]));
+    }
+}
+
+impl Ord for Endpoint {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        (self.address, self.protocol, self.port).cmp(&(other.address, other.protocol, other.port))
+    }
+}
+
+impl PartialOrd for Endpoint {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}/{}", self.address, self.port(), self.protocol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_host_protocol_port() {
+        let low = Address::v4([10, 0, 0, 1]);
+        let high = Address::v4([10, 0, 0, 2]);
+        let mut endpoints = [
+            Endpoint::new(high, protocol::TCP, 1),
+            Endpoint::new(low, protocol::UDP, 1),
+            Endpoint::new(low, protocol::TCP, 700),
+            Endpoint::new(low, protocol::TCP, 80),
+        ];
+        endpoints.sort();
+        let seen: Vec<_> =
+            endpoints.iter().map(|e| (e.address(), e.protocol(), e.port())).collect();
+        assert_eq!(seen, [(low, 6, 80), (low, 6, 700), (low, 17, 1), (high, 6, 1)]);
+    }
+}

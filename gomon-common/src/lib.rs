@@ -1,0 +1,20 @@
+//! What gomon's kernel side and user side must agree on.
+//!
+//! Both sides run the same header parser ([`parse`]) over frames, and keep counts under the same
+//! keys ([`Address`], [`Endpoint`]). The crate is `no_std`, has no dependencies and no `unsafe`, and
+//! nothing in it allocates, loops without a bound, or panics: the kernel's verifier reads it too.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+mod address;
+mod endpoint;
+mod frame;
+mod link;
+pub mod parse;
+pub mod registers;
+
+pub use address::Address;
+pub use endpoint::{Endpoint, protocol};
+pub use frame::Frame;
+pub use link::LinkType;
+pub use parse::{Packet, Skip, parse};
