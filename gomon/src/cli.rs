@@ -1,0 +1,59 @@
+//! From the command line to the exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::run::Run;
+use crate::settings::{Args, Settings};
+use crate::sink::{console, one_line};
+
+/// Something failed while running.
+const FAILED: u8 = 1;
+/// The command line or the configuration is wrong, and nothing was started.
+const WRONG: u8 = 2;
+
+/// Runs gomon with the process's arguments.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error)
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+        {
+            // A reader that has seen enough is no failure.
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return complain(WRONG, &usage(&error)),
+    };
+    let prepared = Settings::new(&args).and_then(Run::prepare);
+    match prepared {
+        Err(error) => complain(WRONG, &format!("{error:#}")),
+        Ok(run) => {
+            let failures = run.perform();
+            let mut status = ExitCode::SUCCESS;
+            for error in failures {
+                status = complain(FAILED, &format!("{error:#}"));
+            }
+            status
+        }
+    }
+}
+
+/// Says in one line what is wrong, and returns the exit status.
+fn complain(status: u8, text: &str) -> ExitCode {
+    console::line(format_args!("gomon: {}", one_line(text)));
+    ExitCode::from(status)
+}
+
+/// A parse error in one line: the first paragraph of what clap has to say.
+fn usage(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let paragraph: Vec<_> =
+        text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
+    let what = paragraph.join(" ");
+    let what = what.strip_prefix("error: ").unwrap_or(&what);
+    format!("reading the command line: {what}: see gomon --help")
+}

@@ -1,0 +1,128 @@
+//! What one pane of time counted: the seam between sources and the engine.
+
+use std::ops::AddAssign;
+
+use gomon_common::{Address, Endpoint};
+
+use super::{Distinct, Ledger, Span};
+
+/// Packets and their bytes, as long as the frames were on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of their frames, link-layer header included.
+    pub bytes: u64,
+}
+
+impl Counts {
+    /// One packet in a frame of `length` bytes.
+    #[must_use]
+    pub fn frame(length: u32) -> Self {
+        Self { packets: 1, bytes: u64::from(length) }
+    }
+}
+
+impl AddAssign for Counts {
+    #[inline]
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+}
+
+/// What went to destinations that there was no room for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overflow {
+    /// Packets to endpoints that are not listed, those to hosts that are not listed included.
+    pub endpoints: Counts,
+    /// Packets to hosts that are not listed.
+    pub hosts: Counts,
+    /// The hosts that are not listed; present when there are any.
+    pub distinct: Option<Distinct>,
+}
+
+impl AddAssign<&Self> for Overflow {
+    fn add_assign(&mut self, other: &Self) {
+        self.endpoints += other.endpoints;
+        self.hosts += other.hosts;
+        if let Some(theirs) = &other.distinct {
+            self.distinct.get_or_insert_default().merge(theirs);
+        }
+    }
+}
+
+/// The counts of one pane, or of the window that is a sum of panes.
+///
+/// Every source fills it in the same way: `hosts` and `endpoints` sorted, each key once; the packets
+/// of the ledger's `counted` are those of `endpoints` and `overflow.endpoints` together, and those of
+/// `hosts` and `overflow.hosts` together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WindowCounts {
+    /// The time it covers. A live pane may come out longer than its nominal length, never shorter.
+    pub span: Span,
+    /// What became of every frame.
+    pub ledger: Ledger,
+    /// Destination hosts, ascending.
+    pub hosts: Vec<(Address, Counts)>,
+    /// Destination endpoints, ascending.
+    pub endpoints: Vec<(Endpoint, Counts)>,
+    /// What there was no room for.
+    pub overflow: Overflow,
+}
+
+impl WindowCounts {
+    /// A pane in which nothing was seen.
+    #[must_use]
+    pub fn empty(span: Span) -> Self {
+        Self { span, ..Self::default() }
+    }
+
+    /// Whether the bot sent nothing that counts.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.ledger.counted == 0
+    }
+
+    /// All that was counted.
+    #[must_use]
+    pub fn total(&self) -> Counts {
+        let mut total = self.overflow.hosts;
+        self.hosts.iter().for_each(|(_, counts)| total += *counts);
+        total
+    }
+
+    /// The sum of panes that lie side by side in time, the earliest first.
+    #[must_use]
+    pub fn sum<'a>(panes: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut panes = panes.into_iter();
+        let Some(first) = panes.next() else { return Self::default() };
+        let mut sum = first.clone();
+        let mut alone = true;
+        for pane in panes {
+            alone = false;
+            sum.span.end = pane.span.end;
+            sum.ledger += &pane.ledger;
+            sum.overflow += &pane.overflow;
+            sum.hosts.extend_from_slice(&pane.hosts);
+            sum.endpoints.extend_from_slice(&pane.endpoints);
+        }
+        if !alone {
+            add_up(&mut sum.hosts);
+            add_up(&mut sum.endpoints);
+        }
+        sum
+    }
+}
+
+/// Sorts a list and adds up the counts of each key, so that it stands there once.
+fn add_up<K: Ord + Copy>(list: &mut Vec<(K, Counts)>) {
+    list.sort_unstable_by_key(|(key, _)| *key);
+    list.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 += next.1;
+        }
+        same
+    });
+}

@@ -1,0 +1,126 @@
+//! From panes to judged windows.
+
+use std::collections::VecDeque;
+
+use super::judge::{self, HostSet, WindowReport};
+use super::{Policy, Span, Timestamp, WindowCounts};
+
+/// Silent windows in a row that are reported one by one. The rest of such a run is one report that
+/// gives their number, so that a gap in a capture makes no endless output.
+pub const SILENT_WINDOWS_REPORTED: u64 = 1000;
+
+/// Sums panes into windows and has each judged.
+///
+/// Window `k` covers panes `k` to `k + n - 1`. A window is judged when its last pane is there. At the
+/// end the last window is the one that holds the last pane; only when the whole observation was
+/// shorter than one window does it lack panes.
+#[derive(Debug)]
+pub struct Engine {
+    policy: Policy,
+    panes: VecDeque<WindowCounts>,
+    /// Panes pushed so far, those skipped included.
+    pushed: u64,
+    before: HostSet,
+    silent: u64,
+    run: Option<WindowReport>,
+}
+
+impl Engine {
+    /// An engine that judges by `policy`.
+    #[must_use]
+    pub fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            panes: VecDeque::new(),
+            pushed: 0,
+            before: HostSet::default(),
+            silent: 0,
+            run: None,
+        }
+    }
+
+    /// Takes the next pane, and hands the windows it completes to `report`.
+    pub fn pane(&mut self, counts: WindowCounts, report: &mut impl FnMut(WindowReport)) {
+        let needed = self.policy.panes();
+        if self.panes.len() == needed {
+            self.panes.pop_front();
+        }
+        self.panes.push_back(counts);
+        self.pushed += 1;
+        if self.panes.len() == needed {
+            self.window(report);
+        }
+    }
+
+    /// Takes so many panes in which nothing at all was seen, the first of which starts at `start`.
+    /// However many they are, the work is bounded.
+    pub fn silence(&mut self, start: Timestamp, panes: u64, report: &mut impl FnMut(WindowReport)) {
+        let step = self.policy.step_nanoseconds();
+        let mut start = start;
+        let mut left = panes;
+        while left > 0 && !self.run_is_compact() {
+            self.pane(WindowCounts::empty(Span::starting(start, step)), report);
+            start = start.after(step);
+            left -= 1;
+        }
+        if let (Some(run), 1..) = (&mut self.run, left) {
+            // From here on every pane completes one more silent window, equal to the one before.
+            let length = i64::try_from(left).unwrap_or(i64::MAX).saturating_mul(step);
+            run.windows += left;
+            run.span.end = run.span.end.after(length);
+            self.pushed += left;
+            self.silent += left;
+            for pane in &mut self.panes {
+                pane.span = Span::starting(pane.span.start.after(length), step);
+            }
+        }
+    }
+
+    /// Ends the observation: what is still open is judged.
+    pub fn finish(&mut self, report: &mut impl FnMut(WindowReport)) {
+        if self.pushed > 0 && self.panes.len() < self.policy.panes() {
+            self.window(report);
+        }
+        self.panes.clear();
+        if let Some(run) = self.run.take() {
+            report(run);
+        }
+    }
+
+    /// Whether silence goes on in a run that is reported as one.
+    fn run_is_compact(&self) -> bool {
+        self.run.is_some() && self.panes.iter().all(|pane| pane.ledger.seen() == 0)
+    }
+
+    /// Judges the window that the panes at hand make up.
+    fn window(&mut self, report: &mut impl FnMut(WindowReport)) {
+        let window = WindowCounts::sum(&self.panes);
+        let first_pane = self.pushed - self.panes.len() as u64;
+        let (mut judged, hosts) = judge::judge(&self.policy, first_pane, &window, &self.before);
+        self.before = hosts;
+        if !window.is_silent() {
+            self.silent = 0;
+            if let Some(run) = self.run.take() {
+                report(run);
+            }
+            report(judged);
+            return;
+        }
+        self.silent += 1;
+        if self.silent <= SILENT_WINDOWS_REPORTED {
+            report(judged);
+        } else if let Some(run) = &mut self.run {
+            run.windows += 1;
+            run.span.end = judged.span.end;
+            // Windows overlap when they slide; what the newest pane brings is new in any case.
+            if let Some(newest) = self.panes.back() {
+                run.ledger += &newest.ledger;
+            }
+        } else {
+            if let Some(newest) = self.panes.back() {
+                judged.ledger = newest.ledger;
+            }
+            self.run = Some(judged);
+        }
+    }
+}

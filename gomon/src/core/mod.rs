@@ -1,0 +1,39 @@
+//! What gomon decides, apart from where packets come from and where records go.
+//!
+//! Values in, values out, and time is an argument: no clock, file, socket, log, thread or capture
+//! library is used below this module, and `tests/architecture.rs` holds that.
+//!
+//! The way through it:
+//!
+//! 1. [`Selection`] says which packets count, [`Clock`] into which pane of time a frame falls, and
+//!    [`Tally`] counts them one by one (replay; a live capture counts in the kernel).
+//! 2. [`WindowCounts`] is what one pane counted: the seam. Nothing above it can tell a replay from a
+//!    live capture.
+//! 3. [`Engine`] sums panes into windows and has each one judged ([`judge`]) by a [`Policy`].
+//! 4. [`WindowReport`] is the answer, in data; `sink` performs it.
+
+mod calibration;
+mod clock;
+mod counts;
+mod distinct;
+mod engine;
+pub mod judge;
+mod ledger;
+mod policy;
+mod ranges;
+mod selection;
+mod tally;
+mod time;
+
+pub use calibration::{Calibration, Observation};
+pub use clock::{Clock, Place};
+pub use counts::{Counts, Overflow, WindowCounts};
+pub use distinct::Distinct;
+pub use engine::{Engine, SILENT_WINDOWS_REPORTED};
+pub use judge::{Busiest, HostCount, Target, Verdict, WindowReport};
+pub use ledger::Ledger;
+pub use policy::{MAX_PANES, Policy, ScanMode};
+pub use ranges::Ranges;
+pub use selection::{Fate, Selection, Sources};
+pub use tally::Tally;
+pub use time::{Span, Timestamp};

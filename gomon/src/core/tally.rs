@@ -1,0 +1,188 @@
+//! Counting packet by packet, for sources that see every packet.
+
+use gomon_common::{Address, Endpoint, Packet, Skip};
+use hashbrown::HashMap;
+
+use super::{Counts, Fate, Ledger, Overflow, Selection, Span, WindowCounts};
+
+/// The counts of the pane that is open.
+///
+/// Memory is bounded by `capacity`: so many hosts and so many endpoints are counted each on their
+/// own. What goes elsewhere is in [`Overflow`], but a host that is known keeps its own exact total
+/// also when its endpoints no longer fit.
+#[derive(Debug)]
+pub struct Tally {
+    selection: Selection,
+    capacity: usize,
+    /// A packet to a known endpoint, the common case, touches this map alone.
+    endpoints: HashMap<Endpoint, Counts>,
+    /// Per known host what went to endpoints of it that are not in `endpoints`.
+    hosts: HashMap<Address, Counts>,
+    overflow: Overflow,
+    ledger: Ledger,
+}
+
+impl Tally {
+    /// Counts what `selection` chooses, up to `capacity` hosts and endpoints a pane.
+    #[must_use]
+    pub fn new(selection: Selection, capacity: usize) -> Self {
+        Self {
+            selection,
+            capacity,
+            endpoints: HashMap::new(),
+            hosts: HashMap::new(),
+            overflow: Overflow::default(),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Which packets count.
+    #[must_use]
+    pub fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    /// The ledger of the open pane, for what only the caller knows (late and wild frames).
+    pub fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
+    }
+
+    /// Whether `host` is among the hosts that are counted on their own.
+    #[must_use]
+    pub fn knows(&self, host: Address) -> bool {
+        self.hosts.contains_key(&host)
+    }
+
+    /// Enters a frame that held no packet.
+    #[inline]
+    pub fn skip(&mut self, skip: Skip) {
+        self.ledger.skip(skip);
+    }
+
+    /// Enters a packet whose frame was `length` bytes long on the wire.
+    #[inline]
+    pub fn count(&mut self, packet: &Packet, length: u32) -> Fate {
+        if !self.selection.is_from_bot(packet) {
+            self.ledger.not_from_bot += 1;
+            return Fate::NotFromBot;
+        }
+        let frame = Counts::frame(length);
+        if let Some(counts) = self.endpoints.get_mut(&packet.destination) {
+            *counts += frame;
+            self.ledger.counted += 1;
+            return Fate::Counted;
+        }
+        self.count_new(packet.destination, frame)
+    }
+
+    /// Counts the first packet to an endpoint, or one for which there is no room.
+    fn count_new(&mut self, endpoint: Endpoint, frame: Counts) -> Fate {
+        let host = endpoint.address();
+        if self.selection.is_ignored(host) {
+            self.ledger.ignored += 1;
+            return Fate::Ignored;
+        }
+        self.ledger.counted += 1;
+        if !self.hosts.contains_key(&host) && self.hosts.len() < self.capacity {
+            self.hosts.insert(host, Counts::default());
+        }
+        match self.hosts.get_mut(&host) {
+            Some(_) if self.endpoints.len() < self.capacity => {
+                self.endpoints.insert(endpoint, frame);
+            }
+            Some(beside) => {
+                *beside += frame;
+                self.overflow.endpoints += frame;
+            }
+            None => {
+                self.overflow.endpoints += frame;
+                self.overflow.hosts += frame;
+                self.overflow.distinct.get_or_insert_default().insert(host);
+            }
+        }
+        Fate::Counted
+    }
+
+    /// Closes the pane: its counts, and an empty tally for the next.
+    pub fn take(&mut self, span: Span) -> WindowCounts {
+        let mut endpoints: Vec<_> = self.endpoints.drain().collect();
+        endpoints.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+        let mut hosts: Vec<_> = self.hosts.drain().collect();
+        hosts.sort_unstable_by_key(|(host, _)| *host);
+        // Both lists are in the order of their hosts, and every endpoint's host is listed.
+        let mut rest = endpoints.iter().peekable();
+        for (host, total) in &mut hosts {
+            while let Some((_, counts)) = rest.next_if(|(endpoint, _)| endpoint.address() == *host)
+            {
+                *total += *counts;
+            }
+        }
+        WindowCounts {
+            span,
+            ledger: std::mem::take(&mut self.ledger),
+            hosts,
+            endpoints,
+            overflow: std::mem::take(&mut self.overflow),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::Sources;
+
+    fn host(n: u8) -> Address {
+        Address::v4([192, 0, 2, n])
+    }
+
+    fn tally(capacity: usize) -> Tally {
+        let bot = Sources::Bot { first: host(0), others: vec![] };
+        Tally::new(Selection::new(bot, vec![(host(1), host(1))]), capacity)
+    }
+
+    /// `(source, destination, port, frame length)` over few values, so that keys repeat.
+    fn packets() -> impl Strategy<Value = Vec<(u8, u8, u16, u32)>> {
+        prop::collection::vec((0u8..2, 0u8..12, 0u16..4, 60u32..1500), 0..300)
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_conserved_and_known_destinations_exact(packets in packets(), capacity in 0usize..16) {
+            let mut tally = tally(capacity);
+            let mut truth: BTreeMap<Endpoint, Counts> = BTreeMap::new();
+            for &(source, destination, port, length) in &packets {
+                let destination = Endpoint::new(host(destination), 17, port);
+                let packet = Packet { source: host(source), destination };
+                if tally.count(&packet, length) == Fate::Counted {
+                    *truth.entry(destination).or_default() += Counts::frame(length);
+                }
+            }
+            let counts = tally.take(Span::default());
+
+            prop_assert_eq!(counts.ledger.seen(), packets.len() as u64);
+            let sent: u64 = truth.values().map(|c| c.packets).sum();
+            prop_assert_eq!(counts.ledger.counted, sent);
+            let listed: u64 = counts.endpoints.iter().map(|(_, c)| c.packets).sum();
+            prop_assert_eq!(listed + counts.overflow.endpoints.packets, sent);
+            prop_assert_eq!(counts.total().packets, sent);
+            prop_assert!(counts.hosts.len() <= capacity && counts.endpoints.len() <= capacity);
+            for (endpoint, seen) in &counts.endpoints {
+                prop_assert_eq!(seen, &truth[endpoint]);
+            }
+            for (host, seen) in &counts.hosts {
+                let mut total = Counts::default();
+                truth.iter().filter(|(e, _)| e.address() == *host).for_each(|(_, c)| total += *c);
+                prop_assert_eq!(*seen, total);
+            }
+            let hosts: BTreeSet<_> = truth.keys().map(Endpoint::address).collect();
+            let unlisted = counts.overflow.distinct.as_ref().map_or(0, super::super::Distinct::estimate);
+            prop_assert_eq!(counts.hosts.len() as u64 + unlisted, hosts.len() as u64, "few hosts are estimated exactly");
+            prop_assert_eq!(tally.take(Span::default()), WindowCounts::default());
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The program `gomon`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gomon::cli::main()
+}

@@ -1,0 +1,375 @@
+//! The settings of a run: as typed ([`Args`]), and as meant ([`Settings`]), checked and in one form.
+
+mod args;
+mod quantity;
+
+use std::ffi::OsStr;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use gomon_common::Address;
+use ipnet::IpNet;
+use log::LevelFilter;
+
+pub use self::args::Args;
+use self::quantity::Per;
+use crate::core::{MAX_PANES, Policy, ScanMode, Sources};
+
+/// The most destinations that can be asked for; each costs about 150 bytes.
+const MAX_DESTINATIONS: usize = 10_000_000;
+/// The most packets of one host that can be asked for.
+const MAX_PACKETS: usize = 1_000_000;
+
+/// Where records go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EveTarget {
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(PathBuf),
+    /// A Unix stream socket, connected to.
+    Socket(PathBuf),
+}
+
+/// How an ordinary destination is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// As Suricata's flow event.
+    Flow,
+    /// As an alert.
+    Alert,
+    /// Not at all.
+    Off,
+}
+
+/// How to attach to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the documentation")]
+pub enum Attach {
+    Auto,
+    Xdp,
+    XdpGeneric,
+    Tc,
+    Pcap,
+}
+
+/// Every setting of a run.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Settings {
+    /// What to read.
+    pub input: PathBuf,
+    /// Whose packets count.
+    pub sources: Sources,
+    /// How windows are cut and judged.
+    pub policy: Policy,
+    /// Destinations left out, as typed.
+    pub ignore_dst: Vec<IpNet>,
+    /// The bot's controllers.
+    pub c2_ip: Vec<Address>,
+    /// Name of the sample.
+    pub sample_id: Option<String>,
+    /// Hosts, and endpoints, counted each on its own.
+    pub max_destinations: usize,
+    /// Where records go.
+    pub eve: EveTarget,
+    /// Whether records keep to Suricata's schema.
+    pub eve_strict: bool,
+    /// How ordinary destinations are reported.
+    pub connections: Connections,
+    /// Whether idle windows are reported.
+    pub show_idle: bool,
+    /// Whether thresholds are looked for instead of verdicts.
+    pub calibrate: bool,
+    /// Packets kept per host and window.
+    pub save_packets: usize,
+    /// Where artifacts go.
+    pub capture_dir: PathBuf,
+    /// How to attach to an interface.
+    pub attach: Attach,
+    /// Least severe messages to log.
+    pub log_level: LevelFilter,
+    /// Whether banner, configuration and progress are left away.
+    pub quiet: bool,
+    /// Whether the scan mode was given under its former name.
+    pub deprecated_mode_flag: bool,
+}
+
+const CONNECTIONS: [(&str, Connections); 3] =
+    [("flow", Connections::Flow), ("alert", Connections::Alert), ("off", Connections::Off)];
+const ATTACH: [(&str, Attach); 5] = [
+    ("auto", Attach::Auto),
+    ("xdp", Attach::Xdp),
+    ("xdp-generic", Attach::XdpGeneric),
+    ("tc", Attach::Tc),
+    ("pcap", Attach::Pcap),
+];
+const LEVELS: [(&str, LevelFilter); 6] = [
+    ("debug", LevelFilter::Debug),
+    ("info", LevelFilter::Info),
+    ("warn", LevelFilter::Warn),
+    ("error", LevelFilter::Error),
+    ("warning", LevelFilter::Warn),
+    ("err", LevelFilter::Error),
+];
+
+impl Connections {
+    /// The word on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        name_of(self, &CONNECTIONS)
+    }
+}
+
+impl Attach {
+    /// The word on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        name_of(self, &ATTACH)
+    }
+}
+
+fn name_of<T: PartialEq>(value: T, words: &[(&'static str, T)]) -> &'static str {
+    words.iter().find(|(_, v)| *v == value).map_or("", |(word, _)| word)
+}
+
+impl Settings {
+    /// Checks the arguments.
+    ///
+    /// # Errors
+    ///
+    /// The first one that is wrong, with what it was and what to give instead.
+    pub fn new(args: &Args) -> Result<Self> {
+        let window =
+            quantity::time(&args.window).with_context(|| reading("--window", &args.window))?;
+        let step = match &args.step {
+            None => window,
+            Some(text) => step(text, window).with_context(|| reading("--step", text))?,
+        };
+        let deprecated_mode_flag = args.destination_rate_mode.is_some();
+        let mode = args.destination_rate_mode.as_ref().unwrap_or(&args.scan_detection_mode);
+        let modes = ScanMode::ALL.map(|mode| (mode.name(), mode));
+        let connections = quantity::word(&args.connections, &CONNECTIONS)
+            .with_context(|| reading("--connections", &args.connections))?;
+        let policy = Policy {
+            window,
+            step,
+            packet_threshold: quantity::threshold(
+                &args.packet_threshold,
+                Per::Second,
+                Per::Second,
+                window,
+            )
+            .and_then(quantity::positive)
+            .with_context(|| reading("--packet-threshold", &args.packet_threshold))?,
+            destination_threshold: quantity::threshold(
+                &args.destination_threshold,
+                Per::Window,
+                Per::Window,
+                window,
+            )
+            .and_then(quantity::positive)
+            .with_context(|| reading("--destination-threshold", &args.destination_threshold))?,
+            port_threshold: port_threshold(&args.port_threshold, window)
+                .with_context(|| reading("--port-threshold", &args.port_threshold))?,
+            scan_mode: quantity::word(mode, &modes)
+                .with_context(|| reading("--scan-detection-mode", mode))?,
+            connections: connections != Connections::Off,
+        };
+        Ok(Self {
+            sources: sources(&args.source).with_context(|| reading("SRC_IP", &args.source))?,
+            policy,
+            ignore_dst: list(&args.ignore_dst, prefix)
+                .with_context(|| reading("--ignore-dst", &args.ignore_dst.join(",")))?,
+            c2_ip: list(&args.c2_ip, address)
+                .with_context(|| reading("--c2-ip", &args.c2_ip.join(",")))?,
+            sample_id: args.sample_id.clone().filter(|id| !id.is_empty()),
+            max_destinations: quantity::number(&args.max_destinations, 1, MAX_DESTINATIONS)
+                .with_context(|| reading("--max-destinations", &args.max_destinations))?,
+            eve: eve_target(&args.eve_log_path)?,
+            eve_strict: args.eve_strict,
+            connections,
+            show_idle: args.show_idle,
+            calibrate: args.calibrate,
+            save_packets: quantity::number(&args.save_packets, 0, MAX_PACKETS)
+                .with_context(|| reading("--save-packets", &args.save_packets))?,
+            capture_dir: if args.capture_dir.is_empty() {
+                bail!("reading --capture-dir: it is empty: give a directory");
+            } else {
+                args.capture_dir.clone().into()
+            },
+            attach: quantity::word(&args.attach, &ATTACH)
+                .with_context(|| reading("--attach", &args.attach))?,
+            log_level: quantity::word(&args.log_level, &LEVELS)
+                .with_context(|| reading("--log-level", &args.log_level))?,
+            quiet: args.quiet,
+            input: args.input.clone().into(),
+            deprecated_mode_flag,
+        })
+    }
+
+    /// The destinations that are left out besides the bot itself, each as its first and last address.
+    #[must_use]
+    pub fn ignored(&self) -> Vec<(Address, Address)> {
+        let prefixes = self.ignore_dst.iter().map(|net| range(*net));
+        prefixes.chain(self.c2_ip.iter().map(|c2| (*c2, *c2))).collect()
+    }
+}
+
+fn reading(flag: &str, text: &str) -> String {
+    format!("reading {flag} {text:?}")
+}
+
+fn step(text: &str, window: Duration) -> Result<Duration> {
+    let step = quantity::time(text)?;
+    let (window_ns, step_ns) = (window.as_nanos(), step.as_nanos());
+    ensure!(
+        window_ns.is_multiple_of(step_ns),
+        "does not divide the window of {}: give a whole fraction of it",
+        humantime::format_duration(window)
+    );
+    ensure!(
+        window_ns / step_ns <= u128::from(MAX_PANES),
+        "less than a {MAX_PANES}th of the window: give a longer step"
+    );
+    Ok(step)
+}
+
+fn port_threshold(text: &str, window: Duration) -> Result<Option<f64>> {
+    let threshold = quantity::threshold(text, Per::Window, Per::Window, window)?;
+    if threshold == 0.0 {
+        return Ok(None);
+    }
+    quantity::positive(threshold).map(Some)
+}
+
+fn sources(text: &str) -> Result<Sources> {
+    if text.trim().eq_ignore_ascii_case("any") {
+        return Ok(Sources::Any);
+    }
+    let mut addresses = text.split(',').map(address).collect::<Result<Vec<_>>>()?.into_iter();
+    let Some(first) = addresses.next() else { bail!("empty: give the bot's address") };
+    let mut others: Vec<_> = addresses.filter(|other| *other != first).collect();
+    others.sort_unstable();
+    others.dedup();
+    Ok(Sources::Bot { first, others })
+}
+
+fn address(text: &str) -> Result<Address> {
+    let Ok(ip) = text.trim().parse::<IpAddr>() else {
+        bail!("not an IP address: give one like 10.0.0.5 or 2001:db8::5");
+    };
+    Ok(ip.into())
+}
+
+/// A prefix, or an address as the prefix that holds it alone.
+fn prefix(text: &str) -> Result<IpNet> {
+    let text = text.trim();
+    let net = text.parse::<IpNet>().ok().or_else(|| Some(text.parse::<IpAddr>().ok()?.into()));
+    let Some(net) = net else {
+        bail!("not an address or a prefix: give one like 10.0.0.5 or 10.0.0.0/8");
+    };
+    Ok(net.trunc())
+}
+
+/// Every item of every comma list; empty ones are passed over.
+fn list<T>(lists: &[String], item: impl Fn(&str) -> Result<T>) -> Result<Vec<T>> {
+    let items = lists.iter().flat_map(|list| list.split(','));
+    items.filter(|text| !text.trim().is_empty()).map(item).collect()
+}
+
+fn range(net: IpNet) -> (Address, Address) {
+    (net.network().into(), net.broadcast().into())
+}
+
+fn eve_target(path: &OsStr) -> Result<EveTarget> {
+    if path.is_empty() || path == "-" {
+        return Ok(EveTarget::Stdout);
+    }
+    match path.to_str().and_then(|path| path.strip_prefix("unix://")) {
+        Some(socket) if socket.starts_with('/') => Ok(EveTarget::Socket(socket.into())),
+        Some(_) => bail!(
+            "reading --eve-log-path {:?}: not an absolute path behind unix://: \
+             give one like unix:///run/eve.sock",
+            path.display().to_string()
+        ),
+        None => Ok(EveTarget::File(path.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn settings(flags: &[&str]) -> Result<Settings> {
+        let args = ["gomon", "x.pcap", "10.0.0.5"].iter().chain(flags);
+        Settings::new(&Args::try_parse_from(args)?)
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.policy.window, Duration::from_secs(30));
+        assert_eq!(settings.policy.panes(), 1);
+        assert_eq!(settings.policy.scan_mode, ScanMode::FilteredHostRate);
+        assert_eq!(settings.eve, EveTarget::Stdout);
+        assert_eq!(settings.max_destinations, 1024);
+    }
+
+    #[test]
+    fn addresses_have_one_form() {
+        let bot = sources("::ffff:10.0.0.5, 2001:DB8::1,10.0.0.5").unwrap();
+        let v6: IpAddr = "2001:db8::1".parse().unwrap();
+        let expected = Sources::Bot { first: Address::v4([10, 0, 0, 5]), others: vec![v6.into()] };
+        assert_eq!(bot, expected);
+        assert_eq!(sources("ANY").unwrap(), Sources::Any);
+        assert!(
+            sources("").is_err() && sources("banana").is_err() && sources("10.0.0.5,").is_err()
+        );
+    }
+
+    #[test]
+    fn prefixes_cover_their_range_in_either_family() {
+        let settings =
+            settings(&["--ignore-dst", "8.8.8.8, 10.1.2.3/8", "--c2-ip", "::1"]).unwrap();
+        let v4 = Address::v4;
+        let ranges = settings.ignored();
+        assert_eq!(ranges[0], (v4([8, 8, 8, 8]), v4([8, 8, 8, 8])));
+        assert_eq!(ranges[1], (v4([10, 0, 0, 0]), v4([10, 255, 255, 255])));
+        assert_eq!(ranges[2].0.to_string(), "::1");
+    }
+
+    #[test]
+    fn wrong_settings_name_the_flag_the_value_and_a_way_out() {
+        for (flag, value) in [
+            ("--window", "0"),
+            ("--step", "7"),
+            ("--step", "1ms"),
+            ("--packet-threshold", "0"),
+            ("--packet-threshold", "-1"),
+            ("--packet-threshold", "NaN"),
+            ("--destination-threshold", "inf"),
+            ("--destination-threshold", "5/hour"),
+            ("--port-threshold", "-5"),
+            ("--scan-detection-mode", "fast"),
+            ("--ignore-dst", "10.0.0.0/33"),
+            ("--c2-ip", "c2.example"),
+            ("--max-destinations", "0"),
+            ("--save-packets", "-1"),
+            ("--connections", "maybe"),
+            ("--attach", "usb"),
+            ("--log-level", "trace"),
+            ("--eve-log-path", "unix://relative"),
+        ] {
+            let error = format!("{:#}", settings(&[flag, value]).unwrap_err());
+            assert!(error.starts_with(&format!("reading {flag} ")), "{error}");
+            assert!(error.contains(value) && error.contains(": give "), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+        assert!(settings(&["--port-threshold", "0"]).unwrap().policy.port_threshold.is_none());
+    }
+}

@@ -1,0 +1,109 @@
+//! Times, rates and numbers as people type them.
+
+use std::time::Duration;
+
+use anyhow::{Result, anyhow, bail, ensure};
+
+const SHORTEST_WINDOW: Duration = Duration::from_millis(1);
+const LONGEST_WINDOW: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// A length of time: a bare number is seconds.
+pub(super) fn time(text: &str) -> Result<Duration> {
+    let text = text.trim();
+    let time = match text.parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    let Some(time) = time else {
+        bail!("not a length of time: give seconds (30), or 500ms, 30s, 2m");
+    };
+    ensure!(
+        (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&time),
+        "out of range: give 1ms to 366days"
+    );
+    Ok(time)
+}
+
+/// The two units of a threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Per {
+    Second,
+    Window,
+}
+
+/// A threshold: a number, `/s` or `/window` after it. Returned in `wanted`; `bare` is the unit of a
+/// number alone.
+pub(super) fn threshold(text: &str, bare: Per, wanted: Per, window: Duration) -> Result<f64> {
+    let text = text.trim();
+    let (number, unit) = match text.split_once('/') {
+        None => (text, bare),
+        Some((number, "s")) => (number, Per::Second),
+        Some((number, "window")) => (number, Per::Window),
+        Some((_, unit)) => bail!("unknown unit {unit:?}: give a number, or one with /s or /window"),
+    };
+    let Ok(number) = number.trim().parse::<f64>() else {
+        bail!("not a number: give one like 5, 0.5, 10/s or 150/window");
+    };
+    let seconds = window.as_secs_f64();
+    let value = match (unit, wanted) {
+        (Per::Second, Per::Window) => number * seconds,
+        (Per::Window, Per::Second) => number / seconds,
+        _ => number,
+    };
+    ensure!(value.is_finite() && !number.is_nan(), "not a finite number: give one like 5 or 0.5");
+    Ok(value)
+}
+
+/// A threshold that must be more than zero.
+pub(super) fn positive(value: f64) -> Result<f64> {
+    ensure!(value > 0.0, "not more than 0: give a positive number");
+    Ok(value)
+}
+
+/// A whole number from `least` to `most`.
+pub(super) fn number(text: &str, least: usize, most: usize) -> Result<usize> {
+    let text = text.trim();
+    let in_range = text.parse().ok().filter(|number| (least..=most).contains(number));
+    in_range.ok_or_else(|| anyhow!("not a number from {least} to {most}: give one"))
+}
+
+/// One word out of a few.
+pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T> {
+    let text = text.trim().to_ascii_lowercase();
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        anyhow!("unknown: give one of {}", words.join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn bare_numbers_are_seconds_and_units_are_read() {
+        assert_eq!(time("30").unwrap(), WINDOW);
+        assert_eq!(time("30s").unwrap(), WINDOW);
+        assert_eq!(time("500ms").unwrap(), Duration::from_millis(500));
+        assert_eq!(time(" 2m ").unwrap(), Duration::from_secs(120));
+        for wrong in ["", "0", "-1", "abc", "1us", "99999999999999999999", "1e3", "400days"] {
+            assert!(time(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn thresholds_convert_between_their_units() {
+        let per_second = |text| threshold(text, Per::Second, Per::Second, WINDOW);
+        assert!((per_second("5").unwrap() - 5.0).abs() < 1e-12);
+        assert!((per_second("150/window").unwrap() - 5.0).abs() < 1e-12);
+        let per_window = |text| threshold(text, Per::Window, Per::Window, WINDOW);
+        assert!((per_window("10").unwrap() - 10.0).abs() < 1e-12);
+        assert!((per_window("10/s").unwrap() - 300.0).abs() < 1e-12);
+        for wrong in ["", "x", "NaN", "inf", "-inf", "5/hour", "5/", "/s", "1e308/s", "1e999"] {
+            assert!(per_window(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Artifacts: pcap files with the last packets of the hosts an alert is about.
+
+mod name;
+mod pcap;
+mod rings;
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use gomon_common::{Address, LinkType};
+use tempfile::{Builder, NamedTempFile};
+
+pub use rings::{MEMORY, Rings, Stored};
+
+use crate::core::{Timestamp, Verdict, WindowReport};
+use crate::source::{Frame, FrameLink};
+
+/// Names tried when one exists already: `-1`, `-2` and so on.
+const ATTEMPTS: u32 = 100_000;
+
+/// Keeps packets, and writes them when a report calls for it.
+#[derive(Debug)]
+pub struct Artifacts {
+    directory: PathBuf,
+    sample: Option<String>,
+    rings: Rings,
+    /// The pane that is open, and the number of packets seen.
+    pane: u64,
+    packets: u64,
+    latest: Timestamp,
+    saved: u64,
+    failed: u64,
+}
+
+/// The files written for one report.
+#[derive(Debug, Default)]
+pub struct Written {
+    attacks: BTreeMap<Address, PathBuf>,
+    vertical_scans: BTreeMap<Address, PathBuf>,
+    scan: Option<PathBuf>,
+}
+
+impl Written {
+    /// The file that belongs to a verdict.
+    #[must_use]
+    pub fn path(&self, verdict: &Verdict) -> Option<&Path> {
+        match verdict {
+            Verdict::Attack { target, .. } => self.attacks.get(&target.host()),
+            Verdict::VerticalScan { host, .. } => self.vertical_scans.get(host),
+            Verdict::Scan { .. } => self.scan.as_ref(),
+            Verdict::Connection { .. } | Verdict::Idle => None,
+        }
+        .map(PathBuf::as_path)
+    }
+}
+
+impl Artifacts {
+    /// Keeps the last `packets_per_host` packets of every host, and writes files into `directory`,
+    /// which is made when it is not there.
+    ///
+    /// # Errors
+    ///
+    /// When no file can be made in the directory.
+    pub fn new(directory: &Path, sample: Option<&str>, packets_per_host: usize) -> Result<Self> {
+        let probe = || {
+            fs::create_dir_all(directory)?;
+            temporary(directory)
+        };
+        probe().map_err(|error| {
+            let directory = directory.display().to_string();
+            anyhow::anyhow!("writing to capture directory {directory:?}: {error}: name another one")
+        })?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            sample: sample.map(ToOwned::to_owned),
+            rings: Rings::new(packets_per_host),
+            pane: 0,
+            packets: 0,
+            latest: Timestamp::default(),
+            saved: 0,
+            failed: 0,
+        })
+    }
+
+    /// Files written so far.
+    #[must_use]
+    pub fn saved(&self) -> u64 {
+        self.saved
+    }
+
+    /// Files that could not be written so far.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.failed
+    }
+
+    /// Keeps a packet between the bot and `host`, counted in the open pane.
+    pub fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>) {
+        let FrameLink::Known(link) = frame.link else { return };
+        self.latest = frame.time.unwrap_or(self.latest);
+        let packet = Stored {
+            number: self.packets,
+            pane: self.pane,
+            time: self.latest,
+            link,
+            length: frame.length,
+            data: Bytes::copy_from_slice(frame.data),
+        };
+        self.packets += 1;
+        self.rings.push(host, known, packet);
+    }
+
+    /// Closes so many panes: packets that follow belong to a later one.
+    pub fn advance(&mut self, panes: u64) {
+        self.pane += panes;
+    }
+
+    /// Forgets what no window that starts at `first_pane` or later needs.
+    pub fn forget_before(&mut self, first_pane: u64) {
+        self.rings.forget_before(first_pane);
+    }
+
+    /// Writes the artifacts a report calls for.
+    pub fn report(&mut self, report: &WindowReport) -> Written {
+        let mut written = Written::default();
+        for verdict in &report.verdicts {
+            match verdict {
+                Verdict::Attack { target, .. } => {
+                    let host = target.host();
+                    if !written.attacks.contains_key(&host)
+                        && let Some(path) = self.save("attack", Some(host), &[host], report)
+                    {
+                        written.attacks.insert(host, path);
+                    }
+                }
+                Verdict::VerticalScan { host, .. } => {
+                    if let Some(path) = self.save("vertical_scan", Some(*host), &[*host], report) {
+                        written.vertical_scans.insert(*host, path);
+                    }
+                }
+                Verdict::Scan { hosts } => written.scan = self.save("scan", None, hosts, report),
+                Verdict::Connection { .. } | Verdict::Idle => {}
+            }
+        }
+        let given_up = self.rings.take_given_up();
+        if given_up > 0 {
+            log::warn!(
+                "artifacts of the window: {given_up} of the oldest packets were given up to stay \
+                 within {} MiB: lower --save-packets",
+                MEMORY >> 20
+            );
+        }
+        written
+    }
+
+    /// Writes the packets of `hosts` and returns where, or `None` (and says why) when that failed.
+    fn save(
+        &mut self,
+        class: &str,
+        host: Option<Address>,
+        hosts: &[Address],
+        report: &WindowReport,
+    ) -> Option<PathBuf> {
+        // A pcap file has one link type; a pcapng capture with several makes several files.
+        let mut by_link: BTreeMap<LinkType, Vec<&Stored>> = BTreeMap::new();
+        for packet in hosts.iter().flat_map(|host| self.rings.of(*host, report.first_pane)) {
+            by_link.entry(packet.link).or_default().push(packet);
+        }
+        let subject = host.map_or_else(|| "global".to_owned(), |host| host.to_string());
+        let stem = name::stem(class, self.sample.as_deref(), &subject, report.span.start);
+        let mut first = None;
+        let mut groups: Vec<_> = by_link.into_iter().collect();
+        groups.sort_by_key(|(_, packets)| std::cmp::Reverse(packets.len()));
+        for (link, mut packets) in groups {
+            packets.sort_unstable_by_key(|packet| packet.number);
+            packets.dedup_by_key(|packet| packet.number);
+            match write(&self.directory, &stem, link, &packets) {
+                Ok(path) => {
+                    log::debug!("saved {} packets to {}", packets.len(), path.display());
+                    self.saved += 1;
+                    first.get_or_insert(path);
+                }
+                Err(error) => {
+                    log::error!("saving packets: {error:#}");
+                    self.failed += 1;
+                }
+            }
+        }
+        first
+    }
+}
+
+/// Writes a file under a temporary name and then gives it the first free name that starts with
+/// `stem`.
+fn write(directory: &Path, stem: &str, link: LinkType, packets: &[&Stored]) -> Result<PathBuf> {
+    let what = || format!("writing {stem}.pcap in {:?}", directory.display().to_string());
+    let mut file = temporary(directory).with_context(what)?;
+    let mut out = BufWriter::new(file.as_file_mut());
+    pcap::write(&mut out, link, packets.iter().copied())
+        .and_then(|()| out.flush())
+        .with_context(what)?;
+    drop(out);
+    for attempt in 0..ATTEMPTS {
+        let suffix = if attempt == 0 { String::new() } else { format!("-{attempt}") };
+        let path = directory.join(format!("{stem}{suffix}.pcap"));
+        match file.persist_noclobber(&path) {
+            Ok(_) => return Ok(path),
+            Err(error) if error.error.kind() == ErrorKind::AlreadyExists => file = error.file,
+            Err(error) => return Err(error.error).with_context(what),
+        }
+    }
+    Err(io::Error::from(ErrorKind::AlreadyExists)).with_context(what)
+}
+
+/// A file that goes away unless it is given a name.
+fn temporary(directory: &Path) -> io::Result<NamedTempFile> {
+    // As any new file: what the umask leaves of rw-rw-rw-.
+    let permissions = Permissions::from_mode(0o666);
+    Builder::new().prefix(".gomon-").permissions(permissions).tempfile_in(directory)
+}

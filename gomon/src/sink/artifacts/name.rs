@@ -1,0 +1,62 @@
+//! Names of artifacts: nothing in them can lead out of their directory.
+
+use jiff::Timestamp as Time;
+
+use crate::core::Timestamp;
+
+/// The longest part of a name, in bytes; a name of four parts then fits every file system.
+const LONGEST_PART: usize = 96;
+
+/// `<class>_<sample>_<subject>_<start>`, without empty parts.
+pub(super) fn stem(class: &str, sample: Option<&str>, subject: &str, start: Timestamp) -> String {
+    let start = Time::from_nanosecond(i128::from(start.nanoseconds())).unwrap_or(Time::UNIX_EPOCH);
+    let start = start.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let parts = [class, sample.unwrap_or_default(), subject, &start].map(part);
+    let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("_")
+}
+
+/// A part of a name, with everything replaced that means something in a path or to a terminal.
+fn part(text: &str) -> String {
+    let mut part = String::new();
+    for c in text.trim().chars() {
+        let c = match c {
+            '/' | '\\' | ':' => '-',
+            c if c.is_whitespace() || c.is_control() => '_',
+            c => c,
+        };
+        if part.len() + c.len_utf8() > LONGEST_PART {
+            break;
+        }
+        part.push(c);
+    }
+    part
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const START: Timestamp = Timestamp::from_nanoseconds(1_769_680_800_123_456_789);
+
+    #[test]
+    fn parts_are_joined_and_cleaned() {
+        assert_eq!(
+            stem("attack", Some("be a/con:42"), "2001:db8::1", START),
+            "attack_be_a-con-42_2001-db8--1_20260129T100000Z"
+        );
+        assert_eq!(stem("scan", None, "global", START), "scan_global_20260129T100000Z");
+    }
+
+    proptest! {
+        #[test]
+        fn no_sample_leaves_the_directory(sample in ".*") {
+            let name = stem("attack", Some(&sample), "192.0.2.1", START);
+            prop_assert!(name.len() < 250);
+            prop_assert!(!name.contains(['/', '\0', '\n', '\x1b']));
+            prop_assert!(name.starts_with("attack_"));
+        }
+    }
+}

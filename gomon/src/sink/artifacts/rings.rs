@@ -1,0 +1,242 @@
+//! The last packets of every host, in bounded memory.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use gomon_common::{Address, LinkType};
+use hashbrown::HashMap;
+
+use crate::core::Timestamp;
+
+/// What all packets together may take, in bytes.
+pub const MEMORY: usize = 64 << 20;
+/// Hosts whose packets are kept although the bot has not sent them anything (yet).
+const STRANGERS: usize = 1024;
+/// What keeping a packet costs beside its bytes.
+const OVERHEAD: usize = size_of::<Stored>();
+
+/// One packet that is kept.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Its place in the order of arrival.
+    pub number: u64,
+    /// The pane it was counted in.
+    pub pane: u64,
+    /// When it was captured.
+    pub time: Timestamp,
+    /// What its frame starts with.
+    pub link: LinkType,
+    /// How long its frame was on the wire.
+    pub length: u32,
+    /// What was captured of it.
+    pub data: Bytes,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    packets: VecDeque<Stored>,
+    bytes: usize,
+    known: bool,
+}
+
+/// The last packets of every host that matters.
+///
+/// A host the bot has sent to and that is counted on its own is always kept; of others the latest
+/// [`STRANGERS`], since what reaches the bot first may turn out to belong to a flood it answers with.
+/// When [`MEMORY`] is used up, the hosts that take most give up their oldest packets.
+#[derive(Debug)]
+pub struct Rings {
+    packets_per_host: usize,
+    memory: usize,
+    hosts: HashMap<Address, Ring>,
+    strangers: VecDeque<Address>,
+    bytes: usize,
+    given_up: u64,
+}
+
+impl Rings {
+    /// Keeps the last `packets_per_host` packets of each host.
+    #[must_use]
+    pub fn new(packets_per_host: usize) -> Self {
+        Self {
+            packets_per_host,
+            memory: MEMORY,
+            hosts: HashMap::new(),
+            strangers: VecDeque::new(),
+            bytes: 0,
+            given_up: 0,
+        }
+    }
+
+    /// Packets given up for lack of memory since this was last asked.
+    pub fn take_given_up(&mut self) -> u64 {
+        std::mem::take(&mut self.given_up)
+    }
+
+    /// Keeps a packet of `host`.
+    pub fn push(&mut self, host: Address, known: bool, packet: Stored) {
+        let ring = self.hosts.entry(host).or_insert_with(|| {
+            if !known {
+                self.strangers.push_back(host);
+            }
+            Ring::default()
+        });
+        ring.known |= known;
+        if ring.packets.len() == self.packets_per_host {
+            self.bytes -= ring.drop_oldest();
+        }
+        let size = size(&packet);
+        ring.packets.push_back(packet);
+        ring.bytes += size;
+        self.bytes += size;
+        if self.strangers.len() > STRANGERS {
+            self.forget_a_stranger();
+        }
+        if self.bytes > self.memory {
+            self.give_up_packets();
+        }
+    }
+
+    /// The packets of `host` in panes from `first_pane` on, oldest first.
+    pub fn of(&self, host: Address, first_pane: u64) -> impl Iterator<Item = &Stored> {
+        let packets = self.hosts.get(&host).map(|ring| ring.packets.iter());
+        packets.into_iter().flatten().filter(move |packet| packet.pane >= first_pane)
+    }
+
+    /// Forgets what no window from `first_pane` on can ask for.
+    pub fn forget_before(&mut self, first_pane: u64) {
+        let bytes = &mut self.bytes;
+        self.hosts.retain(|_, ring| {
+            while ring.packets.front().is_some_and(|packet| packet.pane < first_pane) {
+                *bytes -= ring.drop_oldest();
+            }
+            // In the next window the host has to become known again.
+            ring.known = false;
+            !ring.packets.is_empty()
+        });
+        self.strangers.clear();
+        self.strangers.extend(self.hosts.keys());
+    }
+
+    /// Makes room among the hosts the bot has not sent to.
+    fn forget_a_stranger(&mut self) {
+        if let Some(host) = self.strangers.pop_front()
+            && self.hosts.get(&host).is_some_and(|ring| !ring.known)
+            && let Some(ring) = self.hosts.remove(&host)
+        {
+            self.bytes -= ring.bytes;
+        }
+    }
+
+    /// Brings memory down to three quarters by cutting the largest rings to one level. It frees so
+    /// much at once that its cost, a sort of the hosts, is spread over many packets.
+    fn give_up_packets(&mut self) {
+        let mut sizes: Vec<usize> = self.hosts.values().map(|ring| ring.bytes).collect();
+        sizes.sort_unstable();
+        let level = water_level(&sizes, self.memory / 4 * 3);
+        for ring in self.hosts.values_mut() {
+            while ring.bytes > level && ring.packets.len() > 1 {
+                self.bytes -= ring.drop_oldest();
+                self.given_up += 1;
+            }
+        }
+    }
+}
+
+impl Ring {
+    /// Drops the oldest packet and returns the bytes that frees.
+    fn drop_oldest(&mut self) -> usize {
+        let size = self.packets.pop_front().map_or(0, |packet| size(&packet));
+        self.bytes -= size;
+        size
+    }
+}
+
+fn size(packet: &Stored) -> usize {
+    packet.data.len() + OVERHEAD
+}
+
+/// The level to which the largest of the ascending `sizes` must be cut so that the sum is `total`.
+fn water_level(sizes: &[usize], total: usize) -> usize {
+    let mut left = total;
+    for (position, &size) in sizes.iter().enumerate() {
+        let share = left / (sizes.len() - position);
+        if size > share {
+            return share;
+        }
+        left -= size;
+    }
+    usize::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn host(n: u8) -> Address {
+        Address::v4([192, 0, 2, n])
+    }
+
+    fn packet(number: u64, pane: u64, length: usize) -> Stored {
+        Stored {
+            number,
+            pane,
+            time: Timestamp::default(),
+            link: LinkType::Ethernet,
+            length: 0,
+            data: Bytes::from(vec![0; length]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_last_packets_of_each_host_and_window(
+            hosts in prop::collection::vec(0u8..4, 0..200),
+            kept in 1usize..20,
+            window_start in 0u64..10,
+        ) {
+            let mut rings = Rings::new(kept);
+            for (number, &n) in (0u64..).zip(&hosts) {
+                rings.push(host(n), n % 2 == 0, packet(number, number / 20, 60));
+            }
+            rings.forget_before(window_start);
+            for n in 0..4 {
+                let all = (0u64..).zip(&hosts).filter(|(_, seen)| **seen == n).map(|(number, _)| number);
+                let all: Vec<_> = all.collect();
+                let last = all[all.len().saturating_sub(kept)..].iter().copied();
+                let expected: Vec<_> = last.filter(|number| number / 20 >= window_start).collect();
+                let got: Vec<_> = rings.of(host(n), window_start).map(|p| p.number).collect();
+                prop_assert_eq!(got, expected);
+            }
+        }
+
+        #[test]
+        fn memory_is_bounded_and_every_host_keeps_its_newest(
+            pushes in prop::collection::vec((0u8..6, 0usize..3000), 1..300),
+        ) {
+            let mut rings = Rings::new(1000);
+            rings.memory = 40_000;
+            for (number, &(n, length)) in (0u64..).zip(&pushes) {
+                rings.push(host(n), true, packet(number, 0, length));
+                prop_assert!(rings.bytes <= rings.memory);
+                let sum: usize = rings.hosts.values().map(|ring| ring.bytes).sum();
+                prop_assert_eq!(sum, rings.bytes);
+                let newest = rings.of(host(n), 0).last().map(|p| p.number);
+                prop_assert_eq!(newest, Some(number));
+            }
+        }
+    }
+
+    #[test]
+    fn strangers_do_not_fill_memory() {
+        let mut rings = Rings::new(10);
+        for n in 0..10_000u32 {
+            rings.push(Address::v4(n.to_be_bytes()), false, packet(u64::from(n), 0, 60));
+        }
+        assert_eq!(rings.hosts.len(), STRANGERS);
+        rings.push(host(1), true, packet(10_000, 0, 60));
+        assert_eq!(rings.of(host(1), 0).count(), 1);
+    }
+}

@@ -1,0 +1,301 @@
+//! What people read: banner, configuration, log, progress and summary, all on standard error.
+//!
+//! Nothing here fails a run: a closed or full standard error is not gomon's to complain about.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use log::{LevelFilter, Log, Metadata, Record};
+
+use super::one_line;
+use crate::VERSION;
+use crate::core::{Busiest, Calibration, Ledger, Observation, Policy, WindowReport};
+use crate::settings::{EveTarget, Settings};
+
+const BANNER: &str = r"
+   __ _  ___  _ __ ___   ___  _ __
+  / _` |/ _ \| '_ ` _ \ / _ \| '_ \
+ | (_| | (_) | | | | | | (_) | | | |
+  \__, |\___/|_| |_| |_|\___/|_| |_|
+  |___/  what a bot sends, counted
+";
+
+/// The bar that log lines must not run into, while there is one.
+static BAR: OnceLock<ProgressBar> = OnceLock::new();
+
+/// Writes one line to standard error.
+pub fn line(text: impl Display) {
+    let write = || {
+        let _ = writeln!(io::stderr(), "{text}");
+    };
+    match BAR.get() {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+struct Logger;
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        // Only gomon's own messages: what a library has to say is in the errors it returns.
+        if self.enabled(record.metadata()) && record.target().starts_with("gomon") {
+            let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+            line(format_args!(
+                "{now} {:5} {}",
+                record.level(),
+                one_line(&record.args().to_string())
+            ));
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Starts the log.
+pub fn start_log(level: LevelFilter) {
+    if log::set_logger(&Logger).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// Shows the banner and every setting.
+pub fn show_configuration(settings: &Settings) {
+    line(BANNER);
+    line("Configuration:");
+    for (name, value) in configuration(settings) {
+        line(format_args!("  {name}: {}", one_line(&value)));
+    }
+}
+
+fn configuration(settings: &Settings) -> Vec<(&'static str, String)> {
+    let policy = &settings.policy;
+    let bot: Vec<_> = settings.sources.addresses().map(|a| a.to_string()).collect();
+    let list =
+        |items: Vec<String>| if items.is_empty() { "<none>".into() } else { items.join(", ") };
+    vec![
+        ("version", VERSION.trim_start_matches("version ").to_owned()),
+        ("input", settings.input.display().to_string()),
+        ("source-ip", if bot.is_empty() { "any".into() } else { bot.join(", ") }),
+        ("window", humantime::format_duration(policy.window).to_string()),
+        ("step", humantime::format_duration(policy.step).to_string()),
+        ("packet-threshold", packet_threshold(policy)),
+        ("destination-threshold", per_window(policy.destination_threshold, "hosts", policy)),
+        (
+            "port-threshold",
+            policy.port_threshold.map_or("off".into(), |ports| per_window(ports, "ports", policy)),
+        ),
+        ("scan-detection-mode", policy.scan_mode.name().to_owned()),
+        ("ignore-dst", list(settings.ignore_dst.iter().map(ToString::to_string).collect())),
+        ("c2-ip", list(settings.c2_ip.iter().map(ToString::to_string).collect())),
+        ("sample-id", settings.sample_id.clone().unwrap_or_else(|| "<none>".into())),
+        ("max-destinations", settings.max_destinations.to_string()),
+        ("eve-log-path", eve_name(&settings.eve)),
+        ("eve-strict", settings.eve_strict.to_string()),
+        ("connections", settings.connections.name().to_owned()),
+        ("show-idle", settings.show_idle.to_string()),
+        ("calibrate", settings.calibrate.to_string()),
+        ("save-packets", settings.save_packets.to_string()),
+        ("capture-dir", settings.capture_dir.display().to_string()),
+        ("attach", settings.attach.name().to_owned()),
+        ("log-level", settings.log_level.to_string().to_lowercase()),
+    ]
+}
+
+fn packet_threshold(policy: &Policy) -> String {
+    let per_second = policy.packet_threshold;
+    let per_window = per_second * policy.window.as_secs_f64();
+    format!("{} packets/s ({} packets/window)", short(per_second), short(per_window))
+}
+
+fn per_window(threshold: f64, of: &str, policy: &Policy) -> String {
+    let per_second = threshold / policy.window.as_secs_f64();
+    format!("{} {of}/window ({} {of}/s)", short(threshold), short(per_second))
+}
+
+/// A number with at most two decimals, more only where it would otherwise be nothing.
+fn short(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.01 {
+        return format!("{value:.1e}");
+    }
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// The name of an EVE target in messages.
+#[must_use]
+pub fn eve_name(target: &EveTarget) -> String {
+    match target {
+        EveTarget::Stdout => "stdout".to_owned(),
+        EveTarget::File(path) => path.display().to_string(),
+        EveTarget::Socket(path) => format!("unix://{}", path.display()),
+    }
+}
+
+/// How far a replay is, shown while it runs.
+pub struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    /// A bar over `size` bytes, or without an end when that is not known; nothing when standard error
+    /// is no terminal, or when records run over the same terminal.
+    #[must_use]
+    pub fn new(settings: &Settings, size: Option<u64>) -> Self {
+        let records_here = settings.eve == EveTarget::Stdout && !settings.calibrate;
+        let shown = io::stderr().is_terminal() && !(records_here && io::stdout().is_terminal());
+        if settings.quiet || !shown {
+            return Self(None);
+        }
+        let (bar, template) = match size {
+            Some(size) => (ProgressBar::new(size), "{percent:>3}% {bar:30} {msg}, {eta} left"),
+            None => (ProgressBar::no_length(), "{spinner} {msg}, {bytes} read"),
+        };
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(4));
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        let bar = BAR.get_or_init(|| bar).clone();
+        Self(Some(bar))
+    }
+
+    /// Enters the frames and bytes read so far.
+    pub fn enter(&self, frames: u64, bytes: u64) {
+        if let Some(bar) = &self.0 {
+            #[expect(clippy::cast_precision_loss, reason = "for the eye")]
+            let rate = frames as f64 / bar.elapsed().as_secs_f64().max(1e-3);
+            bar.set_message(format!("{frames} packets, {rate:.0} packets/s"));
+            bar.set_position(bytes);
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Attack alerts.
+    pub attacks: u64,
+    /// Scan alerts of both kinds.
+    pub scans: u64,
+    /// Idle windows, reported or not.
+    pub idle: u64,
+    /// Artifacts written.
+    pub captures: u64,
+    /// What became of every frame.
+    pub ledger: Ledger,
+    /// Packets to endpoints there was no room for.
+    pub overflow_packets: u64,
+}
+
+impl Summary {
+    /// Shows it.
+    pub fn show(&self, eve: &str) {
+        let Self { attacks, scans, idle, captures, .. } = self;
+        line(format_args!("Analysis complete. Eve log: {}", one_line(eve)));
+        line(format_args!(
+            "Summary: {attacks} attack alert(s), {scans} scan alert(s), {idle} idle window(s), \
+             {captures} capture(s) saved"
+        ));
+        self.show_ledger();
+    }
+
+    fn show_ledger(&self) {
+        let Ledger { counted, not_from_bot, ignored, not_ip, late, wild, .. } = self.ledger;
+        line(format_args!(
+            "Ledger: {} frames seen = {counted} counted + {not_from_bot} not from the bot + \
+             {ignored} ignored + {not_ip} not IP + {} malformed; {late} late, {wild} with a wild \
+             timestamp, {} packets in overflow",
+            self.ledger.seen(),
+            self.ledger.malformed_total(),
+            self.overflow_packets,
+        ));
+    }
+
+    /// Shows what a calibration found.
+    pub fn show_calibration(&self, calibration: &Calibration) {
+        line("Calibration complete. Alerts suppressed; see the log for per-window figures.");
+        line(format_args!("Calibration summary: {} window(s) analyzed", calibration.windows));
+        if calibration.windows > 0 {
+            line(format_args!(
+                "Recommended thresholds (maxima seen): --packet-threshold {} (packets/s), \
+                 --destination-threshold {} (hosts/window)",
+                up(calibration.packet_threshold()),
+                calibration.destination_threshold(),
+            ));
+        }
+        if let Some(busiest) = &calibration.busiest {
+            line(format_args!(
+                "Busiest destination: {} ({:.4} packets/s, {} packets)",
+                label(busiest),
+                calibration.packet_threshold(),
+                busiest.counts.packets,
+            ));
+        }
+        self.show_ledger();
+    }
+}
+
+/// A rate with four decimals, rounded up so that what was seen does not exceed it.
+fn up(rate: f64) -> String {
+    format!("{:.4}", (rate * 1e4).ceil() / 1e4)
+}
+
+/// Logs one window of a calibration.
+pub fn log_calibration(report: &WindowReport, calibration: &Calibration) {
+    let start = report.span.start.nanoseconds();
+    let start = jiff::Timestamp::from_nanosecond(i128::from(start)).unwrap_or_default();
+    let figure = |observation: &Observation| {
+        let mean = calibration.mean(observation);
+        format!("{:.4} (mean {mean:.4}, max {:.4})", observation.latest, observation.maximum)
+    };
+    let busiest = report.busiest.as_ref().map_or_else(
+        || "none".to_owned(),
+        |busiest| format!("{}, {} packets", label(busiest), busiest.counts.packets),
+    );
+    log::info!(
+        "calibration window {start} of {}: packets/s {}, hosts {}, busiest packets/s {}, \
+         busiest destination {busiest}",
+        if report.windows == 1 { "1".to_owned() } else { format!("{} windows", report.windows) },
+        figure(&calibration.packet_rate),
+        figure(&calibration.hosts),
+        figure(&calibration.busiest_rate),
+    );
+}
+
+/// A destination as people write it.
+fn label(busiest: &Busiest) -> String {
+    let Busiest { host, endpoint, .. } = busiest;
+    match endpoint {
+        None => format!("{host} (several endpoints)"),
+        Some(endpoint) if endpoint.port() == 0 => {
+            format!("{host} protocol {}", endpoint.protocol())
+        }
+        Some(endpoint) => {
+            let socket = std::net::SocketAddr::new(host.ip(), endpoint.port());
+            format!("{socket} protocol {}", endpoint.protocol())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let short = [5.0, 0.333_333, 10.0, 0.0001, 0.0].map(short);
+        assert_eq!(short, ["5", "0.33", "10", "1.0e-4", "0"]);
+        assert_eq!(up(1.0 / 3.0), "0.3334");
+    }
+}

@@ -1,0 +1,391 @@
+//! Verdicts as Suricata EVE records, one JSON object a line.
+
+mod output;
+mod proto;
+mod record;
+
+use gomon_common::{Address, Endpoint, protocol};
+use jiff::Timestamp as Time;
+
+pub use output::Output;
+
+use self::record::{
+    Alert, Books, Capture, Decoder, Detect, Flow, Gomon, Metadata, Record, Stats, StatsFlow,
+};
+use crate::core::{Ledger, Policy, Sources, Target, Timestamp, Verdict, WindowReport};
+use crate::settings::{Connections, Settings};
+
+/// The generator of all gomon's signatures.
+const GID: u32 = 5;
+
+/// What an alert says about itself.
+struct Signature {
+    id: u32,
+    text: &'static str,
+    category: &'static str,
+    /// Suricata's order: 1 is the most severe.
+    severity: u8,
+}
+
+const ATTACK: Signature = Signature {
+    id: 2_100_001,
+    text: "gomon high packet-rate to single host",
+    category: "attack",
+    severity: 2,
+};
+const SCAN: Signature = Signature {
+    id: 2_100_002,
+    text: "gomon horizontal scan host-rate exceeded",
+    category: "scan",
+    severity: 3,
+};
+const CONNECTION: Signature = Signature {
+    id: 2_100_003,
+    text: "gomon outbound connection observed",
+    category: "connection",
+    severity: 4,
+};
+const VERTICAL_SCAN: Signature = Signature {
+    id: 2_100_004,
+    text: "gomon vertical scan port-rate exceeded",
+    category: "scan",
+    severity: 3,
+};
+
+/// Writes records.
+pub struct Eve {
+    output: Output,
+    input: Input,
+    sources: Sources,
+    sample_id: Option<String>,
+    c2_ip: Option<String>,
+    policy: Policy,
+    strict: bool,
+    connections: Connections,
+    show_idle: bool,
+    /// The start of the first window, and totals up to the latest.
+    start: Option<Timestamp>,
+    total: Ledger,
+    alerts: u64,
+}
+
+/// Where the packets came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A capture file.
+    Capture(String),
+    /// A network interface.
+    Interface(String),
+}
+
+impl Eve {
+    /// Records about packets of `input`, written to `output`.
+    #[must_use]
+    pub fn new(settings: &Settings, input: Input, output: Output) -> Self {
+        let c2: Vec<_> = settings.c2_ip.iter().map(ToString::to_string).collect();
+        Self {
+            output,
+            input,
+            sources: settings.sources.clone(),
+            sample_id: settings.sample_id.clone(),
+            c2_ip: (!c2.is_empty()).then(|| c2.join(",")),
+            policy: settings.policy.clone(),
+            strict: settings.eve_strict,
+            connections: settings.connections,
+            show_idle: settings.show_idle,
+            start: None,
+            total: Ledger::default(),
+            alerts: 0,
+        }
+    }
+
+    /// Where the records go.
+    pub fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    /// Writes what is to be said of a window. `total` is the ledger up to its end, and `artifact` the
+    /// path of a verdict's artifact.
+    pub fn report(
+        &mut self,
+        report: &WindowReport,
+        total: &Ledger,
+        artifact: impl Fn(&Verdict) -> Option<String>,
+    ) {
+        self.start.get_or_insert(report.span.start);
+        self.total = *total;
+        for verdict in &report.verdicts {
+            if let Some(mut record) = self.record(report, verdict) {
+                record.capture_file = artifact(verdict);
+                let is_alert = record.alert.is_some();
+                let mut line = serde_json::to_vec(&record).unwrap_or_default();
+                line.push(b'\n');
+                self.alerts += u64::from(is_alert);
+                self.output.line(&line);
+            }
+        }
+    }
+
+    fn record<'a>(&'a self, report: &'a WindowReport, verdict: &Verdict) -> Option<Record<'a>> {
+        match verdict {
+            Verdict::Attack { target: Target::Endpoint(endpoint), counts } => {
+                let gomon = Gomon {
+                    scope: "local",
+                    dest_port: port(endpoint),
+                    proto: Some(proto::name(endpoint.protocol())),
+                    ..self.gomon("attack", report, counts.packets, counts.bytes)
+                };
+                Some(self.alert(report, Destination::from(*endpoint), &ATTACK, gomon))
+            }
+            Verdict::Attack { target: Target::Host { host, ports, protocol }, counts } => {
+                let gomon = Gomon {
+                    scope: "host",
+                    ports: Some(*ports),
+                    proto: protocol.map(proto::name),
+                    ..self.gomon("attack", report, counts.packets, counts.bytes)
+                };
+                let destination = Destination { protocol: *protocol, ..Destination::of(*host) };
+                Some(self.alert(report, destination, &ATTACK, gomon))
+            }
+            Verdict::VerticalScan { host, ports, protocol, counts } => {
+                let gomon = Gomon {
+                    scope: "host",
+                    ports: Some(*ports),
+                    port_threshold: self.policy.port_threshold,
+                    overflow_packets: Some(report.overflow_packets),
+                    proto: protocol.map(proto::name),
+                    ..self.gomon("vertical_scan", report, counts.packets, counts.bytes)
+                };
+                let destination = Destination { protocol: *protocol, ..Destination::of(*host) };
+                Some(self.alert(report, destination, &VERTICAL_SCAN, gomon))
+            }
+            Verdict::Scan { hosts } => {
+                let gomon = Gomon {
+                    dst_ips: Some(hosts.iter().map(ToString::to_string).collect()),
+                    ..self.global("scan", report)
+                };
+                Some(self.alert(report, Destination::shared(hosts), &SCAN, gomon))
+            }
+            Verdict::Connection { endpoint, counts } => {
+                let gomon = Gomon {
+                    scope: "local",
+                    dest_port: port(endpoint),
+                    proto: Some(proto::name(endpoint.protocol())),
+                    ..self.gomon("connection", report, counts.packets, counts.bytes)
+                };
+                let destination = Destination::from(*endpoint);
+                match self.connections {
+                    Connections::Off => None,
+                    Connections::Alert => Some(self.alert(report, destination, &CONNECTION, gomon)),
+                    Connections::Flow => Some(Record {
+                        flow: Some(Flow {
+                            pkts_toserver: counts.packets,
+                            bytes_toserver: counts.bytes,
+                            start: timestamp(report.span.start),
+                            end: timestamp(report.span.end),
+                            age: whole_seconds(report.span.end.since(report.span.start)),
+                            alerted: false,
+                        }),
+                        metadata: self.beside(gomon),
+                        ..self.common("flow", report, &destination)
+                    }),
+                }
+            }
+            Verdict::Idle => self.show_idle.then(|| self.idle(report)),
+        }
+    }
+
+    fn alert<'a>(
+        &'a self,
+        report: &WindowReport,
+        destination: Destination,
+        signature: &Signature,
+        gomon: Gomon<'a>,
+    ) -> Record<'a> {
+        let (inside, beside) =
+            if self.strict { (Some(Metadata { gomon }), None) } else { (None, self.beside(gomon)) };
+        Record {
+            alert: Some(Alert {
+                action: "allowed",
+                gid: GID,
+                signature_id: signature.id,
+                rev: 1,
+                signature: signature.text,
+                category: signature.category,
+                severity: signature.severity,
+                metadata: inside,
+            }),
+            metadata: beside,
+            ..self.common("alert", report, &destination)
+        }
+    }
+
+    fn idle<'a>(&'a self, report: &WindowReport) -> Record<'a> {
+        let books = Books {
+            frames: report.ledger.seen(),
+            counted: report.ledger.counted,
+            not_from_bot: report.ledger.not_from_bot,
+            ignored: report.ledger.ignored,
+            not_ip: report.ledger.not_ip,
+            malformed: report.ledger.malformed_total(),
+            lost: report.ledger.lost,
+            late: report.ledger.late,
+            wild: report.ledger.wild,
+        };
+        let gomon = Gomon {
+            windows: Some(report.windows),
+            ledger: Some(books),
+            ..self.global("idle", report)
+        };
+        let uptime = self.start.map_or(0, |start| whole_seconds(report.span.end.since(start)));
+        let sole = report.busiest.filter(|_| report.hosts.count == 1).map(|busiest| busiest.host);
+        Record {
+            stats: Some(Stats {
+                uptime,
+                capture: Capture {
+                    kernel_packets: self.total.seen() + self.total.lost,
+                    kernel_drops: self.total.lost,
+                },
+                decoder: Decoder { pkts: self.total.seen(), invalid: self.total.malformed_total() },
+                flow: StatsFlow { active: report.endpoints },
+                detect: Detect { alert: self.alerts },
+            }),
+            metadata: self.beside(gomon),
+            ..self.common("stats", report, &Destination::shared(sole.as_slice()))
+        }
+    }
+
+    /// The fields every record has.
+    fn common<'a>(
+        &'a self,
+        event_type: &'static str,
+        report: &WindowReport,
+        destination: &Destination,
+    ) -> Record<'a> {
+        let (in_iface, pcap_filename) = match &self.input {
+            Input::Interface(name) => (Some(name.as_str()), None),
+            Input::Capture(name) => (None, Some(name.as_str())),
+        };
+        let source = match &self.sources {
+            Sources::Bot { first, .. } => *first,
+            Sources::Any if destination.address.is_v4() => Address::v4([0; 4]),
+            Sources::Any => Address::v6([0; 16]),
+        };
+        let ported = destination.protocol.is_some_and(protocol::has_ports);
+        Record {
+            timestamp: timestamp(report.span.start),
+            flow_id: flow_id(source, destination),
+            in_iface,
+            event_type,
+            src_ip: source.to_string(),
+            dest_ip: destination.address.to_string(),
+            dest_port: destination.port.filter(|_| ported),
+            proto: destination.protocol.map(proto::name),
+            pcap_filename,
+            host: self.sample_id.as_deref(),
+            ..Record::default()
+        }
+    }
+
+    /// The fields every verdict has in `metadata.gomon`.
+    fn gomon<'a>(
+        &'a self,
+        classification: &'static str,
+        report: &WindowReport,
+        packets: u64,
+        bytes: u64,
+    ) -> Gomon<'a> {
+        Gomon {
+            classification,
+            sample_id: self.sample_id.as_deref(),
+            c2_ip: self.c2_ip.as_deref(),
+            window_s: self.policy.window.as_secs_f64(),
+            step_s: self.policy.step.as_secs_f64(),
+            packets,
+            bytes,
+            packet_rate: report.rate(packets),
+            packet_threshold: self.policy.packet_threshold,
+            ..Gomon::default()
+        }
+    }
+
+    /// Those of a verdict on the whole window.
+    fn global<'a>(&'a self, classification: &'static str, report: &WindowReport) -> Gomon<'a> {
+        let threshold = self.policy.destination_threshold;
+        Gomon {
+            scope: "global",
+            hosts: Some(report.scanned_hosts.count),
+            destination_threshold: Some(threshold),
+            destination_rate: Some(report.rate(report.scanned_hosts.count)),
+            destination_rate_threshold: Some(threshold / self.policy.window.as_secs_f64()),
+            scan_detection_mode: Some(self.policy.scan_mode.name()),
+            hosts_exact: Some(report.scanned_hosts.exact),
+            overflow_packets: Some(report.overflow_packets),
+            ..self.gomon(classification, report, report.total.packets, report.total.bytes)
+        }
+    }
+
+    /// The object beside Suricata's own, which a strict record has no place for.
+    fn beside<'a>(&self, gomon: Gomon<'a>) -> Option<Metadata<'a>> {
+        (!self.strict).then_some(Metadata { gomon })
+    }
+}
+
+/// What a record is about.
+#[derive(Clone, Copy)]
+struct Destination {
+    address: Address,
+    protocol: Option<u8>,
+    port: Option<u16>,
+}
+
+impl Destination {
+    fn of(address: Address) -> Self {
+        Self { address, protocol: None, port: None }
+    }
+
+    /// Of several hosts: the one there is, or an unspecified address of their family.
+    fn shared(hosts: &[Address]) -> Self {
+        match hosts {
+            [host] => Self::of(*host),
+            [_, ..] if !hosts.iter().any(|host| host.is_v4()) => Self::of(Address::v6([0; 16])),
+            _ => Self::of(Address::v4([0; 4])),
+        }
+    }
+}
+
+impl From<Endpoint> for Destination {
+    fn from(endpoint: Endpoint) -> Self {
+        Self {
+            address: endpoint.address(),
+            protocol: Some(endpoint.protocol()),
+            port: Some(endpoint.port()),
+        }
+    }
+}
+
+fn port(endpoint: &Endpoint) -> Option<u16> {
+    protocol::has_ports(endpoint.protocol()).then_some(endpoint.port())
+}
+
+/// A number that the records of one destination share: FNV-1a of bot, destination, port and
+/// protocol, in the 51 bits that Suricata keeps so that JavaScript can hold it.
+fn flow_id(source: Address, destination: &Destination) -> u64 {
+    let port = destination.port.unwrap_or(0).to_be_bytes();
+    let protocol = [destination.protocol.unwrap_or(0)];
+    let parts = [&source.bytes()[..], &destination.address.bytes(), &port, &protocol];
+    let hash = parts.concat().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash ^ (hash >> 51)) & ((1 << 51) - 1)
+}
+
+/// A point in time as Suricata writes it: UTC, microseconds, a numeric offset without a colon.
+fn timestamp(time: Timestamp) -> String {
+    let time = Time::from_nanosecond(i128::from(time.nanoseconds())).unwrap_or(Time::UNIX_EPOCH);
+    time.strftime("%Y-%m-%dT%H:%M:%S%.6f+0000").to_string()
+}
+
+fn whole_seconds(nanoseconds: i64) -> u64 {
+    (nanoseconds.max(0) / 1_000_000_000).unsigned_abs()
+}

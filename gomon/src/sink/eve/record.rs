@@ -1,0 +1,156 @@
+//! The shape of a record, field by field in the order it is written.
+//!
+//! `docs/eve.schema.json` says the same as a JSON schema, and `docs/records.md` in words.
+
+use serde::Serialize;
+
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Record<'a> {
+    pub timestamp: String,
+    pub flow_id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_iface: Option<&'a str>,
+    pub event_type: &'static str,
+    pub src_ip: String,
+    pub dest_ip: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dest_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proto: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcap_filename: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert: Option<Alert<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats: Option<Stats>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Alert<'a> {
+    pub action: &'static str,
+    pub gid: u32,
+    pub signature_id: u32,
+    pub rev: u32,
+    pub signature: &'static str,
+    pub category: &'static str,
+    pub severity: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata<'a>>,
+}
+
+/// Suricata's flow: of a connection only the bot's side is counted.
+#[derive(Debug, Serialize)]
+pub(super) struct Flow {
+    pub pkts_toserver: u64,
+    pub bytes_toserver: u64,
+    pub start: String,
+    pub end: String,
+    pub age: u64,
+    pub alerted: bool,
+}
+
+/// Suricata's counters: totals since the start of the observation, up to the record's window.
+#[derive(Debug, Serialize)]
+pub(super) struct Stats {
+    pub uptime: u64,
+    pub capture: Capture,
+    pub decoder: Decoder,
+    pub flow: StatsFlow,
+    pub detect: Detect,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Capture {
+    pub kernel_packets: u64,
+    pub kernel_drops: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Decoder {
+    pub pkts: u64,
+    pub invalid: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct StatsFlow {
+    /// Destination endpoints of the window.
+    pub active: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Detect {
+    pub alert: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Metadata<'a> {
+    pub gomon: Gomon<'a>,
+}
+
+/// What gomon has to say beyond Suricata's fields.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Gomon<'a> {
+    pub classification: &'static str,
+    pub scope: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub c2_ip: Option<&'a str>,
+    pub window_s: f64,
+    pub step_s: f64,
+    /// Windows a record of a silent run stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<u64>,
+    pub packets: u64,
+    pub bytes: u64,
+    pub packet_rate: f64,
+    pub packet_threshold: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_threshold: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_rate_threshold: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ports: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_threshold: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scan_detection_mode: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosts_exact: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overflow_packets: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dst_ips: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dest_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proto: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Books>,
+}
+
+/// The ledger of the window.
+#[derive(Debug, Serialize)]
+pub(super) struct Books {
+    pub frames: u64,
+    pub counted: u64,
+    pub not_from_bot: u64,
+    pub ignored: u64,
+    pub not_ip: u64,
+    pub malformed: u64,
+    pub lost: u64,
+    pub late: u64,
+    pub wild: u64,
+}

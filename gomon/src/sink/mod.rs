@@ -1,0 +1,15 @@
+//! Where reports go: records, artifacts, the terminal. Sinks perform what the core decided.
+
+pub mod artifacts;
+pub mod console;
+pub mod eve;
+
+/// `text` on one line: what would end the line or steer a terminal is escaped.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}

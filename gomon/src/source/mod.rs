@@ -1,0 +1,58 @@
+//! Where packets come from.
+//!
+//! A source counts, and hands the counts on pane by pane; the frames themselves go along only for
+//! artifacts. What it hands them to is a [`Receiver`].
+
+pub mod replay;
+mod stop;
+
+use std::ops::ControlFlow;
+
+use gomon_common::{Address, LinkType};
+
+pub use stop::Stop;
+
+use crate::core::{Timestamp, WindowCounts};
+
+/// One captured frame.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// When it was captured; some formats can leave that out.
+    pub time: Option<Timestamp>,
+    /// What it starts with.
+    pub link: FrameLink,
+    /// How long it was on the wire, in bytes.
+    pub length: u32,
+    /// What was captured of it.
+    pub data: &'a [u8],
+}
+
+/// The link type of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameLink {
+    /// One that can be looked into.
+    Known(LinkType),
+    /// One that cannot, by its number in the registry.
+    Unsupported(u32),
+}
+
+/// Takes what a source counts, in the order of time.
+///
+/// A method that answers [`ControlFlow::Break`] ends the source early, in order.
+pub trait Receiver {
+    /// The next pane is complete.
+    fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()>;
+
+    /// So many panes, the first from `start`, went by without a frame.
+    fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()>;
+
+    /// Whether [`Receiver::packet`] is to be called at all.
+    fn wants_packets(&self) -> bool;
+
+    /// A packet between the bot and `host`, either way, in the open pane. `known` says whether the
+    /// host is counted on its own.
+    fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>);
+
+    /// How far the source is: frames read, and bytes of the input.
+    fn progress(&mut self, frames: u64, bytes: u64);
+}

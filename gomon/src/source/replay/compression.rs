@@ -1,0 +1,95 @@
+//! Compressed captures, recognised by their first bytes.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::MultiGzDecoder;
+use liblzma::read::XzDecoder;
+use liblzma::stream::{CONCATENATED, Stream};
+use lz4_flex::frame::FrameDecoder;
+
+/// Input is read in pieces of this size.
+const BUFFER: usize = 256 << 10;
+/// The most memory an xz stream may ask for: presets up to -9 need 65 MiB.
+const XZ_MEMORY: u64 = 128 << 20;
+
+/// How a capture is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+    /// The .xz file format.
+    Xz,
+    /// The LZ4 frame format.
+    Lz4,
+}
+
+impl Compression {
+    /// Bytes that tell.
+    pub const MAGIC_LENGTH: usize = 6;
+
+    /// What the first bytes say.
+    #[must_use]
+    pub fn recognise(head: &[u8]) -> Option<Self> {
+        Some(match head {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            // A frame, or one of the skippable frames that parallel compressors put in front.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
+            [0x04, 0x22, 0x4d, 0x18, ..] => Self::Lz4,
+            _ => return None,
+        })
+    }
+
+    /// The name of the format.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Lz4 => "lz4",
+        }
+    }
+
+    /// Reads what `input` compresses; files put together of several compressed ones included.
+    ///
+    /// # Errors
+    ///
+    /// When the decompressor can't be set up.
+    pub fn reader(self, input: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+        let input = BufReader::with_capacity(BUFFER, input);
+        Ok(match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(input)),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?),
+            Self::Xz => {
+                let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
+                Box::new(XzDecoder::new_stream(input, stream))
+            }
+            Self::Lz4 => Box::new(Lz4Frames(Some(FrameDecoder::new(input)))),
+        })
+    }
+}
+
+/// LZ4 frames one after the other; the decoder itself ends with the first.
+struct Lz4Frames<R: BufRead>(Option<FrameDecoder<R>>);
+
+impl<R: BufRead> Read for Lz4Frames<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(decoder) = &mut self.0 {
+            let read = decoder.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let mut input = match self.0.take() {
+                Some(decoder) => decoder.into_inner(),
+                None => break,
+            };
+            if !input.fill_buf()?.is_empty() {
+                self.0 = Some(FrameDecoder::new(input));
+            }
+        }
+        Ok(0)
+    }
+}

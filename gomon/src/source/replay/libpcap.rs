@@ -1,0 +1,137 @@
+//! Classic pcap files, read by libpcap: every magic number, byte order and precision it knows.
+#![expect(unsafe_code, reason = "libpcap takes over a file descriptor")]
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{IntoRawFd, OwnedFd};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, Result, anyhow, bail};
+use gomon_common::LinkType;
+use pcap::{Capture, Offline, Precision};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+
+use crate::core::Timestamp;
+use crate::source::{Frame, FrameLink};
+
+/// What the pipe from a decompressor to libpcap is asked to hold.
+const PIPE_SIZE: usize = 1 << 20;
+const FILE_HEADER: u64 = 24;
+const RECORD_HEADER: u64 = 16;
+
+/// A classic pcap capture.
+pub(super) struct Pcap {
+    capture: Capture<Offline>,
+    link: LinkType,
+    frames: u64,
+    bytes: u64,
+    /// Feeds libpcap through a pipe, for what is no plain file.
+    feeder: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Pcap {
+    /// Reads a plain file from where it stands.
+    ///
+    /// # Errors
+    ///
+    /// When libpcap finds no capture in it, or none whose link type gomon can look into.
+    pub(super) fn from_file(file: File) -> Result<Self> {
+        Self::from_fd(file.into())
+    }
+
+    /// Reads a stream, which a thread of its own hands to libpcap.
+    ///
+    /// # Errors
+    ///
+    /// As [`Pcap::from_file`], and when there is no pipe or thread to be had.
+    pub(super) fn from_stream(mut stream: Box<dyn Read + Send>) -> Result<Self> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).context("make a pipe")?;
+        // A smaller pipe is slower and as good.
+        let _ = fcntl_setpipe_size(&write, PIPE_SIZE);
+        let feeder = thread::Builder::new().name("feeder".into()).spawn(move || {
+            match io::copy(&mut stream, &mut File::from(write)) {
+                // The reader has what it wants.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                result => result.map(drop),
+            }
+        })?;
+        match Self::from_fd(read) {
+            Ok(pcap) => Ok(Self { feeder: Some(feeder), ..pcap }),
+            Err(error) => Err(feeder_error(feeder).unwrap_or(error)),
+        }
+    }
+
+    fn from_fd(fd: OwnedFd) -> Result<Self> {
+        // SAFETY: the descriptor is open, and `into_raw_fd` gives up its ownership.
+        let capture =
+            unsafe { Capture::from_raw_fd_with_precision(fd.into_raw_fd(), Precision::Nano) }
+                .map_err(|error| anyhow!("{}", message(&error)))?;
+        let pcap::Linktype(number) = capture.get_datalink();
+        let number = number.unsigned_abs();
+        let Some(link) = LinkType::from_number(number) else {
+            bail!(unsupported(number));
+        };
+        Ok(Self { capture, link, frames: 0, bytes: FILE_HEADER, feeder: None })
+    }
+
+    /// The next frame, or `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// When the file is damaged here, with the number of the frame.
+    #[inline]
+    pub(super) fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
+        match self.capture.next_packet() {
+            Ok(packet) => {
+                self.frames += 1;
+                self.bytes += RECORD_HEADER + u64::from(packet.header.caplen);
+                // With nanosecond precision libpcap keeps nanoseconds in `tv_usec`.
+                let seconds = i128::from(packet.header.ts.tv_sec);
+                let fraction = i128::from(packet.header.ts.tv_usec);
+                Ok(Some(Frame {
+                    time: Some(Timestamp::saturating(seconds * 1_000_000_000 + fraction)),
+                    link: FrameLink::Known(self.link),
+                    length: packet.header.len,
+                    data: packet.data,
+                }))
+            }
+            Err(pcap::Error::NoMorePackets) => match self.feeder.take().and_then(feeder_error) {
+                Some(error) => Err(error.context(format!("after frame {}", self.frames))),
+                None => Ok(None),
+            },
+            Err(error) => {
+                let why = self.feeder.take().and_then(feeder_error);
+                let why = why.unwrap_or_else(|| anyhow!("{}", message(&error)));
+                Err(why.context(format!("frame {}", self.frames + 1)))
+            }
+        }
+    }
+
+    /// Bytes of the capture read so far.
+    #[must_use]
+    pub(super) fn position(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// What went wrong while libpcap was fed, if anything did.
+fn feeder_error(feeder: JoinHandle<io::Result<()>>) -> Option<anyhow::Error> {
+    match feeder.join() {
+        Ok(result) => result.err().map(anyhow::Error::from),
+        Err(_) => Some(anyhow!("the thread that reads the input failed")),
+    }
+}
+
+/// The error for a link type that gomon can't look into, by its number.
+pub(super) fn unsupported(number: u32) -> String {
+    let name = i32::try_from(number).ok().and_then(|n| pcap::Linktype(n).get_name().ok());
+    let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+    format!(
+        "link type {number}{name} is not supported: capture on Ethernet, Linux cooked, raw IP or loopback"
+    )
+}
+
+/// libpcap's own words, without the prefix the binding puts in front.
+fn message(error: &pcap::Error) -> String {
+    if let pcap::Error::PcapError(text) = error { text.clone() } else { error.to_string() }
+}

@@ -1,0 +1,191 @@
+//! Replay: a capture file, counted frame by frame on the clock of its timestamps.
+
+mod compression;
+mod input;
+mod libpcap;
+mod pcapng;
+mod reader;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use anyhow::{Result, anyhow};
+use gomon_common::{Skip, parse};
+
+pub use compression::Compression;
+pub use input::Input;
+pub use pcapng::Pcapng;
+pub use reader::Reader;
+
+use super::{Frame, FrameLink, Receiver, Stop};
+use crate::core::{Clock, Place, Tally, Timestamp};
+
+/// Frames between two looks at the stop request and two reports of progress.
+const BREATH: u64 = 1 << 14;
+
+/// Counts the frames of a capture and hands the panes on.
+pub struct Replay {
+    clock: Clock,
+    tally: Tally,
+    /// A frame whose timestamp is far ahead, until the next one shows whether to believe it.
+    held: Option<Held>,
+    /// Frames of link types that can't be looked into, by type.
+    unsupported: BTreeMap<u32, u64>,
+}
+
+/// A frame on its own.
+struct Held {
+    time: Timestamp,
+    link: FrameLink,
+    length: u32,
+    data: Vec<u8>,
+}
+
+impl Replay {
+    /// A replay that counts with `tally` in the panes of `clock`.
+    #[must_use]
+    pub fn new(clock: Clock, tally: Tally) -> Self {
+        Self { clock, tally, held: None, unsupported: BTreeMap::new() }
+    }
+
+    /// Reads to the end, to the stop request, or to where the capture is damaged. The last pane is
+    /// handed on in each case.
+    ///
+    /// # Errors
+    ///
+    /// When the capture is damaged, or frames had to be left out.
+    pub fn run(
+        mut self,
+        mut reader: Reader,
+        stop: &Stop,
+        receiver: &mut impl Receiver,
+    ) -> Result<()> {
+        let mut frames = 0;
+        let mut outcome = Ok(());
+        loop {
+            match reader.next_frame() {
+                Ok(Some(frame)) => {
+                    frames += 1;
+                    if self.frame(&frame, receiver).is_break() {
+                        break;
+                    }
+                }
+                Ok(None) => break,
+                // A stop may cut a stream anywhere; that is no damage.
+                Err(_) if stop.is_requested() => break,
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+            if frames % BREATH == 0 {
+                receiver.progress(frames, reader.position());
+                if stop.is_requested() {
+                    break;
+                }
+            }
+        }
+        if let Some(held) = self.held.take() {
+            self.tally.ledger_mut().wild += 1;
+            self.count(&held.frame(), receiver);
+        }
+        let span = self.clock.pane();
+        if frames > 0 {
+            // The receiver may have broken off already; what it does with the last pane is its own.
+            let _ = receiver.pane(self.tally.take(span));
+        }
+        receiver.progress(frames, reader.position());
+        outcome.and_then(|()| self.left_out())
+    }
+
+    /// Puts a frame into its pane.
+    #[inline]
+    fn frame(&mut self, frame: &Frame<'_>, receiver: &mut impl Receiver) -> ControlFlow<()> {
+        if let Some(held) = self.held.take() {
+            self.settle(&held, frame.time, receiver)?;
+        }
+        match self.clock.place(frame.time) {
+            Place::Current => {}
+            Place::Late => self.tally.ledger_mut().late += 1,
+            Place::Ahead(panes) => self.advance(panes, receiver)?,
+            Place::Wild => {
+                self.held = frame.time.map(|time| Held {
+                    time,
+                    link: frame.link,
+                    length: frame.length,
+                    data: frame.data.to_vec(),
+                });
+                return ControlFlow::Continue(());
+            }
+        }
+        self.count(frame, receiver);
+        ControlFlow::Continue(())
+    }
+
+    /// Counts a held frame where the timestamp `next` of the frame after it shows that it belongs.
+    #[cold]
+    fn settle(
+        &mut self,
+        held: &Held,
+        next: Option<Timestamp>,
+        receiver: &mut impl Receiver,
+    ) -> ControlFlow<()> {
+        if self.clock.confirms(held.time, next) {
+            self.advance(self.clock.panes_to(held.time), receiver)?;
+        } else {
+            self.tally.ledger_mut().wild += 1;
+        }
+        self.count(&held.frame(), receiver);
+        ControlFlow::Continue(())
+    }
+
+    /// Closes the open pane and moves on to the one `panes` further.
+    fn advance(&mut self, panes: u64, receiver: &mut impl Receiver) -> ControlFlow<()> {
+        let span = self.clock.pane();
+        self.clock.advance(panes);
+        receiver.pane(self.tally.take(span))?;
+        if panes > 1 {
+            receiver.silence(span.end, panes - 1)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Counts a frame in the open pane.
+    #[inline]
+    fn count(&mut self, frame: &Frame<'_>, receiver: &mut impl Receiver) {
+        let parsed = match frame.link {
+            FrameLink::Known(link) => parse(link, frame.data),
+            FrameLink::Unsupported(number) => {
+                *self.unsupported.entry(number).or_default() += 1;
+                Err(Skip::NotIp)
+            }
+        };
+        match parsed {
+            Ok(packet) => {
+                self.tally.count(&packet, frame.length);
+                if receiver.wants_packets() {
+                    for host in self.tally.selection().remote_hosts(&packet).into_iter().flatten() {
+                        receiver.packet(host, self.tally.knows(host), frame);
+                    }
+                }
+            }
+            Err(skip) => self.tally.skip(skip),
+        }
+    }
+
+    /// The error for frames that could not be looked into, if there were any.
+    fn left_out(&self) -> Result<()> {
+        match self.unsupported.first_key_value() {
+            None => Ok(()),
+            Some((&number, &frames)) => {
+                Err(anyhow!("{frames} frame(s) left out: {}", libpcap::unsupported(number)))
+            }
+        }
+    }
+}
+
+impl Held {
+    fn frame(&self) -> Frame<'_> {
+        Frame { time: Some(self.time), link: self.link, length: self.length, data: &self.data }
+    }
+}

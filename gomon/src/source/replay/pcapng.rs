@@ -1,0 +1,313 @@
+//! pcapng captures.
+//!
+//! libpcap reads them only as long as every interface has the link type and snap length of the
+//! first, so blocks are taken apart with `pcap-parser` here. Blocks are framed by hand: that keeps
+//! the byte offset for messages and bounds what a hostile length can cost.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use gomon_common::LinkType;
+use pcap_parser::pcapng::{
+    EnhancedPacketBlock, InterfaceDescriptionBlock, OptionCode, SimplePacketBlock,
+    parse_enhancedpacketblock_be, parse_enhancedpacketblock_le, parse_interfacedescriptionblock_be,
+    parse_interfacedescriptionblock_le, parse_sectionheaderblock, parse_simplepacketblock_be,
+    parse_simplepacketblock_le,
+};
+use pcap_parser::traits::PcapNGPacketBlock;
+
+use crate::core::Timestamp;
+use crate::source::{Frame, FrameLink};
+
+/// The longest block that is kept in memory. libpcap and Wireshark stop at the same length.
+const MAX_BLOCK: usize = 16 << 20;
+/// The most interfaces a section may describe.
+const MAX_INTERFACES: usize = 1 << 16;
+const BUFFER: usize = 256 << 10;
+
+const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+const INTERFACE_DESCRIPTION: u32 = 1;
+/// The packet block that the enhanced one replaced.
+const OBSOLETE_PACKET: u32 = 2;
+const SIMPLE_PACKET: u32 = 3;
+const ENHANCED_PACKET: u32 = 6;
+
+/// A pcapng capture.
+pub struct Pcapng {
+    input: BufReader<Box<dyn Read + Send>>,
+    block: Vec<u8>,
+    big_endian: bool,
+    interfaces: Vec<Interface>,
+    /// Where the block in `block` starts, and where the next one does.
+    at: u64,
+    position: u64,
+    frames: u64,
+}
+
+/// What a section says of one interface.
+struct Interface {
+    link: FrameLink,
+    /// 0 for no limit.
+    snap_length: u32,
+    ticks_per_second: u128,
+    offset_seconds: i64,
+}
+
+impl Pcapng {
+    /// Whether a capture that starts with these bytes is pcapng.
+    #[must_use]
+    pub fn recognise(head: &[u8]) -> bool {
+        head.starts_with(&SECTION_HEADER.to_be_bytes())
+    }
+
+    /// Reads the capture from its start.
+    #[must_use]
+    pub fn new(input: Box<dyn Read + Send>) -> Self {
+        Self {
+            input: BufReader::with_capacity(BUFFER, input),
+            block: Vec::new(),
+            big_endian: false,
+            interfaces: Vec::new(),
+            at: 0,
+            position: 0,
+            frames: 0,
+        }
+    }
+
+    /// Bytes of the capture read so far.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The next frame, or `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// When the capture is damaged here, with the frame's number and the block's offset.
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
+        let kind = loop {
+            self.at = self.position;
+            match self.read_block().with_context(|| self.place())? {
+                None => return Ok(None),
+                Some(SECTION_HEADER) => self.section().with_context(|| self.place())?,
+                Some(INTERFACE_DESCRIPTION) => self.interface().with_context(|| self.place())?,
+                Some(kind @ (ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET)) => break kind,
+                Some(_) => {}
+            }
+        };
+        self.frames += 1;
+        let place = self.place();
+        if kind == OBSOLETE_PACKET {
+            self.renew_obsolete_packet();
+        }
+        let frame = if kind == SIMPLE_PACKET { self.simple() } else { self.enhanced() };
+        frame.map(Some).context(place)
+    }
+
+    /// Where in the capture something went wrong.
+    fn place(&self) -> String {
+        format!("frame {}, block at byte {}", self.frames.max(1), self.at)
+    }
+
+    /// Reads the next block into `self.block` and returns its type. Of blocks that are of no use the
+    /// body is passed over. `None` at the end of the input.
+    fn read_block(&mut self) -> Result<Option<u32>> {
+        if self.input.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        let mut header = [0; 12]; // no block is shorter; a section header has its byte order here
+        self.fill(&mut header)?;
+        let [t0, t1, t2, t3, l0, l1, l2, l3, magic @ ..] = header;
+        if [t0, t1, t2, t3] == SECTION_HEADER.to_be_bytes() {
+            self.big_endian = match magic {
+                [0x1a, 0x2b, 0x3c, 0x4d] => true,
+                [0x4d, 0x3c, 0x2b, 0x1a] => false,
+                _ => bail!("a section header without byte-order magic"),
+            };
+        }
+        let kind = self.number([t0, t1, t2, t3]);
+        let length = self.number([l0, l1, l2, l3]);
+        ensure!(length >= 12 && length.is_multiple_of(4), "a block length of {length}");
+        let length = length as usize;
+        if !matches!(
+            kind,
+            SECTION_HEADER
+                | INTERFACE_DESCRIPTION
+                | OBSOLETE_PACKET
+                | SIMPLE_PACKET
+                | ENHANCED_PACKET
+        ) {
+            self.pass_over(length - header.len())?;
+            return Ok(Some(kind));
+        }
+        ensure!(length <= MAX_BLOCK, "a block length of {length}, more than {MAX_BLOCK}");
+        self.block.clear();
+        self.block.extend_from_slice(&header);
+        let body = (length - header.len()) as u64;
+        let got = (&mut self.input).take(body).read_to_end(&mut self.block)?;
+        self.position += got as u64;
+        ensure!(got as u64 == body, "the capture ends in the middle of a block");
+        Ok(Some(kind))
+    }
+
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.input.read(&mut buffer[filled..])? {
+                0 => bail!("the capture ends in the middle of a block"),
+                read => filled += read,
+            }
+        }
+        self.position += filled as u64;
+        Ok(())
+    }
+
+    fn pass_over(&mut self, length: usize) -> Result<()> {
+        let length = length as u64;
+        let passed = io::copy(&mut (&mut self.input).take(length), &mut io::sink())?;
+        self.position += passed;
+        ensure!(passed == length, "the capture ends in the middle of a block");
+        Ok(())
+    }
+
+    fn number(&self, bytes: [u8; 4]) -> u32 {
+        if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    }
+
+    fn section(&mut self) -> Result<()> {
+        let (_, header) = parse_sectionheaderblock(&self.block)
+            .map_err(|_| anyhow!("a section header that can't be read"))?;
+        let (major, minor) = (header.major_version, header.minor_version);
+        ensure!(major == 1, "pcapng version {major}.{minor} is not supported");
+        self.interfaces.clear();
+        Ok(())
+    }
+
+    fn interface(&mut self) -> Result<()> {
+        ensure!(self.interfaces.len() < MAX_INTERFACES, "more than {MAX_INTERFACES} interfaces");
+        let parse = if self.big_endian {
+            parse_interfacedescriptionblock_be
+        } else {
+            parse_interfacedescriptionblock_le
+        };
+        let (_, description) = parse(&self.block)
+            .map_err(|_| anyhow!("an interface description that can't be read"))?;
+        let number = description.linktype.0.unsigned_abs();
+        let interface = Interface {
+            link: LinkType::from_number(number)
+                .map_or(FrameLink::Unsupported(number), FrameLink::Known),
+            snap_length: description.snaplen,
+            ticks_per_second: ticks_per_second(description.if_tsresol),
+            offset_seconds: offset_seconds(&description, self.big_endian),
+        };
+        self.interfaces.push(interface);
+        Ok(())
+    }
+
+    /// Makes an enhanced packet block of an obsolete one: they differ in the interface number, which
+    /// there has 16 bits, followed by a drop count.
+    fn renew_obsolete_packet(&mut self) {
+        if let [t0, t1, t2, t3, _, _, _, _, a, b, c, d, ..] = self.block.as_mut_slice() {
+            let kind = if self.big_endian {
+                [*c, *d] = [*a, *b];
+                [*a, *b] = [0, 0];
+                ENHANCED_PACKET.to_be_bytes()
+            } else {
+                [*c, *d] = [0, 0];
+                ENHANCED_PACKET.to_le_bytes()
+            };
+            [*t0, *t1, *t2, *t3] = kind;
+        }
+    }
+
+    fn enhanced(&self) -> Result<Frame<'_>> {
+        let parse = if self.big_endian {
+            parse_enhancedpacketblock_be
+        } else {
+            parse_enhancedpacketblock_le
+        };
+        let (_, packet): (_, EnhancedPacketBlock<'_>) =
+            parse(&self.block).map_err(|_| anyhow!("a packet block that can't be read"))?;
+        let interface = usize::try_from(packet.if_id).ok().and_then(|n| self.interfaces.get(n));
+        let Some(interface) = interface else {
+            bail!("a packet of interface {}, which is not described", packet.if_id);
+        };
+        let ticks = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
+        let length = usize::try_from(packet.caplen).unwrap_or(usize::MAX).min(packet.data.len());
+        Ok(Frame {
+            time: Some(interface.time(ticks)),
+            link: interface.link,
+            length: packet.origlen,
+            data: &packet.data[..length],
+        })
+    }
+
+    /// A packet of the first interface, without a timestamp.
+    fn simple(&self) -> Result<Frame<'_>> {
+        let parse =
+            if self.big_endian { parse_simplepacketblock_be } else { parse_simplepacketblock_le };
+        let (_, packet): (_, SimplePacketBlock<'_>) =
+            parse(&self.block).map_err(|_| anyhow!("a packet block that can't be read"))?;
+        let Some(interface) = self.interfaces.first() else {
+            bail!("a packet before the first interface is described");
+        };
+        let mut data: &[u8] = packet.data;
+        let captured = match interface.snap_length {
+            0 => packet.orig_len(),
+            limit => packet.orig_len().min(limit),
+        };
+        data = data.get(..captured as usize).unwrap_or(data);
+        Ok(Frame { time: None, link: interface.link, length: packet.origlen, data })
+    }
+}
+
+impl Interface {
+    fn time(&self, ticks: u64) -> Timestamp {
+        // At most 2^64 * 10^9 and at most 2^63 * 10^9: no overflow in 127 bits.
+        let nanoseconds = u128::from(ticks) * 1_000_000_000 / self.ticks_per_second;
+        let offset = i128::from(self.offset_seconds) * 1_000_000_000;
+        Timestamp::saturating(
+            i128::try_from(nanoseconds).unwrap_or(i128::MAX).saturating_add(offset),
+        )
+    }
+}
+
+/// `if_tsresol`: a negative power of 10, or of 2 when the highest bit is set. Ticks finer than 128
+/// bits can count are all at time zero.
+fn ticks_per_second(resolution: u8) -> u128 {
+    let exponent = u32::from(resolution & 0x7f);
+    let base: u128 = if resolution & 0x80 == 0 { 10 } else { 2 };
+    base.checked_pow(exponent).unwrap_or(u128::MAX)
+}
+
+/// `if_tsoffset`, in the section's byte order (`pcap-parser` 0.17 reads it as little-endian always).
+fn offset_seconds(description: &InterfaceDescriptionBlock<'_>, big_endian: bool) -> i64 {
+    let option = description.options.iter().find(|o| o.code == OptionCode::IfTsoffset);
+    match option.and_then(|option| option.value.first_chunk()) {
+        Some(bytes) if big_endian => i64::from_be_bytes(*bytes),
+        Some(bytes) => i64::from_le_bytes(*bytes),
+        None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resolutions_and_offsets() {
+        let interface = |resolution, offset_seconds| Interface {
+            link: FrameLink::Known(LinkType::Ethernet),
+            snap_length: 0,
+            ticks_per_second: ticks_per_second(resolution),
+            offset_seconds,
+        };
+        assert_eq!(interface(6, 0).time(1_500_000).nanoseconds(), 1_500_000_000);
+        assert_eq!(interface(9, 10).time(5).nanoseconds(), 10_000_000_005);
+        assert_eq!(interface(0x81, 0).time(3).nanoseconds(), 1_500_000_000);
+        assert_eq!(interface(0, 0).time(u64::MAX).nanoseconds(), i64::MAX);
+        assert_eq!(interface(0x7f, 0).time(u64::MAX).nanoseconds(), 0);
+        assert_eq!(interface(0, i64::MIN).time(0).nanoseconds(), i64::MIN);
+    }
+}

@@ -1,0 +1,125 @@
+//! From an input to frames, whatever the format and compression. The seam for faster readers.
+
+use std::io::{self, Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Error, Result, anyhow, bail};
+
+use super::compression::Compression;
+use super::input::Input;
+use super::libpcap::Pcap;
+use super::pcapng::Pcapng;
+use crate::source::Frame;
+
+/// The length of a classic pcap file's header; fewer bytes tell every other format.
+const HEAD: usize = 24;
+
+/// First bytes of a classic pcap file: microseconds, nanoseconds, and Alexey Kuznetsov's variant
+/// with longer record headers, each in both byte orders.
+const PCAP: [[u8; 4]; 6] = [
+    [0xa1, 0xb2, 0xc3, 0xd4],
+    [0xd4, 0xc3, 0xb2, 0xa1],
+    [0xa1, 0xb2, 0x3c, 0x4d],
+    [0x4d, 0x3c, 0xb2, 0xa1],
+    [0xa1, 0xb2, 0xcd, 0x34],
+    [0x34, 0xcd, 0xb2, 0xa1],
+];
+
+/// Yields the frames of a capture, in the order of the file.
+pub struct Reader {
+    format: Format,
+    /// Bytes taken from an input whose bytes are not those of the capture.
+    read: Option<Arc<AtomicU64>>,
+}
+
+enum Format {
+    Pcap(Box<Pcap>),
+    Pcapng(Box<Pcapng>),
+    /// Damaged before its first frame.
+    Damaged(Option<Error>),
+}
+
+impl Reader {
+    /// Looks at the first bytes of `input` and starts to read. A capture that is damaged already
+    /// there, an empty file for one, says so when its first frame is asked for.
+    ///
+    /// # Errors
+    ///
+    /// When this is no capture, or none that could be looked into.
+    pub fn new(mut input: Input) -> Result<Self> {
+        if let Some(head) = input.peek(HEAD)?
+            && is_pcap(&head)
+        {
+            // A plain file goes to libpcap as it is.
+            let pcap = Pcap::from_file(input.into_file())?;
+            return Ok(Self { format: Format::Pcap(Box::new(pcap)), read: None });
+        }
+        let read = Some(input.read_counter());
+        let (head, stream) = sniff(Box::new(input))?;
+        let format = match Compression::recognise(&head) {
+            None => Format::new(&head, stream)?,
+            Some(compression) => match compression.reader(stream).and_then(sniff) {
+                Ok((head, stream)) => Format::new(&head, stream)?,
+                Err(error) => Format::Damaged(Some(Error::from(error).context(compression.name()))),
+            },
+        };
+        Ok(Self { format, read })
+    }
+
+    /// The next frame, or `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// When the capture is damaged here. What came before it was whole.
+    #[inline]
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
+        match &mut self.format {
+            Format::Pcap(pcap) => pcap.next_frame(),
+            Format::Pcapng(pcapng) => pcapng.next_frame(),
+            Format::Damaged(error) => error.take().map_or(Ok(None), Err),
+        }
+    }
+
+    /// Bytes of the input read so far.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        match (&self.read, &self.format) {
+            (Some(read), _) => read.load(Ordering::Relaxed),
+            (None, Format::Pcap(pcap)) => pcap.position(),
+            (None, Format::Pcapng(pcapng)) => pcapng.position(),
+            (None, Format::Damaged(_)) => 0,
+        }
+    }
+}
+
+impl Format {
+    fn new(head: &[u8], stream: Box<dyn Read + Send>) -> Result<Self> {
+        if Pcapng::recognise(head) {
+            return Ok(Self::Pcapng(Box::new(Pcapng::new(stream))));
+        }
+        if is_pcap(head) {
+            return Ok(Self::Pcap(Box::new(Pcap::from_stream(stream)?)));
+        }
+        let start = &head[..head.len().min(4)];
+        if PCAP.iter().any(|magic| magic.starts_with(start)) {
+            let length = head.len();
+            let what = anyhow!("the capture ends at byte {length}, in the middle of its header");
+            return Ok(Self::Damaged(Some(what)));
+        }
+        bail!("it is not a pcap or pcapng capture, compressed or not: name one")
+    }
+}
+
+/// Whether `head` is the whole header of a classic pcap file.
+fn is_pcap(head: &[u8]) -> bool {
+    head.len() == HEAD && PCAP.iter().any(|magic| head.starts_with(magic))
+}
+
+/// The first bytes of a stream, and the stream with them still in it.
+fn sniff(mut stream: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn Read + Send>)> {
+    let mut head = Vec::with_capacity(HEAD);
+    (&mut stream).take(HEAD as u64).read_to_end(&mut head)?;
+    let stream = Cursor::new(head.clone()).chain(stream);
+    Ok((head, Box::new(stream)))
+}
