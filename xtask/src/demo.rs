@@ -1,0 +1,100 @@
+//! `cargo xtask run`: what gomon does, shown on a bot of our own making.
+
+mod scenario;
+mod table;
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use crate::{frames::BOT, pcap, prerequisites, workspace};
+
+/// Builds gomon, lets it replay the demo capture, and shows the records it wrote.
+pub(crate) fn show() -> Result<()> {
+    prerequisites::for_building()?;
+    eprintln!("xtask: building gomon");
+    let gomon = workspace::build_gomon()?;
+    let files = Files::fresh()?;
+    files.write_capture()?;
+
+    let mut replay = files.replay(&gomon);
+    eprintln!("xtask: {}", workspace::describe(&replay));
+    workspace::run(&mut replay)?;
+
+    let records = files.records()?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "\nWhat the bot did (UTC, windows of 30 s):\n")?;
+    write!(out, "{}", table::render(&records))?;
+    write!(out, "{}", files.closing_words(&gomon, records.len()))?;
+    Ok(())
+}
+
+/// Everything a demo leaves behind.
+struct Files {
+    capture: PathBuf,
+    eve: PathBuf,
+    artifacts: PathBuf,
+}
+
+impl Files {
+    /// gomon appends to its log and never overwrites an artifact: what an earlier demo left goes.
+    fn fresh() -> Result<Self> {
+        let directory = workspace::target()?.join("demo");
+        if directory.exists() {
+            fs::remove_dir_all(&directory)
+                .with_context(|| format!("remove the last demo {}", directory.display()))?;
+        }
+        Ok(Self {
+            capture: directory.join("bot.pcap"),
+            eve: directory.join("eve.json"),
+            artifacts: directory.join("captures"),
+        })
+    }
+
+    fn write_capture(&self) -> Result<()> {
+        let frames = scenario::frames()?;
+        pcap::create(&self.capture, |writer| {
+            frames.iter().try_for_each(|frame| writer.write(frame.at, &frame.bytes))
+        })
+    }
+
+    fn replay(&self, gomon: &Path) -> Command {
+        let mut command = Command::new(gomon);
+        command.arg(&self.capture).arg(BOT.to_string());
+        command.args(["--sample-id", "demo", "--show-idle"]);
+        command.args(["--save-packets", "20"]);
+        command.arg("--capture-dir").arg(&self.artifacts);
+        command.arg("--eve-log-path").arg(&self.eve);
+        command
+    }
+
+    fn records(&self) -> Result<Vec<Value>> {
+        let attempt = || format!("read the records {}", self.eve.display());
+        let text = fs::read_to_string(&self.eve).with_context(attempt)?;
+        text.lines().map(serde_json::from_str).collect::<Result<_, _>>().with_context(attempt)
+    }
+
+    fn closing_words(&self, gomon: &Path, records: usize) -> String {
+        let [capture, eve, artifacts] =
+            [&self.capture, &self.eve, &self.artifacts].map(|path| path.display().to_string());
+        let width = artifacts.len();
+        format!(
+            "
+Files:
+  {capture:width$}  what passed the bot's interface
+  {eve:width$}  {records} records, Suricata EVE JSON
+  {artifacts:width$}  the packets around each alert
+
+A capture of your own:
+  {} CAPTURE.pcap BOT_ADDRESS
+",
+            gomon.display()
+        )
+    }
+}

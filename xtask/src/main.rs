@@ -1,0 +1,75 @@
+//! The project's own commands, so that a checkout and stable Rust are all anybody needs:
+//! `cargo xtask run`, `cargo xtask test`, `cargo xtask bench`.
+//!
+//! Depends on no other crate of the workspace: it must build before libpcap is there, because it
+//! is what installs it.
+
+#![expect(clippy::print_stderr, reason = "progress goes to stderr, to people; results to stdout")]
+
+mod bench;
+mod demo;
+mod frames;
+mod fuzz;
+mod pcap;
+mod prerequisites;
+mod random;
+mod run;
+mod test;
+mod workspace;
+
+use std::{env, ffi::OsString, io, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+/// gomon's own commands.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build gomon and run it with ARGS; without any, show what it does on a demo capture
+    #[command(disable_help_flag = true)]
+    Run {
+        /// Arguments for gomon, `--help` included
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Check everything: format, lints, documentation, tests, fuzz targets
+    Test(test::Options),
+    /// Measure gomon beside tcpdump
+    #[command(subcommand)]
+    Bench(bench::Options),
+}
+
+fn main() -> ExitCode {
+    match execute(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of our output has seen enough (`| head`).
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<()> {
+    let called_from = env::current_dir().context("find the working directory")?;
+    // Every path below is relative to the project, whatever directory this was typed in.
+    env::set_current_dir(workspace::root()).context("enter the project's directory")?;
+    match cli.command {
+        Command::Run { args } if args.is_empty() => demo::show(),
+        Command::Run { args } => run::gomon(&args, &called_from),
+        Command::Test(options) => test::all(&options),
+        Command::Bench(options) => bench::run(&options),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

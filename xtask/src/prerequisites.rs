@@ -1,0 +1,166 @@
+//! What must be on the machine besides Rust: installs what is missing where it may, and otherwise
+//! says in one line what to type.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::workspace::describe;
+
+/// Something to be found on the machine, and the Debian package it comes with.
+#[derive(Clone, Copy)]
+struct Need {
+    file: File,
+    package: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum File {
+    /// A program, looked for in `PATH`.
+    Program(&'static str),
+    /// A C header, looked for where compilers do.
+    Header(&'static str),
+}
+
+const BUILD: &[Need] = &[
+    need(File::Program("cc"), "build-essential"),
+    need(File::Header("pcap/pcap.h"), "libpcap-dev"),
+];
+/// Artifacts are read back with both readers; libFuzzer is C++.
+const TESTS: &[Need] = &[
+    need(File::Program("tcpdump"), "tcpdump"),
+    need(File::Program("tshark"), "tshark"),
+    need(File::Program("c++"), "g++"),
+];
+const BENCH: &[Need] =
+    &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("time"), "time")];
+
+const fn need(file: File, package: &'static str) -> Need {
+    Need { file, package }
+}
+
+pub(crate) fn for_building() -> Result<()> {
+    install(BUILD)
+}
+
+/// Tests that find a tool missing skip themselves, so its absence is no reason to stop. In CI it
+/// is: a skipped test there is one that nobody runs.
+pub(crate) fn for_testing() -> Result<()> {
+    match install(&[BUILD, TESTS].concat()) {
+        Err(error) if missing(BUILD, Path::exists).is_empty() && !in_ci() => {
+            eprintln!("xtask: {error:#}");
+            eprintln!("xtask: going on without: tests that want more are SKIPPED");
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+pub(crate) fn for_measuring() -> Result<()> {
+    install(&[BUILD, BENCH].concat())
+}
+
+pub(crate) fn has_program(name: &'static str) -> bool {
+    File::Program(name).places().iter().any(|place| place.exists())
+}
+
+/// Whether this is a CI run, by the variable CI services set.
+pub(crate) fn in_ci() -> bool {
+    env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "false" | "0"))
+}
+
+fn install(needs: &[Need]) -> Result<()> {
+    let missing = missing(needs, Path::exists);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = missing.iter().map(|need| need.file.name()).collect();
+    let attempt = format!("look for {}: not found", names.join(", "));
+    let packages: Vec<_> = missing.iter().map(|need| need.package).collect();
+    let listed = packages.join(" ");
+    if !has_program("apt-get") {
+        bail!("{attempt}: install what Debian has in: {listed}");
+    }
+    if !rustix::process::geteuid().is_root() {
+        bail!("{attempt}: type: sudo apt-get install -y {listed}");
+    }
+    eprintln!("xtask: installing {listed}");
+    apt_get(&["update"])?;
+    apt_get(&[&["install", "-y", "--no-install-recommends"], &packages[..]].concat())
+}
+
+/// What apt-get says is of interest only when it fails.
+fn apt_get(args: &[&str]) -> Result<()> {
+    let mut command = Command::new("apt-get");
+    command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+    let attempt = format!("run `{}`", describe(&command));
+    let output = command.output().with_context(|| attempt.clone())?;
+    if !output.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&output.stdout));
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        bail!("{attempt}: {}: its output is above", output.status);
+    }
+    Ok(())
+}
+
+fn missing(needs: &[Need], exists: impl Fn(&Path) -> bool) -> Vec<Need> {
+    let found = |need: &Need| need.file.places().iter().any(|place| exists(place));
+    needs.iter().copied().filter(|need| !found(need)).collect()
+}
+
+impl File {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Program(name) | Self::Header(name) => name,
+        }
+    }
+
+    /// Where it would lie.
+    fn places(self) -> Vec<PathBuf> {
+        let directories: Vec<PathBuf> = match self {
+            Self::Program(_) => {
+                env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect()
+            }
+            Self::Header(_) => vec![
+                "/usr/include".into(),
+                format!("/usr/include/{}-linux-gnu", env::consts::ARCH).into(),
+                "/usr/local/include".into(),
+            ],
+        };
+        directories.iter().map(|directory| directory.join(self.name())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packages_when_present(needs: &[Need], present: &[&str]) -> Vec<&'static str> {
+        missing(needs, |path| present.iter().any(|file| path.ends_with(file)))
+            .iter()
+            .map(|need| need.package)
+            .collect()
+    }
+
+    #[test]
+    fn a_bare_machine_gets_everything() {
+        assert_eq!(packages_when_present(BUILD, &[]), ["build-essential", "libpcap-dev"]);
+        assert_eq!(packages_when_present(TESTS, &[]), ["tcpdump", "tshark", "g++"]);
+    }
+
+    #[test]
+    fn what_is_there_is_left_alone() {
+        assert_eq!(packages_when_present(BUILD, &["bin/cc"]), ["libpcap-dev"]);
+        assert!(packages_when_present(BUILD, &["bin/cc", "/usr/include/pcap/pcap.h"]).is_empty());
+    }
+
+    #[test]
+    fn headers_of_the_machines_own_architecture_count() {
+        let header = format!("/usr/include/{}-linux-gnu/pcap/pcap.h", env::consts::ARCH);
+        assert_eq!(packages_when_present(BUILD, &[&header]), ["build-essential"]);
+    }
+}

@@ -1,0 +1,118 @@
+//! `cargo xtask test`: everything a change has to pass, in the order that fails fastest.
+
+use std::{
+    io::{self, Write as _},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::{
+    fuzz,
+    prerequisites::{self, in_ci},
+    workspace::{cargo, describe, run},
+};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Seconds the fuzz targets share; 0 skips them
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    fuzz_seconds: u32,
+    /// Arguments for `cargo test`: a filter, or `-- --nocapture` after one more `--`
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+/// Runs every step; the first that fails ends it.
+pub(crate) fn all(options: &Options) -> Result<()> {
+    prerequisites::for_testing()?;
+    let mut report = Report::default();
+
+    if report.has_component("fmt", "rustfmt")? {
+        report.step("fmt", cargo().args(["fmt", "--all", "--check"]))?;
+    }
+    if report.has_component("clippy", "clippy")? {
+        let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+        report.step("clippy", cargo().args(clippy))?;
+    }
+    let doc = ["doc", "--workspace", "--no-deps"];
+    report.step("doc", cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
+    let test = ["test", "--workspace"];
+    report.step("test", cargo().args(test).args(&options.args))?;
+    if options.fuzz_seconds == 0 {
+        report.skip("fuzz", "--fuzz-seconds 0");
+    } else if !prerequisites::has_program("c++") {
+        report.skip("fuzz", "libFuzzer is C++: apt-get install g++");
+    } else {
+        for mut target in fuzz::targets(options.fuzz_seconds)? {
+            report.step("fuzz", &mut target)?;
+        }
+    }
+
+    writeln!(io::stdout(), "xtask test: {}", report.summary())?;
+    Ok(())
+}
+
+/// What has been done so far.
+#[derive(Default)]
+struct Report {
+    passed: Vec<&'static str>,
+    skipped: Vec<&'static str>,
+}
+
+impl Report {
+    fn step(&mut self, name: &'static str, command: &mut Command) -> Result<()> {
+        eprintln!("xtask: {name}: {}", describe(command));
+        let start = Instant::now();
+        run(command)?;
+        eprintln!("xtask: {name}: passed in {:.1} s", start.elapsed().as_secs_f64());
+        self.passed.push(name);
+        self.passed.dedup();
+        Ok(())
+    }
+
+    fn skip(&mut self, name: &'static str, why: &str) {
+        eprintln!("xtask: {name}: SKIPPED: {why}");
+        self.skipped.push(name);
+    }
+
+    /// A minimal toolchain comes without formatter and lints, and can still run the tests.
+    fn has_component(&mut self, name: &'static str, component: &str) -> Result<bool> {
+        let mut version = cargo();
+        version.args([name, "--version"]);
+        version.stdout(Stdio::null()).stderr(Stdio::null());
+        if version.status().is_ok_and(|status| status.success()) {
+            return Ok(true);
+        }
+        let why = format!("{component} is not installed: rustup component add {component}");
+        if in_ci() {
+            bail!("{name}: {why}");
+        }
+        self.skip(name, &why);
+        Ok(false)
+    }
+
+    fn summary(&self) -> String {
+        let passed = self.passed.join(", ");
+        if self.skipped.is_empty() {
+            format!("all steps passed ({passed})")
+        } else {
+            format!("all steps passed ({passed}; SKIPPED: {})", self.skipped.join(", "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_never_hides_a_skipped_step() {
+        let mut report = Report { passed: vec!["fmt", "test"], skipped: vec![] };
+        assert_eq!(report.summary(), "all steps passed (fmt, test)");
+        report.skip("fuzz", "no time");
+        assert_eq!(report.summary(), "all steps passed (fmt, test; SKIPPED: fuzz)");
+    }
+}

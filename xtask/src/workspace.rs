@@ -1,0 +1,84 @@
+//! Where things are in this workspace, and how other programs are started from it.
+
+use std::{
+    env,
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// The project's directory.
+pub(crate) fn root() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// Cargo's target directory, wherever the caller's configuration puts it: this program was built
+/// into it. Relative to the project where it lies inside, for it is printed often.
+pub(crate) fn target() -> Result<PathBuf> {
+    let this = env::current_exe().context("find cargo's target directory")?;
+    let target = this
+        .ancestors()
+        .nth(2)
+        .with_context(|| format!("find cargo's target directory above {}", this.display()))?;
+    Ok(target.strip_prefix(root()).unwrap_or(target).to_path_buf())
+}
+
+/// Builds gomon as it is released and says where it is.
+pub(crate) fn build_gomon() -> Result<PathBuf> {
+    run(cargo().args(["build", "--release", "--package", "gomon"]))?;
+    Ok(target()?.join("release/gomon"))
+}
+
+/// The cargo that started this program.
+pub(crate) fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Runs a command to its end, its output going where ours goes; anything but success is an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("run `{}`", describe(command)))?;
+    ensure!(status.success(), "run `{}`: {status}: its output is above", describe(command));
+    Ok(())
+}
+
+/// A command as one would type it, the environment it adds included.
+pub(crate) fn describe(command: &Command) -> String {
+    let environment = command.get_envs().filter_map(|(name, value)| {
+        let (name, value) = (name.to_string_lossy(), value?.to_string_lossy());
+        Some(format!("{name}={}", quoted(&value)))
+    });
+    // Cargo hands down its own absolute path, which nobody types.
+    let program = Path::new(command.get_program());
+    let program = match program.file_name() {
+        Some(name) if name == "cargo" => name,
+        _ => program.as_os_str(),
+    };
+    let words = [program].into_iter().chain(command.get_args());
+    environment
+        .chain(words.map(OsStr::to_string_lossy).map(|word| quoted(&word)))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    if word.is_empty() || word.contains(char::is_whitespace) {
+        format!("'{word}'")
+    } else {
+        word.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_described_as_typed() {
+        let mut command = Command::new("/opt/toolchain/bin/cargo");
+        command.args(["doc", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+        assert_eq!(describe(&command), "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps");
+    }
+}
