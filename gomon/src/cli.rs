@@ -1,5 +1,6 @@
 //! From the command line to the exit status.
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -22,9 +23,13 @@ pub fn main() -> ExitCode {
         Err(error)
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
         {
-            // A reader that has seen enough is no failure.
-            let _ = error.print();
-            return ExitCode::SUCCESS;
+            return match error.print() {
+                // A reader that has seen enough is no failure.
+                Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
+                    complain(FAILED, &format!("writing to standard output: {why}: make room"))
+                }
+                _ => ExitCode::SUCCESS,
+            };
         }
         Err(error) => return complain(WRONG, &usage(&error)),
     };

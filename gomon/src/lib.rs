@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod core;
+pub mod frame;
 pub mod run;
 pub mod settings;
 pub mod sink;

@@ -1,8 +1,9 @@
 //! One run: where settings, source, core and sinks meet.
 
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::{fs, io};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use gomon_common::Address;
@@ -11,12 +12,13 @@ use crate::core::{
     Calibration, Clock, Engine, Selection, Sources, Tally, Timestamp, Verdict, WindowCounts,
     WindowReport,
 };
+use crate::frame::Frame;
 use crate::settings::{EveTarget, Settings};
 use crate::sink::artifacts::Artifacts;
 use crate::sink::console::{self, Progress, Summary};
 use crate::sink::eve::{self, Eve, Output};
 use crate::source::replay::{Input, Reader, Replay};
-use crate::source::{Frame, Receiver, Stop};
+use crate::source::{Receiver, Stop};
 
 /// Where the kernel lists network interfaces.
 const INTERFACES: &str = "/sys/class/net";
@@ -56,7 +58,7 @@ impl Run {
         let input = open(&settings.input, stop.clone()).with_context(opening)?;
         let size = input.size();
         let source = match size {
-            Some(_) => Source::Reader(Reader::new(input).with_context(opening)?),
+            Some(_) => Source::Reader(Reader::new(input).map_err(hint).with_context(opening)?),
             None => Source::Stream(input),
         };
         let eve = if settings.calibrate {
@@ -118,7 +120,7 @@ impl Run {
         let outcome = reader
             .and_then(|reader| Replay::new(clock, tally).run(reader, &stop, &mut pipeline))
             .with_context(reading)
-            .map_err(|error| anyhow!("{error:#}: all before it was analysed"));
+            .map_err(|error| anyhow!("{error:#}: all that could be read was analysed"));
 
         let mut failures = Vec::from_iter(outcome.err().filter(|_| !stop.is_requested()));
         failures.extend(pipeline.finish(&settings));
@@ -132,7 +134,12 @@ fn open(path: &Path, stop: Stop) -> Result<Input> {
         return Input::open(path, stop);
     }
     match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        // No file can have such a name, or none has.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidFilename
+            ) => {}
         _ => return Input::open(path, stop).map_err(hint),
     }
     let mut interfaces: Vec<_> = fs::read_dir(INTERFACES)

@@ -220,11 +220,12 @@ pub(super) fn judge(
             let all = endpoints.iter().find(|(_, counts)| *counts == total);
             report.busiest = Some(Busiest { host, endpoint: all.map(|(e, _)| *e), counts: total });
         }
-        let (ports, protocol) = ports(endpoints);
+        let ported = || endpoints.iter().filter(|(endpoint, _)| has_port(endpoint));
+        let ports = ported().count() as u64;
         let endpoint_attacked = endpoints.iter().any(|(_, counts)| attacks(*counts));
         let host_attacked = !endpoint_attacked && attacks(total);
         if host_attacked {
-            let target = Target::Host { host, ports, protocol };
+            let target = Target::Host { host, ports, protocol: sole_protocol(endpoints) };
             report.verdicts.push(Verdict::Attack { target, counts: total });
         }
         for &(endpoint, counts) in endpoints {
@@ -239,6 +240,7 @@ pub(super) fn judge(
             attacked.push(host);
         }
         if policy.port_threshold.is_some_and(|threshold| exceeds(ports, threshold * stretch)) {
+            let protocol = sole_protocol(ported());
             vertical.push(Verdict::VerticalScan { host, ports, protocol, counts: total });
         }
     }
@@ -297,11 +299,13 @@ fn destinations(window: &WindowCounts) -> impl Iterator<Item = Destination<'_>> 
     })
 }
 
-/// The number of ports among a host's endpoints, and their protocol when it is one.
-fn ports(endpoints: &[(Endpoint, Counts)]) -> (u64, Option<u8>) {
-    let with_port =
-        endpoints.iter().filter(|(e, _)| protocol::has_ports(e.protocol()) && e.port() != 0);
-    let first = endpoints.first().map(|(endpoint, _)| endpoint.protocol());
-    let shared = endpoints.iter().all(|(endpoint, _)| Some(endpoint.protocol()) == first);
-    (with_port.count() as u64, first.filter(|_| shared))
+fn has_port(endpoint: &Endpoint) -> bool {
+    protocol::has_ports(endpoint.protocol()) && endpoint.port() != 0
+}
+
+/// The protocol of some endpoints, when it is one.
+fn sole_protocol<'a>(endpoints: impl IntoIterator<Item = &'a (Endpoint, Counts)>) -> Option<u8> {
+    let mut protocols = endpoints.into_iter().map(|(endpoint, _)| endpoint.protocol());
+    let first = protocols.next()?;
+    protocols.all(|protocol| protocol == first).then_some(first)
 }

@@ -60,7 +60,7 @@ pub struct Args {
     pub scan_detection_mode: String,
 
     /// The former name of --scan-detection-mode
-    #[arg(long, value_name = "MODE", hide = true)]
+    #[arg(long, value_name = "MODE", hide = true, overrides_with = "scan_detection_mode")]
     pub destination_rate_mode: Option<String>,
 
     /// Address or CIDR prefix to leave out of all counts; repeatable, and a comma list

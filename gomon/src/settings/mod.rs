@@ -119,7 +119,7 @@ impl Connections {
     /// The word on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
-        name_of(self, &CONNECTIONS)
+        name_of(&self, &CONNECTIONS)
     }
 }
 
@@ -127,12 +127,12 @@ impl Attach {
     /// The word on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
-        name_of(self, &ATTACH)
+        name_of(&self, &ATTACH)
     }
 }
 
-fn name_of<T: PartialEq>(value: T, words: &[(&'static str, T)]) -> &'static str {
-    words.iter().find(|(_, v)| *v == value).map_or("", |(word, _)| word)
+fn name_of<T: PartialEq>(value: &T, words: &[(&'static str, T)]) -> &'static str {
+    words.iter().find(|(_, v)| v == value).map_or("", |(word, _)| word)
 }
 
 impl Settings {

@@ -226,21 +226,21 @@ impl Summary {
     pub fn show_calibration(&self, calibration: &Calibration) {
         line("Calibration complete. Alerts suppressed; see the log for per-window figures.");
         line(format_args!("Calibration summary: {} window(s) analyzed", calibration.windows));
-        if calibration.windows > 0 {
+        if let Some(busiest) = &calibration.busiest {
             line(format_args!(
                 "Recommended thresholds (maxima seen): --packet-threshold {} (packets/s), \
                  --destination-threshold {} (hosts/window)",
                 up(calibration.packet_threshold()),
                 calibration.destination_threshold(),
             ));
-        }
-        if let Some(busiest) = &calibration.busiest {
             line(format_args!(
                 "Busiest destination: {} ({:.4} packets/s, {} packets)",
                 label(busiest),
                 calibration.packet_threshold(),
                 busiest.counts.packets,
             ));
+        } else {
+            line("Recommended thresholds: none, for nothing was counted");
         }
         self.show_ledger();
     }

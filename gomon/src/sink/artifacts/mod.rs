@@ -18,7 +18,7 @@ use tempfile::{Builder, NamedTempFile};
 pub use rings::{MEMORY, Rings, Stored};
 
 use crate::core::{Timestamp, Verdict, WindowReport};
-use crate::source::{Frame, FrameLink};
+use crate::frame::{Frame, FrameLink};
 
 /// Names tried when one exists already: `-1`, `-2` and so on.
 const ATTEMPTS: u32 = 100_000;

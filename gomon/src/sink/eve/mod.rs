@@ -369,10 +369,11 @@ fn port(endpoint: &Endpoint) -> Option<u16> {
 }
 
 /// A number that the records of one destination share: FNV-1a of bot, destination, port and
-/// protocol, in the 51 bits that Suricata keeps so that JavaScript can hold it.
+/// protocol, in the 51 bits that Suricata keeps so that JavaScript can hold it. What is sent to a
+/// whole host may be of one protocol now and of several later, so of a host its address is enough.
 fn flow_id(source: Address, destination: &Destination) -> u64 {
     let port = destination.port.unwrap_or(0).to_be_bytes();
-    let protocol = [destination.protocol.unwrap_or(0)];
+    let protocol = [destination.port.and(destination.protocol).unwrap_or(0)];
     let parts = [&source.bytes()[..], &destination.address.bytes(), &port, &protocol];
     let hash = parts.concat().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)

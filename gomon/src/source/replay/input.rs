@@ -47,12 +47,22 @@ impl Input {
             let flags = i32::try_from(flags).context("open flags")?;
             OpenOptions::new().read(true).custom_flags(flags).open(path)?
         };
-        let mut input = Self { file, size: None, read: Arc::default(), stop };
-        if input.file.metadata()?.is_file() {
-            let position = input.file.stream_position()?;
-            input.size = Some(input.file.metadata()?.len().saturating_sub(position));
-        }
-        Ok(input)
+        Ok(Self::from_file(file, stop)?)
+    }
+
+    /// Reads from an open file, from where it stands.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not tell what the file is.
+    pub fn from_file(mut file: File, stop: Stop) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let size = if metadata.is_file() {
+            Some(metadata.len().saturating_sub(file.stream_position()?))
+        } else {
+            None
+        };
+        Ok(Self { file, size, read: Arc::default(), stop })
     }
 
     /// The number of bytes there are, for a regular file.

@@ -12,7 +12,7 @@ use pcap::{Capture, Offline, Precision};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use crate::core::Timestamp;
-use crate::source::{Frame, FrameLink};
+use crate::frame::{Frame, FrameLink};
 
 /// What the pipe from a decompressor to libpcap is asked to hold.
 const PIPE_SIZE: usize = 1 << 20;

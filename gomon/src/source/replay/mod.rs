@@ -17,8 +17,9 @@ pub use input::Input;
 pub use pcapng::Pcapng;
 pub use reader::Reader;
 
-use super::{Frame, FrameLink, Receiver, Stop};
+use super::{Receiver, Stop};
 use crate::core::{Clock, Place, Tally, Timestamp};
+use crate::frame::{Frame, FrameLink};
 
 /// Frames between two looks at the stop request and two reports of progress.
 const BREATH: u64 = 1 << 14;

@@ -17,7 +17,7 @@ use pcap_parser::pcapng::{
 use pcap_parser::traits::PcapNGPacketBlock;
 
 use crate::core::Timestamp;
-use crate::source::{Frame, FrameLink};
+use crate::frame::{Frame, FrameLink};
 
 /// The longest block that is kept in memory. libpcap and Wireshark stop at the same length.
 const MAX_BLOCK: usize = 16 << 20;
@@ -54,10 +54,13 @@ struct Interface {
 }
 
 impl Pcapng {
+    /// The first bytes of every capture, in either byte order.
+    pub const MAGIC: [u8; 4] = SECTION_HEADER.to_be_bytes();
+
     /// Whether a capture that starts with these bytes is pcapng.
     #[must_use]
     pub fn recognise(head: &[u8]) -> bool {
-        head.starts_with(&SECTION_HEADER.to_be_bytes())
+        head.starts_with(&Self::MAGIC)
     }
 
     /// Reads the capture from its start.
@@ -96,8 +99,8 @@ impl Pcapng {
                 Some(_) => {}
             }
         };
-        self.frames += 1;
         let place = self.place();
+        self.frames += 1;
         if kind == OBSOLETE_PACKET {
             self.renew_obsolete_packet();
         }
@@ -105,9 +108,9 @@ impl Pcapng {
         frame.map(Some).context(place)
     }
 
-    /// Where in the capture something went wrong.
+    /// Where in the capture something went wrong, before the next frame could be returned.
     fn place(&self) -> String {
-        format!("frame {}, block at byte {}", self.frames.max(1), self.at)
+        format!("frame {}, block at byte {}", self.frames + 1, self.at)
     }
 
     /// Reads the next block into `self.block` and returns its type. Of blocks that are of no use the

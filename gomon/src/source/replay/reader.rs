@@ -10,7 +10,7 @@ use super::compression::Compression;
 use super::input::Input;
 use super::libpcap::Pcap;
 use super::pcapng::Pcapng;
-use crate::source::Frame;
+use crate::frame::Frame;
 
 /// The length of a classic pcap file's header; fewer bytes tell every other format.
 const HEAD: usize = 24;
@@ -102,7 +102,7 @@ impl Format {
             return Ok(Self::Pcap(Box::new(Pcap::from_stream(stream)?)));
         }
         let start = &head[..head.len().min(4)];
-        if PCAP.iter().any(|magic| magic.starts_with(start)) {
+        if PCAP.iter().chain([&Pcapng::MAGIC]).any(|magic| magic.starts_with(start)) {
             let length = head.len();
             let what = anyhow!("the capture ends at byte {length}, in the middle of its header");
             return Ok(Self::Damaged(Some(what)));

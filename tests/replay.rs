@@ -1,0 +1,16 @@
+//! Captures in, records out: formats, clocks and counts, against tshark where there are real captures.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that can't go on fails, and says what it skipped"
+)]
+
+mod support;
+
+#[path = "replay/clocks.rs"]
+mod clocks;
+#[path = "replay/formats.rs"]
+mod formats;
+#[path = "replay/truth.rs"]
+mod truth;

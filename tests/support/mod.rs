@@ -1,0 +1,14 @@
+//! What the test targets share: frames, captures, the program under test, and real captures.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "each test target uses its own part, and a test that can't be set up fails"
+)]
+
+pub mod capture;
+pub mod frames;
+pub mod program;
+pub mod real;
