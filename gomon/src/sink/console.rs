@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::one_line;
+use super::{one_line, proto};
 use crate::VERSION;
 use crate::core::{Busiest, Calibration, Ledger, Observation, Policy, WindowReport};
 use crate::settings::{EveTarget, Settings};
@@ -251,25 +251,26 @@ fn up(rate: f64) -> String {
     format!("{:.4}", (rate * 1e4).ceil() / 1e4)
 }
 
-/// Logs one window of a calibration.
+/// Logs one window of a calibration, as `name=value` pairs.
 pub fn log_calibration(report: &WindowReport, calibration: &Calibration) {
     let start = report.span.start.nanoseconds();
     let start = jiff::Timestamp::from_nanosecond(i128::from(start)).unwrap_or_default();
-    let figure = |observation: &Observation| {
+    let figure = |name: &str, observation: &Observation| {
+        let Observation { latest, maximum, .. } = observation;
         let mean = calibration.mean(observation);
-        format!("{:.4} (mean {mean:.4}, max {:.4})", observation.latest, observation.maximum)
+        format!("{name}={latest:.4} {name}_mean={mean:.4} {name}_max={maximum:.4}")
     };
     let busiest = report.busiest.as_ref().map_or_else(
         || "none".to_owned(),
-        |busiest| format!("{}, {} packets", label(busiest), busiest.counts.packets),
+        |busiest| format!("{} busiest_packets={}", label(busiest), busiest.counts.packets),
     );
     log::info!(
-        "calibration window {start} of {}: packets/s {}, hosts {}, busiest packets/s {}, \
-         busiest destination {busiest}",
-        if report.windows == 1 { "1".to_owned() } else { format!("{} windows", report.windows) },
-        figure(&calibration.packet_rate),
-        figure(&calibration.hosts),
-        figure(&calibration.busiest_rate),
+        "calibration window={start} windows={} {} {} host_rate={:.4} {} busiest={busiest}",
+        report.windows,
+        figure("packet_rate", &calibration.packet_rate),
+        figure("hosts", &calibration.hosts),
+        report.rate(report.scanned_hosts.count),
+        figure("busiest_rate", &calibration.busiest_rate),
     );
 }
 
@@ -277,13 +278,13 @@ pub fn log_calibration(report: &WindowReport, calibration: &Calibration) {
 fn label(busiest: &Busiest) -> String {
     let Busiest { host, endpoint, .. } = busiest;
     match endpoint {
-        None => format!("{host} (several endpoints)"),
+        None => host.to_string(),
         Some(endpoint) if endpoint.port() == 0 => {
-            format!("{host} protocol {}", endpoint.protocol())
+            format!("{host}/{}", proto::name(endpoint.protocol()))
         }
         Some(endpoint) => {
             let socket = std::net::SocketAddr::new(host.ip(), endpoint.port());
-            format!("{socket} protocol {}", endpoint.protocol())
+            format!("{socket}/{}", proto::name(endpoint.protocol()))
         }
     }
 }

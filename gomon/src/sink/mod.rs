@@ -3,6 +3,7 @@
 pub mod artifacts;
 pub mod console;
 pub mod eve;
+mod proto;
 
 /// `text` on one line: what would end the line or steer a terminal is escaped.
 #[must_use]

@@ -1,7 +1,6 @@
 //! Verdicts as Suricata EVE records, one JSON object a line.
 
 mod output;
-mod proto;
 mod record;
 
 use gomon_common::{Address, Endpoint, protocol};
@@ -14,6 +13,7 @@ use self::record::{
 };
 use crate::core::{Ledger, Policy, Sources, Target, Timestamp, Verdict, WindowReport};
 use crate::settings::{Connections, Settings};
+use crate::sink::proto;
 
 /// The generator of all gomon's signatures.
 const GID: u32 = 5;
@@ -164,7 +164,8 @@ impl Eve {
                     dst_ips: Some(hosts.iter().map(ToString::to_string).collect()),
                     ..self.global("scan", report)
                 };
-                Some(self.alert(report, Destination::shared(hosts), &SCAN, gomon))
+                let destination = Destination::shared(hosts, report.scanned_hosts.count);
+                Some(self.alert(report, destination, &SCAN, gomon))
             }
             Verdict::Connection { endpoint, counts } => {
                 let gomon = Gomon {
@@ -251,7 +252,11 @@ impl Eve {
                 detect: Detect { alert: self.alerts },
             }),
             metadata: self.beside(gomon),
-            ..self.common("stats", report, &Destination::shared(sole.as_slice()))
+            ..self.common(
+                "stats",
+                report,
+                &Destination::shared(sole.as_slice(), report.hosts.count),
+            )
         }
     }
 
@@ -317,7 +322,10 @@ impl Eve {
             hosts: Some(report.scanned_hosts.count),
             destination_threshold: Some(threshold),
             destination_rate: Some(report.rate(report.scanned_hosts.count)),
-            destination_rate_threshold: Some(threshold / self.policy.window.as_secs_f64()),
+            // JSON has no infinity, which a threshold per second could come to.
+            destination_rate_threshold: Some(
+                (threshold / self.policy.window.as_secs_f64()).min(f64::MAX),
+            ),
             scan_detection_mode: Some(self.policy.scan_mode.name()),
             hosts_exact: Some(report.scanned_hosts.exact),
             overflow_packets: Some(report.overflow_packets),
@@ -344,10 +352,11 @@ impl Destination {
         Self { address, protocol: None, port: None }
     }
 
-    /// Of several hosts: the one there is, or an unspecified address of their family.
-    fn shared(hosts: &[Address]) -> Self {
+    /// Of `count` hosts, of which these are known: the one there is, or an unspecified address of
+    /// their family.
+    fn shared(hosts: &[Address], count: u64) -> Self {
         match hosts {
-            [host] => Self::of(*host),
+            [host] if count == 1 => Self::of(*host),
             [_, ..] if !hosts.iter().any(|host| host.is_v4()) => Self::of(Address::v6([0; 16])),
             _ => Self::of(Address::v4([0; 4])),
         }
