@@ -70,7 +70,8 @@ pub enum Malformed {
     /// The IPv4 total length is below the header length (and not 0, which stands for "not filled in
     /// yet" on packets captured before segmentation offload).
     TotalLength,
-    /// It carries more VLAN tags or MPLS labels than [`MAX_TAGS`] or [`MAX_LABELS`].
+    /// It carries more VLAN tags or MPLS labels than [`MAX_TAGS`] or [`MAX_LABELS`], or a tag behind
+    /// an LLC header.
     Nesting,
 }
 
@@ -295,8 +296,8 @@ const fn is_extension(next: u8) -> bool {
     )
 }
 
-/// Steps over the extension header `this` at `rest`: the header after it, and where that is. An
-/// extension header that is cut off is where the walk ends: `this` comes back with `rest` unmoved.
+/// Steps over the extension header `this` at `rest`: the header after it, and where that is. Where
+/// its first four bytes are cut off the walk ends: `this` comes back with `rest` unmoved.
 #[inline]
 fn extension<F: Frame + ?Sized>(frame: &F, this: u8, rest: Rest) -> (u8, Rest) {
     let Some([next, length, fragment_high, fragment_low]) = rest.read(frame) else {

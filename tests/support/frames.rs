@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherparse::PacketBuilder;
+use etherparse::{IpNumber, PacketBuilder};
 
 const MAC: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
 
@@ -70,4 +70,17 @@ pub fn arp() -> Vec<u8> {
 /// An IP packet without the Ethernet header that [`udp`] and the others put in front.
 pub fn without_ethernet(frame: &[u8]) -> Vec<u8> {
     frame[14..].to_vec()
+}
+
+/// An IP packet of any protocol in an Ethernet frame. Both addresses are of one family.
+pub fn ip_packet(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let ethernet = PacketBuilder::ethernet2(MAC[0], MAC[1]);
+    let builder = match (source, destination) {
+        (IpAddr::V4(s), IpAddr::V4(d)) => ethernet.ipv4(s.octets(), d.octets(), 64),
+        (IpAddr::V6(s), IpAddr::V6(d)) => ethernet.ipv6(s.octets(), d.octets(), 64),
+        _ => panic!("one family"),
+    };
+    builder.write(&mut frame, IpNumber(protocol), payload).expect("a frame");
+    frame
 }

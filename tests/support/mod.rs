@@ -10,5 +10,7 @@
 
 pub mod capture;
 pub mod frames;
+pub mod generator;
+pub mod oracle;
 pub mod program;
 pub mod real;

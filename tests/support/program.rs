@@ -3,8 +3,10 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::thread;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -54,8 +56,7 @@ pub fn command() -> Command {
 
 /// Runs the program to its end.
 pub fn gomon<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Outcome {
-    let output = command().args(args).output().expect("gomon starts");
-    outcome(&output)
+    finish(command().args(args).spawn().expect("gomon starts"))
 }
 
 /// Runs the program with `input` on standard input, in pieces of `piece` bytes.
@@ -75,8 +76,16 @@ pub fn gomon_with_input<A: AsRef<OsStr>>(
             }
         }
     });
-    let output = child.wait_with_output().expect("gomon ends");
+    let outcome = finish(child);
     writer.join().expect("the input is written");
+    outcome
+}
+
+/// What the program came to, once it ends.
+fn finish(child: Child) -> Outcome {
+    let watchdog = Watchdog::over(&child);
+    let output = child.wait_with_output().expect("gomon ends");
+    watchdog.dismiss();
     outcome(&output)
 }
 
@@ -87,6 +96,44 @@ pub fn outcome(output: &std::process::Output) -> Outcome {
         stdout: String::from_utf8(output.stdout.clone()).expect("UTF-8 on standard output"),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Ends a program that hangs, so that its test fails instead of hanging with it.
+pub struct Watchdog {
+    done: Sender<()>,
+    thread: JoinHandle<bool>,
+}
+
+impl Watchdog {
+    /// Longer than any run here takes on a slow machine.
+    const PATIENCE: Duration = Duration::from_secs(120);
+
+    pub fn over(child: &Child) -> Self {
+        let (done, over) = mpsc::channel();
+        let id = child.id();
+        let thread = thread::spawn(move || {
+            let hangs = over.recv_timeout(Self::PATIENCE) == Err(RecvTimeoutError::Timeout);
+            if hangs {
+                signal(id, "KILL");
+            }
+            hangs
+        });
+        Self { done, thread }
+    }
+
+    /// The program has ended.
+    #[track_caller]
+    pub fn dismiss(self) {
+        drop(self.done);
+        assert!(!self.thread.join().expect("the watchdog ends"), "gomon hung and was killed");
+    }
+}
+
+/// Sends a signal, named as kill(1) names it.
+pub fn signal(process: u32, name: &str) {
+    let kill = format!("kill -{name} {process}");
+    let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
+    assert!(status.success(), "{kill}");
 }
 
 /// A directory of a test's own, gone when the test is over.

@@ -15,6 +15,14 @@ impl Timestamp {
         Self(nanoseconds)
     }
 
+    /// The point so many seconds and nanoseconds after the epoch, at the end of the range when it is
+    /// outside.
+    #[must_use]
+    #[inline]
+    pub const fn from_parts(seconds: i64, nanoseconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds))
+    }
+
     /// The point `nanoseconds` after the epoch, at the nearest end of the range when it is outside.
     #[must_use]
     pub fn saturating(nanoseconds: i128) -> Self {

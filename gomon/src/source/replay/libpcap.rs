@@ -4,9 +4,10 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{IntoRawFd, OwnedFd};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use gomon_common::LinkType;
 use pcap::{Capture, Offline, Precision};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
@@ -25,8 +26,10 @@ pub(super) struct Pcap {
     link: LinkType,
     frames: u64,
     bytes: u64,
-    /// Feeds libpcap through a pipe, for what is no plain file.
-    feeder: Option<JoinHandle<io::Result<()>>>,
+    /// For what is no plain file: how the thread ended that feeds libpcap through a pipe. It is
+    /// there before the pipe is closed, and nobody waits for it: behind damage the thread may be
+    /// stuck in a full pipe, or in an input that stays open.
+    fed: Option<Receiver<io::Result<u64>>>,
 }
 
 impl Pcap {
@@ -48,17 +51,13 @@ impl Pcap {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).context("make a pipe")?;
         // A smaller pipe is slower and as good.
         let _ = fcntl_setpipe_size(&write, PIPE_SIZE);
-        let feeder = thread::Builder::new().name("feeder".into()).spawn(move || {
-            match io::copy(&mut stream, &mut File::from(write)) {
-                // The reader has what it wants.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                result => result.map(drop),
-            }
+        let (outcome, fed) = mpsc::channel();
+        thread::Builder::new().name("feeder".into()).spawn(move || {
+            let mut write = File::from(write);
+            // Without a receiver there is nobody to tell.
+            let _ = outcome.send(io::copy(&mut stream, &mut write));
         })?;
-        match Self::from_fd(read) {
-            Ok(pcap) => Ok(Self { feeder: Some(feeder), ..pcap }),
-            Err(error) => Err(feeder_error(feeder).unwrap_or(error)),
-        }
+        Ok(Self { fed: Some(fed), ..Self::from_fd(read)? })
     }
 
     fn from_fd(fd: OwnedFd) -> Result<Self> {
@@ -71,7 +70,7 @@ impl Pcap {
         let Some(link) = LinkType::from_number(number) else {
             bail!(unsupported(number));
         };
-        Ok(Self { capture, link, frames: 0, bytes: FILE_HEADER, feeder: None })
+        Ok(Self { capture, link, frames: 0, bytes: FILE_HEADER, fed: None })
     }
 
     /// The next frame, or `None` at the end.
@@ -86,22 +85,26 @@ impl Pcap {
                 self.frames += 1;
                 self.bytes += RECORD_HEADER + u64::from(packet.header.caplen);
                 // With nanosecond precision libpcap keeps nanoseconds in `tv_usec`.
-                let seconds = i128::from(packet.header.ts.tv_sec);
-                let fraction = i128::from(packet.header.ts.tv_usec);
+                let time = Timestamp::from_parts(packet.header.ts.tv_sec, packet.header.ts.tv_usec);
                 Ok(Some(Frame {
-                    time: Some(Timestamp::saturating(seconds * 1_000_000_000 + fraction)),
+                    time: Some(time),
                     link: FrameLink::Known(self.link),
                     length: packet.header.len,
                     data: packet.data,
                 }))
             }
-            Err(pcap::Error::NoMorePackets) => match self.feeder.take().and_then(feeder_error) {
-                Some(error) => Err(error.context(format!("after frame {}", self.frames))),
-                None => Ok(None),
+            Err(pcap::Error::NoMorePackets) => match self.fed.take().map(|fed| fed.try_recv()) {
+                None | Some(Ok(Ok(_))) => Ok(None),
+                Some(Ok(Err(error))) => {
+                    Err(Error::from(error).context(format!("after frame {}", self.frames)))
+                }
+                Some(Err(_)) => bail!("the thread that reads the input failed"),
             },
             Err(error) => {
-                let why = self.feeder.take().and_then(feeder_error);
-                let why = why.unwrap_or_else(|| anyhow!("{}", message(&error)));
+                let why = match self.fed.take().map(|fed| fed.try_recv()) {
+                    Some(Ok(Err(error))) => Error::from(error),
+                    _ => anyhow!("{}", message(&error)),
+                };
                 Err(why.context(format!("frame {}", self.frames + 1)))
             }
         }
@@ -111,14 +114,6 @@ impl Pcap {
     #[must_use]
     pub(super) fn position(&self) -> u64 {
         self.bytes
-    }
-}
-
-/// What went wrong while libpcap was fed, if anything did.
-fn feeder_error(feeder: JoinHandle<io::Result<()>>) -> Option<anyhow::Error> {
-    match feeder.join() {
-        Ok(result) => result.err().map(anyhow::Error::from),
-        Err(_) => Some(anyhow!("the thread that reads the input failed")),
     }
 }
 

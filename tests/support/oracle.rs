@@ -1,0 +1,279 @@
+//! A second opinion: the parser's answer, worked out with etherparse.
+//!
+//! The answers must be equal, on frames of every kind, cut off and corrupted ones too. What etherparse
+//! does not know or sees otherwise is done here by hand, and is the list of differences:
+//!
+//! | where | etherparse | here, as gomon has it |
+//! | --- | --- | --- |
+//! | cooked v2, BSD loopback, LLC/SNAP, `PPPoE`, MPLS | unknown | by hand |
+//! | cooked v1 | refuses hardware types and packet types it does not know | the type field is believed |
+//! | `MACsec` | looked into where it does not encrypt | not IP |
+//! | a version other than the one announced | the version in the IP header is believed | malformed |
+//! | IPv4 total length below the header | as if it were 0 | malformed |
+//! | a later fragment | its payload is read as headers too | it has no headers |
+//! | hop-by-hop options that are not the first extension | an error | stepped over |
+//! | an extension header that is cut off | not believed at all | its first four bytes are |
+//! | an authentication header of length 0 (RFC 4302: at least 1) | an error | stepped over by its own word, as Linux and Wireshark do |
+//! | the number of extension headers | no limit | [`MAX_EXTENSIONS`] |
+//! | a transport header that is cut off or broken | an error | the port is read where it is |
+
+use etherparse::err::{Layer, ipv4, ipv6, ipv6_exts};
+use etherparse::{
+    EtherType, IpNumber, Ipv6ExtensionSlice, Ipv6ExtensionsSlice, LaxIpv4Slice, LaxIpv6Slice,
+    LaxLinkExtSlice, LaxSlicedPacket, LinuxSllProtocolType, LinuxSllSlice, TcpSlice, UdpSlice,
+};
+use gomon_common::parse::Malformed;
+use gomon_common::{Address, Endpoint, LinkType, Packet, Skip};
+
+const MAX_LABELS: usize = 8;
+const MAX_EXTENSIONS: usize = 8;
+
+const TRUNCATED: Skip = Skip::Malformed(Malformed::Truncated);
+const NESTING: Skip = Skip::Malformed(Malformed::Nesting);
+const VERSION: Skip = Skip::Malformed(Malformed::Version);
+const HEADER_LENGTH: Skip = Skip::Malformed(Malformed::HeaderLength);
+const TOTAL_LENGTH: Skip = Skip::Malformed(Malformed::TotalLength);
+
+/// What there is to be found in a frame.
+pub fn parse(link: LinkType, frame: &[u8]) -> Result<Packet, Skip> {
+    match link {
+        LinkType::Ethernet => {
+            let packet = LaxSlicedPacket::from_ethernet(frame).map_err(|_| TRUNCATED)?;
+            behind_tags(&packet, true)
+        }
+        LinkType::LinuxSll => {
+            let (kind, payload) = linux_sll(frame).ok_or(TRUNCATED)?;
+            behind_tags(&LaxSlicedPacket::from_ether_type(kind, payload), false)
+        }
+        LinkType::LinuxSll2 => {
+            let kind = EtherType(u16_at(frame, 0).ok_or(TRUNCATED)?);
+            // The type is in front: it is there even where the rest of the header is cut off.
+            let payload = frame.get(20..).unwrap_or_default();
+            behind_tags(&LaxSlicedPacket::from_ether_type(kind, payload), false)
+        }
+        LinkType::Null | LinkType::Loop => {
+            let (family, packet) = frame.split_first_chunk::<4>().ok_or(TRUNCATED)?;
+            match (u32::from_be_bytes(*family), u32::from_le_bytes(*family)) {
+                (2, _) | (_, 2) => ipv4(packet),
+                (10 | 24 | 28 | 30, _) | (_, 10 | 24 | 28 | 30) => ipv6(packet),
+                _ => Err(Skip::NotIp),
+            }
+        }
+        LinkType::Raw => by_version(frame),
+        LinkType::Ipv4 => ipv4(frame),
+        LinkType::Ipv6 => ipv6(frame),
+    }
+}
+
+fn linux_sll(frame: &[u8]) -> Option<(EtherType, &[u8])> {
+    match LinuxSllSlice::from_slice(frame).map(|sll| (sll.protocol_type(), sll.payload_slice())) {
+        Ok((LinuxSllProtocolType::EtherType(kind), payload)) => Some((kind, payload)),
+        _ => Some((EtherType(u16_at(frame, 14)?), frame.get(16..)?)),
+    }
+}
+
+/// What is behind the VLAN tags, of which etherparse takes three.
+fn behind_tags(packet: &LaxSlicedPacket<'_>, llc: bool) -> Result<Packet, Skip> {
+    if packet.link_exts.iter().any(|tag| matches!(tag, LaxLinkExtSlice::Macsec(_))) {
+        return Err(Skip::NotIp);
+    }
+    if matches!(packet.stop_err, Some((_, Layer::VlanHeader))) {
+        return Err(TRUNCATED);
+    }
+    let carried = packet.ether_payload().expect("there is an Ethernet type");
+    match carried.ether_type.0 {
+        0..=1500 if llc => snap(carried.payload),
+        kind => typed(kind, carried.payload),
+    }
+}
+
+fn snap(payload: &[u8]) -> Result<Packet, Skip> {
+    let Some(behind) = payload.strip_prefix(&[0xaa, 0xaa, 0x03, 0, 0, 0]) else {
+        return Err(Skip::NotIp);
+    };
+    typed(u16_at(behind, 0).ok_or(TRUNCATED)?, &behind[2..])
+}
+
+fn typed(kind: u16, payload: &[u8]) -> Result<Packet, Skip> {
+    match kind {
+        0x0800 => ipv4(payload),
+        0x86dd => ipv6(payload),
+        0x8100 | 0x88a8 | 0x9100 => Err(NESTING),
+        0x8847 | 0x8848 => mpls(payload),
+        0x8864 => {
+            let (header, packet) = payload.split_first_chunk::<8>().ok_or(TRUNCATED)?;
+            match (header[1], &header[6..]) {
+                (0, [0x00, 0x21]) => ipv4(packet),
+                (0, [0x00, 0x57]) => ipv6(packet),
+                _ => Err(Skip::NotIp),
+            }
+        }
+        _ => Err(Skip::NotIp),
+    }
+}
+
+fn mpls(payload: &[u8]) -> Result<Packet, Skip> {
+    let mut labels = payload.chunks(4).take(MAX_LABELS);
+    let bottom = labels.position(|label| label.get(2).is_none_or(|flags| flags & 1 == 1));
+    match bottom {
+        Some(label) => by_version(payload.get(4 * label + 4..).ok_or(TRUNCATED)?),
+        None if payload.len() < 4 * MAX_LABELS => Err(TRUNCATED),
+        None => Err(NESTING),
+    }
+}
+
+fn by_version(packet: &[u8]) -> Result<Packet, Skip> {
+    match packet.first().ok_or(TRUNCATED)? >> 4 {
+        4 => ipv4(packet),
+        6 => ipv6(packet),
+        _ => Err(Skip::NotIp),
+    }
+}
+
+fn ipv4(packet: &[u8]) -> Result<Packet, Skip> {
+    use ipv4::{HeaderError, HeaderSliceError};
+
+    // The lengths are compared before the options are looked for.
+    let total_below_header = packet.first_chunk::<20>().is_some_and(|header| {
+        let total = u16::from_be_bytes([header[2], header[3]]);
+        total != 0 && total < 4 * u16::from(header[0] & 0xf)
+    });
+    let slice = match LaxIpv4Slice::from_slice(packet) {
+        Ok((slice, _)) if !total_below_header => slice,
+        Ok(_) => return Err(TOTAL_LENGTH),
+        Err(HeaderSliceError::Content(HeaderError::UnexpectedVersion { .. })) => {
+            return Err(VERSION);
+        }
+        Err(HeaderSliceError::Content(HeaderError::HeaderLengthSmallerThanHeader { .. })) => {
+            return Err(HEADER_LENGTH);
+        }
+        Err(HeaderSliceError::Len(_)) if total_below_header => return Err(TOTAL_LENGTH),
+        Err(HeaderSliceError::Len(_)) => return Err(TRUNCATED),
+    };
+    let header = slice.header();
+    let payload = slice.payload();
+    let (protocol, transport) = if header.fragments_offset().value() != 0 {
+        (header.protocol(), None)
+    } else if header.protocol() == IpNumber::AUTHENTICATION_HEADER
+        && slice.extensions().auth.is_none()
+    {
+        match step_over(header.protocol(), payload.payload) {
+            Some((next, behind, _)) => (next, Some(behind)),
+            None => (header.protocol(), None),
+        }
+    } else {
+        (payload.ip_number, Some(payload.payload))
+    };
+    Ok(Packet {
+        source: Address::v4(header.source()),
+        destination: endpoint(Address::v4(header.destination()), protocol, transport),
+    })
+}
+
+fn ipv6(packet: &[u8]) -> Result<Packet, Skip> {
+    let slice = match LaxIpv6Slice::from_slice(packet) {
+        Ok((slice, _)) => slice,
+        Err(ipv6::HeaderSliceError::Len(_)) => return Err(TRUNCATED),
+        Err(ipv6::HeaderSliceError::Content(_)) => return Err(VERSION),
+    };
+    let header = slice.header();
+    let length = slice.extensions().slice().len() + slice.payload().payload.len();
+    let payload = &packet[header.slice().len()..][..length];
+    let (protocol, transport) = behind_extensions(header.next_header(), payload);
+    Ok(Packet {
+        source: Address::v6(header.source()),
+        destination: endpoint(Address::v6(header.destination()), protocol, transport),
+    })
+}
+
+/// What follows the extension headers that are stepped over, and where it is if it can be looked into.
+fn behind_extensions(first: IpNumber, payload: &[u8]) -> (IpNumber, Option<&[u8]>) {
+    let (mut next, mut rest) = (first, payload);
+    let mut stepped = 0;
+    loop {
+        let (headers, after, behind, stop) = Ipv6ExtensionsSlice::from_slice_lax(next, rest);
+        // Where an error ended the walk, etherparse's iterator does not end by itself: it takes what is
+        // behind the last header for one more, unchecked.
+        let mut left = headers.slice().len();
+        let mut headers = headers.into_iter();
+        while left > 0
+            && let Some(header) = headers.next()
+        {
+            if stepped == MAX_EXTENSIONS {
+                return (next, None);
+            }
+            stepped += 1;
+            let (size, later_fragment);
+            (next, size, later_fragment) = following(&header);
+            if later_fragment {
+                return (next, None);
+            }
+            left -= size;
+        }
+        assert_eq!(next, after, "etherparse agrees with itself");
+        rest = behind;
+        match stop {
+            None => return (next, Some(rest)),
+            // Taken up again, with the hop-by-hop options in the first place.
+            Some((
+                ipv6_exts::HeaderSliceError::Content(ipv6_exts::HeaderError::HopByHopNotAtStart),
+                _,
+            )) => {}
+            Some(_) if stepped == MAX_EXTENSIONS => return (next, None),
+            Some(_) => match step_over(next, rest) {
+                None => return (next, None),
+                Some((after, _, true)) => return (after, None),
+                Some((after, behind, false)) => {
+                    stepped += 1;
+                    (next, rest) = (after, behind);
+                }
+            },
+        }
+    }
+}
+
+/// The number of the header that follows `header`, the size of `header`, and whether it makes this a
+/// later fragment.
+fn following(header: &Ipv6ExtensionSlice<'_>) -> (IpNumber, usize, bool) {
+    match header {
+        Ipv6ExtensionSlice::HopByHop(header)
+        | Ipv6ExtensionSlice::Routing(header)
+        | Ipv6ExtensionSlice::DestinationOptions(header) => {
+            (header.next_header(), header.slice().len(), false)
+        }
+        Ipv6ExtensionSlice::Fragment(header) => {
+            (header.next_header(), header.slice().len(), header.fragment_offset().value() != 0)
+        }
+        Ipv6ExtensionSlice::Authentication(header) => {
+            (header.next_header(), header.slice().len(), false)
+        }
+    }
+}
+
+/// Takes an extension header that etherparse refuses by its first four bytes: the number of the next
+/// one, what of it is there, and whether this is a later fragment.
+fn step_over(number: IpNumber, rest: &[u8]) -> Option<(IpNumber, &[u8], bool)> {
+    let [next, length, offset @ ..] = *rest.first_chunk::<4>()?;
+    let (size, later_fragment) = match number {
+        IpNumber::AUTHENTICATION_HEADER => (4 * (usize::from(length) + 2), false),
+        IpNumber::IPV6_FRAGMENTATION_HEADER => (8, u16::from_be_bytes(offset) >> 3 != 0),
+        _ => (8 * (usize::from(length) + 1), false),
+    };
+    Some((IpNumber(next), rest.get(size..).unwrap_or_default(), later_fragment))
+}
+
+fn endpoint(address: Address, protocol: IpNumber, transport: Option<&[u8]>) -> Endpoint {
+    let port = transport.and_then(|transport| match protocol {
+        IpNumber::TCP => TcpSlice::from_slice(transport)
+            .map_or_else(|_| u16_at(transport, 2), |tcp| Some(tcp.destination_port())),
+        IpNumber::UDP => UdpSlice::from_slice_lax(transport)
+            .map_or_else(|_| u16_at(transport, 2), |udp| Some(udp.destination_port())),
+        IpNumber::SCTP => u16_at(transport, 2),
+        _ => None,
+    });
+    Endpoint::new(address, protocol.0, port.unwrap_or(0))
+}
+
+fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(*bytes.get(offset..)?.first_chunk()?))
+}
