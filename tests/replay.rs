@@ -12,5 +12,7 @@ mod support;
 mod clocks;
 #[path = "replay/formats.rs"]
 mod formats;
+#[path = "replay/plain.rs"]
+mod plain;
 #[path = "replay/truth.rs"]
 mod truth;

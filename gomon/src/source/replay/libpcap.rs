@@ -21,7 +21,7 @@ const FILE_HEADER: u64 = 24;
 const RECORD_HEADER: u64 = 16;
 
 /// A classic pcap capture.
-pub(super) struct Pcap {
+pub struct Pcap {
     capture: Capture<Offline>,
     link: LinkType,
     frames: u64,
@@ -38,7 +38,7 @@ impl Pcap {
     /// # Errors
     ///
     /// When libpcap finds no capture in it, or none whose link type gomon can look into.
-    pub(super) fn from_file(file: File) -> Result<Self> {
+    pub fn from_file(file: File) -> Result<Self> {
         Self::from_fd(file.into())
     }
 
@@ -47,7 +47,7 @@ impl Pcap {
     /// # Errors
     ///
     /// As [`Pcap::from_file`], and when there is no pipe or thread to be had.
-    pub(super) fn from_stream(mut stream: Box<dyn Read + Send>) -> Result<Self> {
+    pub fn from_stream(mut stream: Box<dyn Read + Send>) -> Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).context("make a pipe")?;
         // A smaller pipe is slower and as good.
         let _ = fcntl_setpipe_size(&write, PIPE_SIZE);
@@ -79,13 +79,21 @@ impl Pcap {
     ///
     /// When the file is damaged here, with the number of the frame.
     #[inline]
-    pub(super) fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
         match self.capture.next_packet() {
             Ok(packet) => {
                 self.frames += 1;
                 self.bytes += RECORD_HEADER + u64::from(packet.header.caplen);
+                // The format has unsigned seconds, which libpcap takes for signed ones: without this
+                // a capture of 2038 would be one of 1901.
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "meant"
+                )]
+                let seconds = packet.header.ts.tv_sec as u32;
                 // With nanosecond precision libpcap keeps nanoseconds in `tv_usec`.
-                let time = Timestamp::from_parts(packet.header.ts.tv_sec, packet.header.ts.tv_usec);
+                let time = Timestamp::from_parts(seconds.into(), packet.header.ts.tv_usec);
                 Ok(Some(Frame {
                     time: Some(time),
                     link: FrameLink::Known(self.link),
@@ -112,7 +120,7 @@ impl Pcap {
 
     /// Bytes of the capture read so far.
     #[must_use]
-    pub(super) fn position(&self) -> u64 {
+    pub fn position(&self) -> u64 {
         self.bytes
     }
 }

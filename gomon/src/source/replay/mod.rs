@@ -4,6 +4,7 @@ mod compression;
 mod input;
 mod libpcap;
 mod pcapng;
+mod plain;
 mod reader;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,9 @@ use gomon_common::{Skip, parse};
 
 pub use compression::Compression;
 pub use input::Input;
+pub use libpcap::Pcap;
 pub use pcapng::Pcapng;
+pub use plain::Plain;
 pub use reader::Reader;
 
 use super::{Receiver, Stop};

@@ -10,10 +10,11 @@ use super::compression::Compression;
 use super::input::Input;
 use super::libpcap::Pcap;
 use super::pcapng::Pcapng;
+use super::plain::{FILE_HEADER, Plain};
 use crate::frame::Frame;
 
-/// The length of a classic pcap file's header; fewer bytes tell every other format.
-const HEAD: usize = 24;
+/// Bytes that tell every format: the header of a classic pcap file is the longest.
+const HEAD: usize = FILE_HEADER;
 
 /// First bytes of a classic pcap file: microseconds, nanoseconds, and Alexey Kuznetsov's variant
 /// with longer record headers, each in both byte orders.
@@ -34,6 +35,7 @@ pub struct Reader {
 }
 
 enum Format {
+    Plain(Box<Plain>),
     Pcap(Box<Pcap>),
     Pcapng(Box<Pcapng>),
     /// Damaged before its first frame.
@@ -51,9 +53,13 @@ impl Reader {
         if let Some(head) = input.peek(HEAD)?
             && is_pcap(&head)
         {
-            // A plain file goes to libpcap as it is.
-            let pcap = Pcap::from_file(input.into_file())?;
-            return Ok(Self { format: Format::Pcap(Box::new(pcap)), read: None });
+            let file = input.into_file();
+            let format = if Plain::recognise(&head) {
+                Format::Plain(Box::new(Plain::new(file)?))
+            } else {
+                Format::Pcap(Box::new(Pcap::from_file(file)?))
+            };
+            return Ok(Self { format, read: None });
         }
         let read = Some(input.read_counter());
         let (head, stream) = sniff(Box::new(input))?;
@@ -75,6 +81,7 @@ impl Reader {
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
         match &mut self.format {
+            Format::Plain(plain) => plain.next_frame(),
             Format::Pcap(pcap) => pcap.next_frame(),
             Format::Pcapng(pcapng) => pcapng.next_frame(),
             Format::Damaged(error) => error.take().map_or(Ok(None), Err),
@@ -86,6 +93,7 @@ impl Reader {
     pub fn position(&self) -> u64 {
         match (&self.read, &self.format) {
             (Some(read), _) => read.load(Ordering::Relaxed),
+            (None, Format::Plain(plain)) => plain.position(),
             (None, Format::Pcap(pcap)) => pcap.position(),
             (None, Format::Pcapng(pcapng)) => pcapng.position(),
             (None, Format::Damaged(_)) => 0,
