@@ -193,7 +193,7 @@ impl Pipeline {
         }
         let written = self.artifacts.as_mut().map(|artifacts| artifacts.report(report));
         if let Some(eve) = &mut self.eve {
-            eve.report(report, &self.summary.ledger, |verdict| {
+            eve.report(report, |verdict| {
                 written.as_ref()?.path(verdict).map(|path| path.display().to_string())
             });
         }

@@ -78,6 +78,29 @@ impl WindowCounts {
         Self { span, ..Self::default() }
     }
 
+    /// The counts of a pane from what a source kept, in any order: per endpoint all that went there,
+    /// per known host what went to endpoints of it that are not listed.
+    #[must_use]
+    pub fn from_parts(
+        span: Span,
+        ledger: Ledger,
+        mut endpoints: Vec<(Endpoint, Counts)>,
+        mut hosts: Vec<(Address, Counts)>,
+        overflow: Overflow,
+    ) -> Self {
+        endpoints.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+        hosts.sort_unstable_by_key(|(host, _)| *host);
+        // Both lists are in the order of their hosts, and every endpoint's host is listed.
+        let mut rest = endpoints.iter().peekable();
+        for (host, total) in &mut hosts {
+            while let Some((_, counts)) = rest.next_if(|(endpoint, _)| endpoint.address() == *host)
+            {
+                *total += *counts;
+            }
+        }
+        Self { span, ledger, hosts, endpoints, overflow }
+    }
+
     /// Whether the bot sent nothing that counts.
     #[must_use]
     pub fn is_silent(&self) -> bool {

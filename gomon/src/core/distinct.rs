@@ -26,7 +26,12 @@ impl Distinct {
 
     /// Adds all hosts of another sketch.
     pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.registers.iter_mut().zip(other.registers.iter()) {
+        self.merge_registers(&other.registers);
+    }
+
+    /// Adds the hosts of registers that were filled elsewhere, in the kernel for one.
+    pub fn merge_registers(&mut self, registers: &[u8; registers::REGISTERS]) {
+        for (mine, theirs) in self.registers.iter_mut().zip(registers) {
             *mine = (*mine).max(*theirs);
         }
     }

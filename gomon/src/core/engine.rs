@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::judge::{self, HostSet, WindowReport};
-use super::{Policy, Span, Timestamp, WindowCounts};
+use super::{Ledger, Policy, Span, Timestamp, WindowCounts};
 
 /// Silent windows in a row that are reported one by one. The rest of such a run is one report that
 /// gives their number, so that a gap in a capture makes no endless output.
@@ -20,6 +20,7 @@ pub struct Engine {
     panes: VecDeque<WindowCounts>,
     /// Panes pushed so far, those skipped included.
     pushed: u64,
+    so_far: Ledger,
     before: HostSet,
     silent: u64,
     run: Option<WindowReport>,
@@ -33,6 +34,7 @@ impl Engine {
             policy,
             panes: VecDeque::new(),
             pushed: 0,
+            so_far: Ledger::default(),
             before: HostSet::default(),
             silent: 0,
             run: None,
@@ -45,6 +47,7 @@ impl Engine {
         if self.panes.len() == needed {
             self.panes.pop_front();
         }
+        self.so_far += &counts.ledger;
         self.panes.push_back(counts);
         self.pushed += 1;
         if self.panes.len() == needed {
@@ -98,6 +101,7 @@ impl Engine {
         let first_pane = self.pushed - self.panes.len() as u64;
         let (mut judged, hosts) = judge::judge(&self.policy, first_pane, &window, &self.before);
         self.before = hosts;
+        judged.so_far = self.so_far;
         if !window.is_silent() {
             self.silent = 0;
             if let Some(run) = self.run.take() {
@@ -112,6 +116,7 @@ impl Engine {
         } else if let Some(run) = &mut self.run {
             run.windows += 1;
             run.span.end = judged.span.end;
+            run.so_far = judged.so_far;
             // Windows overlap when they slide; what the newest pane brings is new in any case.
             if let Some(newest) = self.panes.back() {
                 run.ledger += &newest.ledger;

@@ -103,6 +103,8 @@ pub struct WindowReport {
     pub seconds: f64,
     /// What became of every frame.
     pub ledger: Ledger,
+    /// The same since the observation began, up to the end of this window.
+    pub so_far: Ledger,
     /// All that was counted.
     pub total: Counts,
     /// Distinct destination hosts.
@@ -198,6 +200,7 @@ pub(super) fn judge(
         // for that.
         seconds: window.span.seconds().max(nominal),
         ledger: window.ledger,
+        so_far: Ledger::default(), // the engine knows
         total: window.total(),
         hosts: hosts.count(),
         endpoints: window.endpoints.len() as u64,

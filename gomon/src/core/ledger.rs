@@ -40,6 +40,11 @@ impl Ledger {
         self.malformed.iter().sum()
     }
 
+    /// Broken frames by reason, those there are.
+    pub fn malformed_by_reason(&self) -> impl Iterator<Item = (Malformed, u64)> {
+        Malformed::ALL.into_iter().zip(self.malformed).filter(|(_, frames)| *frames > 0)
+    }
+
     /// Enters a frame that held no packet.
     #[inline]
     pub fn skip(&mut self, skip: Skip) {

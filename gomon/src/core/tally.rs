@@ -105,25 +105,13 @@ impl Tally {
 
     /// Closes the pane: its counts, and an empty tally for the next.
     pub fn take(&mut self, span: Span) -> WindowCounts {
-        let mut endpoints: Vec<_> = self.endpoints.drain().collect();
-        endpoints.sort_unstable_by_key(|(endpoint, _)| *endpoint);
-        let mut hosts: Vec<_> = self.hosts.drain().collect();
-        hosts.sort_unstable_by_key(|(host, _)| *host);
-        // Both lists are in the order of their hosts, and every endpoint's host is listed.
-        let mut rest = endpoints.iter().peekable();
-        for (host, total) in &mut hosts {
-            while let Some((_, counts)) = rest.next_if(|(endpoint, _)| endpoint.address() == *host)
-            {
-                *total += *counts;
-            }
-        }
-        WindowCounts {
+        WindowCounts::from_parts(
             span,
-            ledger: std::mem::take(&mut self.ledger),
-            hosts,
-            endpoints,
-            overflow: std::mem::take(&mut self.overflow),
-        }
+            std::mem::take(&mut self.ledger),
+            self.endpoints.drain().collect(),
+            self.hosts.drain().collect(),
+            std::mem::take(&mut self.overflow),
+        )
     }
 }
 

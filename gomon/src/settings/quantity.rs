@@ -50,6 +50,9 @@ pub(super) fn threshold(text: &str, bare: Per, wanted: Per, window: Duration) ->
         (Per::Window, Per::Second) => number / seconds,
         _ => number,
     };
+    // 4.35 a second for 100 s are 435, and not a little less, as binary fractions would have it.
+    let whole = value.round();
+    let value = if (value - whole).abs() < 1e-9 * whole.abs() { whole } else { value };
     ensure!(value.is_finite() && !number.is_nan(), "not a finite number: give one like 5 or 0.5");
     Ok(value)
 }
@@ -102,6 +105,9 @@ mod tests {
         let per_window = |text| threshold(text, Per::Window, Per::Window, WINDOW);
         assert!((per_window("10").unwrap() - 10.0).abs() < 1e-12);
         assert!((per_window("10/s").unwrap() - 300.0).abs() < 1e-12);
+        let hundred = Duration::from_secs(100);
+        let exact = threshold("4.35/s", Per::Window, Per::Window, hundred).unwrap();
+        assert!(exact >= 435.0, "{exact}");
         for wrong in ["", "x", "NaN", "inf", "-inf", "5/hour", "5/", "/s", "1e308/s", "1e999"] {
             assert!(per_window(wrong).is_err(), "{wrong:?}");
         }

@@ -212,10 +212,17 @@ impl Summary {
 
     fn show_ledger(&self) {
         let Ledger { counted, not_from_bot, ignored, not_ip, late, wild, .. } = self.ledger;
+        let reasons: Vec<_> = self
+            .ledger
+            .malformed_by_reason()
+            .map(|(reason, frames)| format!("{frames} {}", reason.name()))
+            .collect();
+        let reasons =
+            if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
         line(format_args!(
             "Ledger: {} frames seen = {counted} counted + {not_from_bot} not from the bot + \
-             {ignored} ignored + {not_ip} not IP + {} malformed; {late} late, {wild} with a wild \
-             timestamp, {} packets in overflow",
+             {ignored} ignored + {not_ip} not IP + {} malformed{reasons}; {late} late, {wild} with a \
+             wild timestamp, {} packets in overflow",
             self.ledger.seen(),
             self.ledger.malformed_total(),
             self.overflow_packets,

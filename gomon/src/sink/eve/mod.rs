@@ -11,7 +11,7 @@ pub use output::Output;
 use self::record::{
     Alert, Books, Capture, Decoder, Detect, Flow, Gomon, Metadata, Record, Stats, StatsFlow,
 };
-use crate::core::{Ledger, Policy, Sources, Target, Timestamp, Verdict, WindowReport};
+use crate::core::{Policy, Sources, Target, Timestamp, Verdict, WindowReport};
 use crate::settings::{Connections, Settings};
 use crate::sink::proto;
 
@@ -63,9 +63,8 @@ pub struct Eve {
     strict: bool,
     connections: Connections,
     show_idle: bool,
-    /// The start of the first window, and totals up to the latest.
+    /// The start of the first window.
     start: Option<Timestamp>,
-    total: Ledger,
     alerts: u64,
 }
 
@@ -94,7 +93,6 @@ impl Eve {
             connections: settings.connections,
             show_idle: settings.show_idle,
             start: None,
-            total: Ledger::default(),
             alerts: 0,
         }
     }
@@ -104,16 +102,9 @@ impl Eve {
         &mut self.output
     }
 
-    /// Writes what is to be said of a window. `total` is the ledger up to its end, and `artifact` the
-    /// path of a verdict's artifact.
-    pub fn report(
-        &mut self,
-        report: &WindowReport,
-        total: &Ledger,
-        artifact: impl Fn(&Verdict) -> Option<String>,
-    ) {
+    /// Writes what is to be said of a window. `artifact` is the path of a verdict's artifact.
+    pub fn report(&mut self, report: &WindowReport, artifact: impl Fn(&Verdict) -> Option<String>) {
         self.start.get_or_insert(report.span.start);
-        self.total = *total;
         for verdict in &report.verdicts {
             if let Some(mut record) = self.record(report, verdict) {
                 record.capture_file = artifact(verdict);
@@ -244,10 +235,13 @@ impl Eve {
             stats: Some(Stats {
                 uptime,
                 capture: Capture {
-                    kernel_packets: self.total.seen() + self.total.lost,
-                    kernel_drops: self.total.lost,
+                    kernel_packets: report.so_far.seen() + report.so_far.lost,
+                    kernel_drops: report.so_far.lost,
                 },
-                decoder: Decoder { pkts: self.total.seen(), invalid: self.total.malformed_total() },
+                decoder: Decoder {
+                    pkts: report.so_far.seen(),
+                    invalid: report.so_far.malformed_total(),
+                },
                 flow: StatsFlow { active: report.endpoints },
                 detect: Detect { alert: self.alerts },
             }),
@@ -381,10 +375,12 @@ fn port(endpoint: &Endpoint) -> Option<u16> {
 /// protocol, in the 51 bits that Suricata keeps so that JavaScript can hold it. What is sent to a
 /// whole host may be of one protocol now and of several later, so of a host its address is enough.
 fn flow_id(source: Address, destination: &Destination) -> u64 {
-    let port = destination.port.unwrap_or(0).to_be_bytes();
-    let protocol = [destination.port.and(destination.protocol).unwrap_or(0)];
-    let parts = [&source.bytes()[..], &destination.address.bytes(), &port, &protocol];
-    let hash = parts.concat().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    let mut subject = [source.bytes(), destination.address.bytes()].concat();
+    if let (Some(port), Some(protocol)) = (destination.port, destination.protocol) {
+        subject.extend(port.to_be_bytes());
+        subject.push(protocol);
+    }
+    let hash = subject.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
     (hash ^ (hash >> 51)) & ((1 << 51) - 1)

@@ -1,0 +1,288 @@
+//! Every class of record, provoked, with what it says.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use crate::rules::{class, own};
+use crate::runs::{BOT, BOT6, Traffic, judged};
+use crate::schemas::TEXT;
+use crate::support::capture::{self, PLAIN, SECOND};
+use crate::support::frames::{ip, ip_packet, ping, ping6, syn, udp};
+use crate::support::program::Scratch;
+
+/// More packets than the default threshold allows in 10 s.
+const FLOOD: usize = 60;
+const TEN_SECONDS: [&str; 2] = ["--window", "10"];
+
+fn bot() -> IpAddr {
+    ip(BOT)
+}
+
+/// A host that the bot sends to.
+fn host(number: u8) -> IpAddr {
+    ip(&format!("198.51.100.{number}"))
+}
+
+fn host6(number: u8) -> IpAddr {
+    ip(&format!("2001:db8:1::{number:x}"))
+}
+
+/// A SYN to each of these hosts, from the bot's address of their family.
+fn syns(hosts: impl IntoIterator<Item = IpAddr>) -> impl Iterator<Item = Vec<u8>> {
+    let source = |host: &IpAddr| ip(if host.is_ipv4() { BOT } else { BOT6 });
+    hosts.into_iter().map(move |host| syn(source(&host), host, 23))
+}
+
+/// Asserts what fields of `value` are, and that those that should be `null` are absent.
+#[track_caller]
+fn has(value: &Value, fields: &Value) {
+    for (name, expected) in fields.as_object().expect("fields") {
+        assert_eq!(value[name], *expected, "{name} in {value:#}");
+    }
+}
+
+/// What the schema says of a class: number, words, category and severity.
+#[track_caller]
+fn is_alert(record: &Value, id: u64, category: &str, severity: u64) {
+    has(record, &json!({"event_type": "alert", "flow": null, "stats": null}));
+    has(
+        &record["alert"],
+        &json!({"action": "allowed", "gid": 5, "rev": 1, "signature_id": id, "category": category,
+                "severity": severity}),
+    );
+    let words = record["alert"]["signature"].as_str().expect("words");
+    assert!(TEXT.contains(&format!("\"const\": {words:?}")), "{words}");
+}
+
+#[test]
+fn an_attack_on_an_endpoint_of_any_protocol() {
+    let (IpAddr::V4(bot4), IpAddr::V6(bot6)) = (bot(), ip(BOT6)) else { unreachable!() };
+    let (IpAddr::V4(pinged4), IpAddr::V6(pinged6)) = (host(3), host6(4)) else { unreachable!() };
+    let cases = [
+        (syn(bot(), host(1), 443), "198.51.100.1", "TCP", json!(443)),
+        (udp(bot(), host(2), 53, 20), "198.51.100.2", "UDP", json!(53)),
+        (ping(bot4, pinged4), "198.51.100.3", "ICMP", Value::Null),
+        (ping6(bot6, pinged6), "2001:db8:1::4", "IPv6-ICMP", Value::Null),
+        (sctp(bot(), host(5), 36412), "198.51.100.5", "SCTP", json!(36412)),
+        (ip_packet(bot(), host(6), 47, &[0; 8]), "198.51.100.6", "GRE", Value::Null),
+        (ip_packet(bot(), host(7), 200, &[0; 8]), "198.51.100.7", "200", Value::Null),
+        (udp(bot(), host(8), 0, 20), "198.51.100.8", "UDP", json!(0)),
+    ];
+    for (frame, address, protocol, port) in cases {
+        let length = frame.len();
+        let source = format!("{BOT},{BOT6}");
+        let records = Traffic::default().times(FLOOD, 0, &frame).judged(&source, &TEN_SECONDS);
+        let [attack] = records.as_slice() else { panic!("one record: {records:#?}") };
+        is_alert(attack, 2_100_001, "attack", 2);
+        let expected = json!({
+            "timestamp": "2026-01-29T10:00:00.000000+0000", "src_ip": BOT, "dest_ip": address,
+            "dest_port": port, "proto": protocol, "host": null, "capture_file": null,
+            "in_iface": null,
+        });
+        has(attack, &expected);
+        has(
+            own(attack),
+            &json!({
+                "classification": "attack", "scope": "local", "window_s": 10.0, "step_s": 10.0,
+                "packets": FLOOD, "bytes": FLOOD * length, "packet_rate": 6.0,
+                "packet_threshold": 5.0, "dest_port": port, "proto": protocol, "ports": null,
+                "hosts": null, "overflow_packets": null, "ledger": null, "c2_ip": null,
+            }),
+        );
+    }
+}
+
+/// An SCTP INIT, as far as gomon looks.
+fn sctp(source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
+    let mut header = vec![0x9c, 0x40];
+    header.extend(port.to_be_bytes());
+    header.extend([0; 16]);
+    ip_packet(source, destination, 132, &header)
+}
+
+#[test]
+fn an_attack_on_a_host_none_of_whose_endpoints_is_attacked() {
+    let flood = (0u16..).take(FLOOD).map(|n| udp(bot(), host(1), 1024 + n, 20));
+    let traffic = Traffic::default().all(0, flood);
+    let records = traffic.clone().judged(BOT, &TEN_SECONDS);
+    let [attack] = records.as_slice() else { panic!("one record: {records:#?}") };
+    is_alert(attack, 2_100_001, "attack", 2);
+    has(attack, &json!({"dest_ip": "198.51.100.1", "dest_port": null, "proto": "UDP"}));
+    let whole = json!({"scope": "host", "packets": FLOOD, "ports": FLOOD, "proto": "UDP"});
+    has(own(attack), &whole);
+
+    // Of several protocols none is named; what has no port counts no port, and is in the total.
+    let more = traffic.one(0, ip_packet(bot(), host(1), 47, &[0; 8]));
+    let records = more.one(0, udp(bot(), host(1), 0, 20)).judged(BOT, &TEN_SECONDS);
+    let [mixed] = records.as_slice() else { panic!("one record: {records:#?}") };
+    has(mixed, &json!({"proto": null, "flow_id": attack["flow_id"]}));
+    has(own(mixed), &json!({"packets": FLOOD + 2, "ports": FLOOD, "proto": null}));
+}
+
+#[test]
+fn a_vertical_scan() {
+    let IpAddr::V4(victim) = host(1) else { unreachable!() };
+    let IpAddr::V4(bot4) = bot() else { unreachable!() };
+    let scan = (1..=21).map(|port| syn(bot(), host(1), port));
+    let traffic = Traffic::default().one(0, ping(bot4, victim)).all(1, scan);
+    let flags = ["--window", "10", "--port-threshold", "20", "--show-idle"];
+    let records = traffic.judged(BOT, &flags);
+    let (scans, rest): (Vec<_>, Vec<_>) = records.iter().partition(|r| class(r) == "vertical_scan");
+    let [scan] = scans.as_slice() else { panic!("one scan: {records:#?}") };
+    is_alert(scan, 2_100_004, "scan", 3);
+    has(scan, &json!({"dest_ip": "198.51.100.1", "dest_port": null, "proto": "TCP"}));
+    let expected = json!({
+        "classification": "vertical_scan", "scope": "host", "packets": 22, "ports": 21,
+        "port_threshold": 20.0, "overflow_packets": 0, "proto": "TCP", "hosts": null,
+    });
+    has(own(scan), &expected);
+    assert_eq!(rest.len(), 22, "the endpoints are ordinary connections besides");
+
+    // Ports of two protocols have none in common, and one number in both is two ports.
+    let twice = (1..=11).flat_map(|port| [syn(bot(), host(1), port), udp(bot(), host(1), port, 0)]);
+    let records = Traffic::default().all(0, twice).judged(BOT, &flags);
+    has(&records[0], &json!({"proto": null}));
+    has(own(&records[0]), &json!({"classification": "vertical_scan", "ports": 22}));
+}
+
+#[test]
+fn a_scan_over_hosts_of_either_family_and_of_both() {
+    let source = format!("{BOT},{BOT6}");
+    let both = || (1..=6).flat_map(|n| [host(n), host6(n)]);
+    let cases: [(Vec<IpAddr>, &str); 4] = [
+        ((1..=11).rev().map(host).collect(), "0.0.0.0"),
+        ((1..=11).rev().map(host6).collect(), "::"),
+        (both().collect(), "0.0.0.0"),
+        (vec![host(9)], "198.51.100.9"),
+    ];
+    for (mut hosts, address) in cases {
+        let threshold = if hosts.len() == 1 { "0.5" } else { "10" };
+        let flags = ["--window", "10", "--destination-threshold", threshold];
+        let records = Traffic::default().all(0, syns(hosts.clone())).judged(&source, &flags);
+        let [scan] = records.as_slice() else { panic!("one record: {records:#?}") };
+        is_alert(scan, 2_100_002, "scan", 3);
+        has(scan, &json!({"src_ip": BOT, "dest_ip": address, "dest_port": null, "proto": null}));
+        // Numbers of IPv4 lie below those of 2001:db8::/32.
+        hosts.sort_by_key(|host| (host.is_ipv6(), *host));
+        let expected = json!({
+            "classification": "scan", "scope": "global", "hosts": hosts.len(),
+            "packets": hosts.len(), "hosts_exact": true, "overflow_packets": 0,
+            "scan_detection_mode": "filtered-host-rate", "dst_ips": hosts, "ports": null,
+        });
+        has(own(scan), &expected);
+    }
+}
+
+#[test]
+fn a_connection_in_each_of_its_forms() {
+    let frame = udp(bot(), host(1), 53, 20);
+    let length = frame.len();
+    let traffic = Traffic::default().times(3, 0, &frame).one(0, ip_packet(bot(), host(2), 47, &[]));
+    let run = |how| traffic.clone().judged(BOT, &["--window", "2500ms", "--connections", how]);
+
+    let flows = run("flow");
+    let [dns, gre] = flows.as_slice() else { panic!("two records: {flows:#?}") };
+    let expected = json!({
+        "event_type": "flow", "dest_ip": "198.51.100.1", "dest_port": 53, "proto": "UDP",
+        "alert": null, "stats": null,
+        "flow": {"pkts_toserver": 3, "bytes_toserver": 3 * length, "age": 2, "alerted": false,
+                 "start": "2026-01-29T10:00:00.000000+0000",
+                 "end": "2026-01-29T10:00:02.500000+0000"},
+    });
+    has(dns, &expected);
+    let expected = json!({"classification": "connection", "scope": "local", "packets": 3});
+    has(own(dns), &expected);
+    has(gre, &json!({"event_type": "flow", "dest_port": null, "proto": "GRE"}));
+
+    let alerts = run("alert");
+    for (alert, flow) in alerts.iter().zip(&flows) {
+        is_alert(alert, 2_100_003, "connection", 4);
+        for field in ["timestamp", "flow_id", "dest_ip", "dest_port", "proto", "metadata"] {
+            assert_eq!(alert[field], flow[field], "{field}");
+        }
+    }
+    assert_eq!(alerts.len(), flows.len());
+
+    assert_eq!(run("off"), Vec::<Value>::new());
+}
+
+#[test]
+fn any_source_is_unspecified_in_the_family_of_the_destination() {
+    let (stranger, stranger6) = (ip("203.0.113.7"), ip("2001:db8:9::1"));
+    let traffic = Traffic::default()
+        .one(0, udp(bot(), host(1), 53, 0))
+        .one(0, udp(stranger, host(1), 53, 0))
+        .one(0, udp(stranger6, host6(1), 53, 0));
+    let records = traffic.judged("any", &TEN_SECONDS);
+    let told: Vec<_> = records.iter().map(|r| (&r["src_ip"], &own(r)["packets"])).collect();
+    assert_eq!(told, [(&json!("0.0.0.0"), &json!(2)), (&json!("::"), &json!(1))]);
+}
+
+#[test]
+fn labels_stand_in_every_record() {
+    let flags = [
+        "--window",
+        "10",
+        "--show-idle",
+        "--sample-id",
+        "be a/con \"42\"",
+        "--c2-ip",
+        "203.0.113.9,2001:DB8::9",
+    ];
+    let traffic = Traffic::default()
+        .times(FLOOD, 0, &syn(bot(), host(1), 80))
+        .all(0, (1..=30).map(|port| udp(bot(), host(2), port, 0)))
+        .all(10_000, syns((1..=11).map(host)))
+        .times(FLOOD, 20_000, &syn(bot(), ip("203.0.113.9"), 443))
+        .one(30_000, syn(bot(), host(1), 80));
+    let records = traffic.judged(BOT, &[&flags[..], &["--port-threshold", "25"]].concat());
+    let classes: Vec<_> = records.iter().map(class).collect();
+    for expected in ["attack", "vertical_scan", "scan", "connection", "idle"] {
+        assert!(classes.contains(&expected), "{expected} in {classes:?}");
+    }
+    for record in &records {
+        assert_eq!(record["host"], "be a/con \"42\"");
+        let labels = json!({"sample_id": "be a/con \"42\"", "c2_ip": "203.0.113.9,2001:db8::9"});
+        has(own(record), &labels);
+    }
+    let at_c2 = records.iter().find(|r| own(r)["ledger"]["ignored"] == FLOOD).expect("a record");
+    has(own(at_c2), &json!({"classification": "idle", "packets": 0}));
+}
+
+#[test]
+fn an_artifact_is_named_in_the_records_it_belongs_to() {
+    let traffic = [
+        vec![syn(bot(), host(1), 80); FLOOD],
+        (1..=30).map(|port| udp(bot(), host(1), port, 0)).collect(),
+        syns((1..=12).map(host)).collect(),
+    ];
+    let frames = traffic.concat().into_iter().map(|frame| capture::at(SECOND / 8, frame));
+    let scratch = Scratch::new();
+    let input = scratch.file("bot.pcap", &capture::pcap(PLAIN, &frames.collect::<Vec<_>>()));
+    let directory = scratch.path().join("saved").display().to_string();
+    let flags = [
+        "--window",
+        "10",
+        "--port-threshold",
+        "25",
+        "--save-packets",
+        "20",
+        "--sample-id",
+        "a/b",
+        "--capture-dir",
+        &directory,
+    ];
+    let records = judged(&input, BOT, &flags).records;
+    let named: Vec<_> = records.iter().map(|r| (class(r), r["capture_file"].clone())).collect();
+    let path = |name: &str| json!(format!("{directory}/{name}_20260129T100000Z.pcap"));
+    let expected = [
+        ("attack", path("attack_a-b_198.51.100.1")),
+        ("vertical_scan", path("vertical_scan_a-b_198.51.100.1")),
+        ("scan", path("scan_a-b_global")),
+    ];
+    assert_eq!(named, expected);
+    for (_, path) in named {
+        assert!(std::fs::metadata(path.as_str().expect("a path")).is_ok(), "{path} is there");
+    }
+}

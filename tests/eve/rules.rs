@@ -1,0 +1,203 @@
+//! What holds for the records of every run, whatever the traffic.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
+
+use serde_json::Value;
+
+/// Protocols by number, as far as the traffic of these tests goes.
+#[rustfmt::skip]
+const PROTOCOLS: [(&str, u64); 14] = [
+    ("HOPOPT", 0), ("ICMP", 1), ("IGMP", 2), ("TCP", 6), ("UDP", 17), ("DCN-MEAS", 19), ("DDP", 37),
+    ("IPv6", 41), ("GRE", 47), ("IPv6-ICMP", 58), ("STP", 118), ("UTI", 120), ("CRUDP", 127),
+    ("SCTP", 132),
+];
+
+/// gomon's own object.
+pub(crate) fn own(record: &Value) -> &Value {
+    &record["metadata"]["gomon"]
+}
+
+/// The verdict of a record.
+pub(crate) fn class(record: &Value) -> &str {
+    own(record)["classification"].as_str().expect("a classification")
+}
+
+/// A field of gomon's own object, as a number.
+#[track_caller]
+pub(crate) fn number(record: &Value, field: &str) -> f64 {
+    own(record)[field].as_f64().unwrap_or_else(|| panic!("{field} in {record:#}"))
+}
+
+/// Host (in the order of its number), protocol and port of a record; 0 for what is absent.
+fn destination(record: &Value) -> (Ipv6Addr, u64, u64) {
+    let protocol = record["proto"].as_str().map_or(0, |name| {
+        let known = PROTOCOLS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
+        known.or_else(|| name.parse().ok()).unwrap_or_else(|| panic!("which number has {name}?"))
+    });
+    (ordered(&record["dest_ip"]), protocol, record["dest_port"].as_u64().unwrap_or(0))
+}
+
+/// An address as all are ordered: IPv4 among IPv6 in its mapped form.
+fn ordered(address: &Value) -> Ipv6Addr {
+    match address.as_str().expect("a string").parse().expect("an address") {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+}
+
+/// A timestamp in microseconds since the epoch.
+#[track_caller]
+pub(crate) fn microseconds(timestamp: &Value) -> i64 {
+    let text = timestamp.as_str().expect("a string").replace("+0000", "Z");
+    text.parse::<jiff::Timestamp>().expect("a timestamp").as_microsecond()
+}
+
+/// Checks the records of a run, all in the default form.
+#[track_caller]
+pub(crate) fn hold(records: &[Value]) {
+    let mut start = 0;
+    for record in records {
+        alone(record);
+        on_the_grid(record, &records[0]);
+    }
+    let windows = records.chunk_by(|a, b| a["timestamp"] == b["timestamp"]);
+    for window in windows {
+        let next = microseconds(&window[0]["timestamp"]);
+        assert!(next > start, "windows in the order of time: {:#}", window[0]);
+        start = next;
+        together(window);
+    }
+    flow_ids(records);
+}
+
+/// What a record says on its own.
+#[track_caller]
+fn alone(record: &Value) {
+    let gomon = own(record);
+    let window = number(record, "window_s");
+    assert_close(number(record, "packet_rate"), number(record, "packets") / window, record);
+    if gomon["scope"] == "global" {
+        let threshold = number(record, "destination_threshold");
+        assert_close(number(record, "destination_rate"), number(record, "hosts") / window, record);
+        let per_second = number(record, "destination_rate_threshold");
+        assert_close(per_second, (threshold / window).min(f64::MAX), record);
+    } else if gomon["scope"] == "local" {
+        assert_eq!(gomon["proto"], record["proto"], "{record:#}");
+        assert_eq!(gomon["dest_port"], record["dest_port"], "{record:#}");
+    } else {
+        assert_eq!(gomon["proto"], record["proto"], "{record:#}");
+    }
+    assert_eq!(gomon["sample_id"], record["host"], "{record:#}");
+    match class(record) {
+        "attack" => assert!(number(record, "packet_rate") > number(record, "packet_threshold")),
+        "vertical_scan" => assert!(number(record, "ports") > number(record, "port_threshold")),
+        "scan" => scan(record),
+        "connection" => connection(record),
+        "idle" => idle(record),
+        other => panic!("a record of class {other}"),
+    }
+}
+
+#[track_caller]
+fn scan(record: &Value) {
+    assert!(number(record, "hosts") > number(record, "destination_threshold"), "{record:#}");
+    let hosts = own(record)["dst_ips"].as_array().expect("a list");
+    assert!(hosts.is_sorted_by(|a, b| ordered(a) < ordered(b)), "{record:#}");
+    if own(record)["hosts_exact"] == true {
+        assert_eq!(own(record)["hosts"], hosts.len(), "every host is listed: {record:#}");
+    }
+    match hosts.as_slice() {
+        [host] if own(record)["hosts"] == 1 => assert_eq!(record["dest_ip"], *host),
+        [_, ..]
+            if hosts.iter().all(|host| host.as_str().is_some_and(|host| host.contains(':'))) =>
+        {
+            assert_eq!(record["dest_ip"], "::");
+        }
+        _ => assert_eq!(record["dest_ip"], "0.0.0.0"),
+    }
+}
+
+#[track_caller]
+fn connection(record: &Value) {
+    assert!(number(record, "packet_rate") <= number(record, "packet_threshold"), "{record:#}");
+    let Some(flow) = record.get("flow") else { return };
+    assert_eq!(flow["pkts_toserver"], own(record)["packets"], "{record:#}");
+    assert_eq!(flow["bytes_toserver"], own(record)["bytes"], "{record:#}");
+    assert_eq!(flow["start"], record["timestamp"], "{record:#}");
+    let length = microseconds(&flow["end"]) - microseconds(&flow["start"]);
+    // An observation shorter than a sliding window has no whole one.
+    assert!(length > 0 && length <= length_of(record, "window_s"), "{record:#}");
+    assert_eq!(flow["age"], length / 1_000_000, "{record:#}");
+}
+
+#[track_caller]
+fn idle(record: &Value) {
+    let gomon = own(record);
+    let ledger = &gomon["ledger"];
+    let entered = ["counted", "not_from_bot", "ignored", "not_ip", "malformed"];
+    let entered: u64 = entered.iter().map(|name| ledger[*name].as_u64().expect("frames")).sum();
+    assert_eq!(ledger["frames"], entered, "the ledger balances: {record:#}");
+    assert_eq!(ledger["counted"], gomon["packets"], "{record:#}");
+    assert!(gomon["packets"] == 0 || gomon["windows"] == 1, "{record:#}");
+    assert!(number(record, "hosts") <= number(record, "destination_threshold"), "{record:#}");
+}
+
+fn assert_close(found: f64, expected: f64, record: &Value) {
+    let close = (found - expected).abs() <= expected.abs() * 1e-12;
+    assert!(close, "{found} is not {expected} in {record:#}");
+}
+
+/// A length in gomon's own object, in microseconds.
+fn length_of(record: &Value, field: &str) -> i64 {
+    #[expect(clippy::cast_possible_truncation, reason = "lengths of windows")]
+    let microseconds = (number(record, field) * 1e6).round() as i64;
+    microseconds
+}
+
+#[track_caller]
+fn on_the_grid(record: &Value, first: &Value) {
+    let offset = microseconds(&record["timestamp"]) - microseconds(&first["timestamp"]);
+    assert_eq!(offset % length_of(record, "step_s"), 0, "off the grid: {record:#}");
+}
+
+/// What the records of one window say together.
+#[track_caller]
+fn together(window: &[Value]) {
+    let place = |record: &Value| {
+        let classes = ["attack", "vertical_scan", "scan", "connection", "idle"];
+        (classes.iter().position(|name| *name == class(record)), destination(record))
+    };
+    for pair in window.windows(2) {
+        assert!(place(&pair[0]) < place(&pair[1]), "in this order: {:#}\n{:#}", pair[0], pair[1]);
+    }
+    let has = |name: &str| window.iter().any(|record| class(record) == name);
+    assert!(!(has("scan") && has("connection")), "a connection in the window of a scan");
+    let alarmed = has("attack") || has("vertical_scan") || has("scan");
+    assert!(!(has("idle") && alarmed), "an idle window with an attack or a scan");
+
+    let of_hosts = window.iter().filter(|r| class(r) == "attack" && own(r)["scope"] == "host");
+    let flooded: BTreeSet<_> = of_hosts.map(|record| destination(record).0).collect();
+    for record in window.iter().filter(|record| own(record)["scope"] == "local") {
+        let host = destination(record).0;
+        assert!(!flooded.contains(&host), "an endpoint of a host under attack: {record:#}");
+    }
+}
+
+/// One destination has one flow id, and no other has it.
+#[track_caller]
+fn flow_ids(records: &[Value]) {
+    let mut ids = BTreeMap::new();
+    let mut owners = BTreeMap::new();
+    for record in records {
+        let id = record["flow_id"].as_u64().expect("a number");
+        assert!(id < 1 << 51);
+        let (host, protocol, port) = destination(record);
+        let endpoint = (own(record)["scope"] == "local").then_some((protocol, port));
+        let subject = (record["src_ip"].to_string(), host, endpoint);
+        let first = *ids.entry(subject.clone()).or_insert(id);
+        assert_eq!(first, id, "one destination, two flow ids: {record:#}");
+        let owner = owners.entry(id).or_insert_with(|| subject.clone());
+        assert_eq!(*owner, subject, "two destinations, one flow id: {record:#}");
+    }
+}

@@ -1,0 +1,172 @@
+//! Traffic in, records out: each run in both forms, and every record of it checked.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+
+use crate::support::capture::{self, Captured, PLAIN, SECOND};
+use crate::support::program::{Scratch, gomon};
+use crate::{rules, schemas};
+
+/// The bot of all traffic made here.
+pub(crate) const BOT: &str = "10.0.0.5";
+/// The same bot's other address.
+pub(crate) const BOT6: &str = "2001:db8::5";
+/// A millisecond, in nanoseconds.
+const MS: u64 = SECOND / 1000;
+
+/// Traffic under construction. Times are milliseconds since its start.
+#[derive(Clone, Default)]
+pub(crate) struct Traffic(Vec<Captured>);
+
+impl Traffic {
+    /// Adds one frame.
+    pub(crate) fn one(mut self, at: u64, frame: Vec<u8>) -> Self {
+        self.0.push(capture::at(at * MS, frame));
+        self
+    }
+
+    /// Adds a frame so many times at one moment.
+    pub(crate) fn times(self, number: usize, at: u64, frame: &[u8]) -> Self {
+        (0..number).fold(self, |traffic, _| traffic.one(at, frame.to_vec()))
+    }
+
+    /// Adds frames, all at one moment.
+    pub(crate) fn all(self, at: u64, frames: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        frames.into_iter().fold(self, |traffic, frame| traffic.one(at, frame))
+    }
+
+    /// Both, side by side.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// The capture of it, in a directory.
+    pub(crate) fn capture(mut self, directory: &Scratch) -> PathBuf {
+        self.0.sort_by_key(|frame| frame.time);
+        directory.file("bot.pcap", &capture::pcap(PLAIN, &self.0))
+    }
+
+    /// The records that gomon writes about it.
+    #[track_caller]
+    pub(crate) fn judged(self, source: &str, flags: &[&str]) -> Vec<Value> {
+        let scratch = Scratch::new();
+        let judged = judged(&self.capture(&scratch), source, flags);
+        assert_eq!(judged.status, Some(0), "{}", judged.stderr);
+        judged.records
+    }
+}
+
+/// What gomon made of a capture.
+pub(crate) struct Judged {
+    pub(crate) status: Option<i32>,
+    pub(crate) stderr: String,
+    pub(crate) records: Vec<Value>,
+}
+
+/// Runs gomon on a capture in the default and in the strict form, checks every record of both, and
+/// that both say the same. What it returns is in the default form.
+#[track_caller]
+pub(crate) fn judged(capture: &Path, source: &str, flags: &[&str]) -> Judged {
+    let run = |more: &[&str]| {
+        let flags = flags.iter().chain(more).chain(&["--quiet"]).map(OsStr::new);
+        gomon([capture.as_os_str(), OsStr::new(source)].into_iter().chain(flags))
+    };
+    let default = run(&[]);
+    let records = sound(&default.stdout);
+    for record in &records {
+        schemas::check(record, false);
+    }
+    rules::hold(&records);
+
+    let strict = sound(&run(&["--eve-strict"]).stdout);
+    assert_eq!(strict.len(), records.len(), "strict records are as many");
+    for (strict, default) in strict.into_iter().zip(&records) {
+        schemas::check(&strict, true);
+        assert_eq!(without_name_of_artifact(strict), as_strict(default));
+    }
+    Judged { status: default.status, stderr: default.stderr, records }
+}
+
+/// A record of the default form in the strict one.
+pub(crate) fn as_strict(record: &Value) -> Value {
+    let mut record = without_name_of_artifact(record.clone());
+    let metadata = record.as_object_mut().and_then(|record| record.remove("metadata"));
+    if let Some(alert) = record.get_mut("alert") {
+        alert["metadata"] = metadata.expect("gomon's own object");
+    }
+    record
+}
+
+/// A second run never overwrites what the first one saved, so names differ.
+fn without_name_of_artifact(mut record: Value) -> Value {
+    if let Some(path) = record.get_mut("capture_file") {
+        *path = Value::Bool(true);
+    }
+    record
+}
+
+/// The records of an output: one JSON object a line, no key twice in an object, nowhere a null.
+#[track_caller]
+pub(crate) fn sound(output: &str) -> Vec<Value> {
+    assert!(output.is_empty() || output.ends_with('\n'), "the last line is whole");
+    let records = output.lines().map(|line| {
+        let sound = serde_json::from_str::<Sound>(line);
+        assert!(line.starts_with('{') && sound.is_ok(), "{:?}: {line}", sound.err());
+        serde_json::from_str(line).expect("an object")
+    });
+    records.collect()
+}
+
+/// Reads any JSON without null and without a key twice in one object.
+struct Sound;
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Sound {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything but null")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
+        let mut keys = BTreeSet::new();
+        while let Some((key, _)) = fields.next_entry::<String, Self>()? {
+            if let Some(twice) = keys.replace(key) {
+                return Err(A::Error::custom(format!("{twice:?} stands there twice")));
+            }
+        }
+        Ok(self)
+    }
+}

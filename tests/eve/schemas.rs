@@ -1,0 +1,66 @@
+//! The schemas records are held to: gomon's own, and Suricata's where they are at hand.
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+/// gomon's own schema, as the project ships it.
+pub(crate) static TEXT: &str = include_str!("../../docs/eve.schema.json");
+
+static OURS: LazyLock<Validator> = LazyLock::new(|| {
+    let schema: Value = serde_json::from_str(TEXT).expect("a JSON file");
+    jsonschema::draft202012::meta::validate(&schema).expect("a schema of draft 2020-12");
+    jsonschema::validator_for(&schema).expect("a schema")
+});
+
+static SURICATA: LazyLock<Vec<(PathBuf, Validator)>> = LazyLock::new(|| {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/eve");
+    let folder = std::env::var_os("GOMON_EVE_SCHEMAS").map_or_else(|| beside.into(), PathBuf::from);
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        println!("SKIPPED: no schemas of Suricata in {}", folder.display());
+        return Vec::new();
+    };
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    assert!(!paths.is_empty(), "no schema in {}", folder.display());
+    let compiled = paths.into_iter().map(|path| {
+        let text = std::fs::read(&path).expect("the schema can be read");
+        let schema: Value = serde_json::from_slice(&text).expect("a JSON file");
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        (path, validator)
+    });
+    compiled.collect()
+});
+
+/// Whether gomon's schema accepts a record.
+pub(crate) fn accepts(record: &Value) -> bool {
+    OURS.is_valid(record)
+}
+
+/// Holds a record to all schemas: whole to gomon's, and to Suricata's whole when it is `strict`, else
+/// without gomon's object.
+#[track_caller]
+pub(crate) fn check(record: &Value, strict: bool) {
+    hold("docs/eve.schema.json", &OURS, record);
+    let mut bare = record.clone();
+    if !strict {
+        let metadata = bare["metadata"].as_object_mut().expect("metadata");
+        metadata.remove("gomon").expect("gomon's own object");
+    }
+    for (path, validator) in &*SURICATA {
+        hold(&path.to_string_lossy(), validator, &bare);
+    }
+}
+
+#[track_caller]
+fn hold(name: &str, validator: &Validator, record: &Value) {
+    if !validator.is_valid(record) {
+        let errors = validator.iter_errors(record);
+        let errors: Vec<_> =
+            errors.map(|error| format!("{}: {error}", error.instance_path())).collect();
+        panic!("{name} rejects\n{record:#}\n{}", errors.join("\n"));
+    }
+}
