@@ -56,7 +56,7 @@ pub fn command() -> Command {
 
 /// Runs the program to its end.
 pub fn gomon<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Outcome {
-    finish(command().args(args).spawn().expect("gomon starts"))
+    run(command().args(args))
 }
 
 /// Runs the program with `input` on standard input, in pieces of `piece` bytes.
@@ -81,8 +81,13 @@ pub fn gomon_with_input<A: AsRef<OsStr>>(
     outcome
 }
 
+/// Runs a command, made of [`command`] or with its output piped, to its end.
+pub fn run(command: &mut Command) -> Outcome {
+    finish(command.spawn().expect("gomon starts"))
+}
+
 /// What the program came to, once it ends.
-fn finish(child: Child) -> Outcome {
+pub fn finish(child: Child) -> Outcome {
     let watchdog = Watchdog::over(&child);
     let output = child.wait_with_output().expect("gomon ends");
     watchdog.dismiss();

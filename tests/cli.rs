@@ -1,0 +1,36 @@
+//! The command line, seen from outside: streams, exit statuses, errors, signals and limits.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that can't go on fails, and says what it skipped"
+)]
+
+mod support;
+
+#[path = "cli/calibration.rs"]
+mod calibration;
+#[path = "cli/damage.rs"]
+mod damage;
+#[path = "cli/flags.rs"]
+mod flags;
+#[path = "cli/inputs.rs"]
+mod inputs;
+#[path = "cli/memory.rs"]
+mod memory;
+#[path = "cli/outputs.rs"]
+mod outputs;
+#[path = "cli/running.rs"]
+mod running;
+#[path = "cli/samples.rs"]
+mod samples;
+#[path = "cli/signals.rs"]
+mod signals;
+#[path = "cli/streams.rs"]
+mod streams;
+#[path = "cli/summary.rs"]
+mod summary;
+#[path = "cli/traffic.rs"]
+mod traffic;
+#[path = "cli/usage.rs"]
+mod usage;

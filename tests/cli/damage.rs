@@ -1,0 +1,246 @@
+//! Captures that are cut off, corrupt, or of a link type gomon can't look into: all that could be
+//! read is analysed and written, then the run fails and says where.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+use crate::running::Running;
+use crate::support::capture::{Classic, PLAIN, Pcapng, SECOND, START, at, pcap};
+use crate::support::program::{Outcome, Scratch, command, gomon, gomon_with_input};
+use crate::traffic::{BOT, beacon, error, file, packet, refusal};
+
+/// A capture whose frame k, one a second, takes bytes `ends[k - 1]..ends[k]`; what lies before
+/// `ends[0]` is its header.
+struct Capture {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Capture {
+    fn pcap(frames: u64) -> Self {
+        let ends = (0..=frames).map(|k| file(&beacon(k)).len()).collect();
+        Self { bytes: file(&beacon(frames)), ends }
+    }
+
+    fn pcapng(frames: u64) -> Self {
+        let mut file = Pcapng::new(false);
+        file.interface(1, 9, 0);
+        let mut ends = vec![file.bytes().len()];
+        for frame in beacon(frames) {
+            file.packet(0, frame.time, &frame.data);
+            ends.push(file.bytes().len());
+        }
+        Self { bytes: file.bytes(), ends }
+    }
+}
+
+/// Runs gomon on a file of these bytes, or with them on standard input.
+fn run(scratch: &Scratch, bytes: &[u8], streamed: bool) -> Outcome {
+    let flags = [BOT, "--window", "1", "--quiet"];
+    if streamed {
+        return gomon_with_input(["-"].iter().chain(&flags), bytes, usize::MAX);
+    }
+    let path = scratch.file("capture", bytes);
+    gomon([path.to_str().unwrap()].iter().chain(&flags))
+}
+
+/// The records without the name of the input.
+fn records(run: &Outcome) -> Vec<Value> {
+    let mut records = run.records();
+    for record in &mut records {
+        record.as_object_mut().unwrap().remove("pcap_filename");
+    }
+    records
+}
+
+/// Cuts `capture` at every byte. Where a record ends, as `whole` tells by the length, the run goes
+/// well; elsewhere it fails and says where; the records of whole frames are written either way.
+fn cut_everywhere(capture: &Capture, whole: impl Fn(usize) -> bool, streamed: bool) {
+    let scratch = Scratch::new();
+    let all = records(&run(&scratch, &capture.bytes, streamed));
+    assert_eq!(all.len(), capture.ends.len() - 1);
+    for length in 0..=capture.bytes.len() {
+        let run = run(&scratch, &capture.bytes[..length], streamed);
+        let frames = capture.ends[1..].iter().filter(|end| **end <= length).count();
+        assert_eq!(records(&run), all[..frames], "cut at byte {length}");
+        if whole(length) {
+            assert_eq!((run.status, run.errors()), (Some(0), vec![]), "cut at byte {length}");
+            continue;
+        }
+        let error = error(&run, 1);
+        assert!(error.starts_with("reading "), "{error}");
+        assert!(error.ends_with(": all that could be read was analysed"), "{error}");
+        let place = if length < capture.ends[0] {
+            error.contains(" at byte ")
+        } else {
+            error.contains(&format!(": frame {}", frames + 1))
+        };
+        assert!(place, "cut at byte {length}: {error}");
+    }
+}
+
+#[test]
+fn a_pcap_file_cut_anywhere_but_between_records_fails_after_all_that_is_whole() {
+    let capture = Capture::pcap(3);
+    cut_everywhere(&capture, |length| capture.ends.contains(&length), false);
+}
+
+#[test]
+fn a_pcap_stream_cut_anywhere_but_between_records_fails_after_all_that_is_whole() {
+    let capture = Capture::pcap(2);
+    cut_everywhere(&capture, |length| capture.ends.contains(&length), true);
+}
+
+#[test]
+fn a_pcapng_file_cut_anywhere_but_between_blocks_fails_after_all_that_is_whole() {
+    let capture = Capture::pcapng(3);
+    let section = Pcapng::new(false).bytes().len();
+    let whole = |length| length == section || capture.ends.contains(&length);
+    cut_everywhere(&capture, whole, false);
+}
+
+#[test]
+fn a_pcapng_stream_cut_anywhere_but_between_blocks_fails_after_all_that_is_whole() {
+    let capture = Capture::pcapng(1);
+    let section = Pcapng::new(false).bytes().len();
+    let whole = |length| length == section || capture.ends.contains(&length);
+    cut_everywhere(&capture, whole, true);
+}
+
+#[test]
+fn a_compressed_capture_cut_anywhere_fails() {
+    let scratch = Scratch::new();
+    let mut gz = GzEncoder::new(Vec::new(), Compression::default());
+    gz.write_all(&file(&beacon(20))).unwrap();
+    let bytes = gz.finish().unwrap();
+    let all = records(&run(&scratch, &bytes, false));
+    assert_eq!(all.len(), 20);
+    for length in 2..bytes.len() {
+        let run = run(&scratch, &bytes[..length], length % 2 == 0);
+        error(&run, 1);
+        let records = records(&run);
+        assert_eq!(records, all[..records.len()], "cut at byte {length}");
+    }
+}
+
+#[test]
+fn a_corrupt_record_ends_the_run_with_its_number_after_all_before_it() {
+    let scratch = Scratch::new();
+    let (classic, ng) = (Capture::pcap(5), Capture::pcapng(5));
+    let last = ng.ends[3] - ng.ends[2] - 4;
+    for (what, capture, offset, number, why) in [
+        ("absurd length", &classic, 8, u32::MAX, "4294967295"),
+        ("negative length", &classic, 8, 1 << 31, "2147483648"),
+        ("1 MiB length", &classic, 8, 1 << 20, "1048576"),
+        ("zero block length", &ng, 4, 0, "a block length of 0"),
+        ("unaligned block length", &ng, 4, 77, "a block length of 77"),
+        ("block length below its frame", &ng, 4, 8, "a block length of 8"),
+        ("huge block length", &ng, 4, 0xffff_fff0, "a block length of 4294967280"),
+        ("two different block lengths", &ng, last, 0, "a packet block that can't be read"),
+        ("interface of no description", &ng, 8, 7, "interface 7, which is not described"),
+        ("captured more than the block", &ng, 20, 5000, "a packet block that can't be read"),
+        ("captured 4 GiB", &ng, 20, u32::MAX, "a packet block that can't be read"),
+    ] {
+        let mut bytes = capture.bytes.clone();
+        let at = capture.ends[2] + offset;
+        bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        for streamed in [false, true] {
+            let run = run(&scratch, &bytes, streamed);
+            let error = error(&run, 1);
+            assert!(error.contains(": frame 3"), "{what}: {error}");
+            assert!(error.contains(why), "{what}: {error}");
+            assert_eq!(run.records().len(), 2, "{what}");
+            assert!(run.line("Ledger: ").starts_with("Ledger: 2 frames seen = 2 counted "));
+        }
+    }
+}
+
+#[test]
+fn damage_ends_the_run_whatever_lies_behind_it() {
+    let scratch = Scratch::new();
+    let mut bytes = Capture::pcap(3).bytes;
+    let at = Capture::pcap(2).bytes.len() + 8;
+    bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+    bytes.resize(4 << 20, 0); // more than pipes hold
+    let compressed = zstd::encode_all(bytes.as_slice(), 1).unwrap();
+    for (bytes, streamed) in [(&bytes, false), (&bytes, true), (&compressed, false)] {
+        let run = run(&scratch, bytes, streamed);
+        assert!(error(&run, 1).contains(": frame 3"), "{}", run.stderr);
+        assert_eq!(run.records().len(), 2);
+    }
+}
+
+#[test]
+fn damage_ends_the_run_although_its_input_stays_open() {
+    let corrupt = |capture: Capture, offset: usize| {
+        let at = capture.ends[2] + offset;
+        let mut bytes = capture.bytes;
+        bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        (bytes, 2)
+    };
+    let unsupported = pcap(Classic { link: 127, ..PLAIN }, &beacon(1));
+    let captures = [corrupt(Capture::pcap(3), 8), corrupt(Capture::pcapng(3), 4), (unsupported, 0)];
+    for (bytes, records) in captures {
+        let mut gomon = Running::start(command().args(["-", BOT, "--window", "1"]));
+        gomon.feed(&bytes);
+        let run = gomon.finish();
+        error(&run, 1);
+        assert_eq!(run.records().len(), records);
+    }
+}
+
+#[test]
+fn a_corrupt_block_of_no_use_ends_the_run_too() {
+    let scratch = Scratch::new();
+    let mut ng = Pcapng::new(false);
+    ng.interface(1, 9, 0);
+    ng.packet(0, START, &packet(1, 443));
+    let at = ng.bytes().len() + 4;
+    ng.block(0x0777, &[0; 32]).packet(0, START + SECOND, &packet(1, 443));
+    assert_eq!(run(&scratch, &ng.bytes(), false).records().len(), 2, "an unknown block is skipped");
+    for length in [0, 4, 33, 0xffff_fff0_u32] {
+        let mut bytes = ng.bytes();
+        bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
+        let run = run(&scratch, &bytes, false);
+        let place = format!(": frame 2, block at byte {}: ", at - 4);
+        assert!(error(&run, 1).contains(&place), "{}", run.stderr);
+        assert_eq!(run.records().len(), 1);
+    }
+}
+
+#[test]
+fn a_link_type_that_is_not_supported_is_named() {
+    let scratch = Scratch::new();
+    for (link, name) in [(127, "127 (IEEE802_11_RADIO)"), (9999, "9999")] {
+        let bytes = pcap(Classic { link, ..PLAIN }, &[at(0, packet(1, 443))]);
+        let named = format!("link type {name} is not supported: capture on Ethernet, ");
+        let before = run(&scratch, &bytes, false);
+        let error_of_file = refusal(&before);
+        assert!(error_of_file.contains(&named), "{error_of_file}");
+        let streamed = run(&scratch, &bytes, true);
+        let error_of_stream = error(&streamed, 1);
+        assert!(error_of_stream.contains(&named), "{error_of_stream}");
+        assert_eq!(streamed.stdout, "");
+    }
+}
+
+#[test]
+fn frames_of_a_pcapng_interface_that_is_not_supported_fail_the_run_after_all_others() {
+    let scratch = Scratch::new();
+    let mut ng = Pcapng::new(false);
+    ng.interface(1, 9, 0).interface(127, 9, 0);
+    for k in 0..4u32 {
+        ng.packet(k % 2, START + u64::from(k) * SECOND, &packet(1, 443));
+    }
+    let run = run(&scratch, &ng.bytes(), false);
+    let error = error(&run, 1);
+    assert!(
+        error.contains("2 frame(s) left out: link type 127 (IEEE802_11_RADIO) is not"),
+        "{error}"
+    );
+    assert_eq!(run.records().len(), 2);
+    assert!(run.line("Ledger: ").contains(" 2 counted "), "{}", run.stderr);
+}

@@ -1,0 +1,133 @@
+//! Command lines that are wrong: status 2, one line, and nothing started.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use crate::support::program::{Scratch, gomon};
+use crate::traffic::{BOT, beacon, file, refusal};
+
+#[test]
+fn a_wrong_value_is_refused_with_its_flag_the_reason_and_a_way_out() {
+    let scratch = Scratch::new();
+    let capture = scratch.file("beacon.pcap", &file(&beacon(1)));
+    let capture = capture.to_str().unwrap();
+    for (flag, value, why) in [
+        ("--window", "0", "out of range"),
+        ("--window", "-1", "not a length of time"),
+        ("--window", "abc", "not a length of time"),
+        ("--window", "1us", "out of range"),
+        ("--window", "400days", "out of range"),
+        ("--window", "", "not a length of time"),
+        ("--window", "99999999999999999999", "not a length of time"),
+        ("--step", "7", "does not divide the window of 30s"),
+        ("--step", "60", "does not divide the window of 30s"),
+        ("--step", "0", "out of range"),
+        ("--step", "1ms", "less than a 1000th of the window"),
+        ("--packet-threshold", "0", "not more than 0"),
+        ("--packet-threshold", "-3", "not more than 0"),
+        ("--packet-threshold", "NaN", "not a finite number"),
+        ("--packet-threshold", "inf", "not a finite number"),
+        ("--packet-threshold", "5/hour", "unknown unit \"hour\""),
+        ("--packet-threshold", "five", "not a number"),
+        ("--destination-threshold", "0", "not more than 0"),
+        ("--destination-threshold", "-1", "not more than 0"),
+        ("--destination-threshold", "nan/window", "not a finite number"),
+        ("--destination-threshold", "1e999", "not a finite number"),
+        ("--destination-threshold", "5/", "unknown unit \"\""),
+        ("--port-threshold", "-1", "not more than 0"),
+        ("--port-threshold", "NaN", "not a finite number"),
+        ("--port-threshold", "1/min", "unknown unit \"min\""),
+        ("--scan-detection-mode", "fast", "host-rate, new-host-rate, filtered-host-rate"),
+        ("--scan-detection-mode", "", "host-rate, new-host-rate, filtered-host-rate"),
+        ("--ignore-dst", "10.0.0.0/33", "not an address or a prefix"),
+        ("--ignore-dst", "8.8.8.8,dns.example", "not an address or a prefix"),
+        ("--c2-ip", "c2.example", "not an IP address"),
+        ("--c2-ip", "192.0.2.0/24", "not an IP address"),
+        ("--max-destinations", "0", "not a number from 1 to "),
+        ("--max-destinations", "-1", "not a number from 1 to "),
+        ("--max-destinations", "1e3", "not a number from 1 to "),
+        ("--save-packets", "-1", "not a number from 0 to "),
+        ("--save-packets", "many", "not a number from 0 to "),
+        ("--connections", "maybe", "flow, alert, off"),
+        ("--attach", "usb", "auto, xdp, xdp-generic, tc, pcap"),
+        ("--log-level", "loud", "debug, info, warn, error"),
+        ("--capture-dir", "", "empty"),
+        ("--eve-log-path", "unix://relative", "not an absolute path"),
+        ("--eve-log-path", "unix://", "not an absolute path"),
+    ] {
+        let run = gomon([capture, BOT, flag, value]);
+        let error = refusal(&run);
+        if !value.is_empty() {
+            assert!(error.starts_with(&format!("reading {flag} {value:?}: ")), "{error}");
+        }
+        assert!(error.contains(why), "{flag} {value}: {error}");
+        assert!(error.contains(": give "), "{error}");
+    }
+}
+
+#[test]
+fn the_deprecated_alias_is_refused_under_a_wrong_value_too() {
+    let run = gomon(["x.pcap", BOT, "--destination-rate-mode", "fast"]);
+    assert!(refusal(&run).contains("\"fast\": unknown: give one of host-rate"));
+}
+
+#[test]
+fn a_wrong_source_address_is_refused() {
+    for source in ["", ",", "10.0.0.5,", "banana", "10.0.0.256", "10.0.0.5/24", "10.0.0.5 10.0.0.6"]
+    {
+        let run = gomon(["x.pcap", source]);
+        let expected = format!("reading SRC_IP {source:?}: not an IP address: give one like ");
+        assert!(refusal(&run).starts_with(&expected), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn positionals_and_flags_that_do_not_exist_are_refused_without_a_usage_text() {
+    for (args, what) in [
+        (&[][..], "<INPUT> <SRC_IP>"),
+        (&["x.pcap"], "<SRC_IP>"),
+        (&["x.pcap", BOT, "extra"], "'extra'"),
+        (&["x.pcap", BOT, "--nonsense"], "'--nonsense'"),
+        (&["x.pcap", BOT, "-x"], "'-x'"),
+        (&["x.pcap", BOT, "--window"], "'--window <TIME>'"),
+        (&["x.pcap", BOT, "--quiet=yes"], "'yes'"),
+        (&["x.pcap", BOT, "--windo", "3"], "'--windo'"),
+        (&["x.pcap", BOT, "--destination-threshold", "-inf"], "'-i'"),
+        (&["help"], "<SRC_IP>"),
+    ] {
+        let run = gomon(args);
+        let error = refusal(&run);
+        assert!(error.starts_with("reading the command line: "), "{error}");
+        assert!(error.contains(what), "{error}");
+        assert!(error.ends_with(": see gomon --help"), "{error}");
+    }
+}
+
+#[test]
+fn what_was_typed_neither_breaks_the_line_nor_steers_the_terminal() {
+    let nasty = "3\n\x1b[31m\r\t0\u{7f}\u{9b}2J";
+    let flag = format!("--{nasty}");
+    for args in [
+        &["x.pcap", BOT, "--window", nasty][..],
+        &["x.pcap", BOT, "--packet-threshold", nasty],
+        &["x.pcap", BOT, "--packet-threshold", &format!("5/{nasty}")],
+        &["x.pcap", BOT, "--ignore-dst", nasty],
+        &["x.pcap", BOT, "--eve-log-path", &format!("unix://{nasty}")],
+        &["x.pcap", nasty],
+        &["x.pcap", BOT, nasty],
+        &["x.pcap", BOT, &flag],
+        &[nasty, BOT],
+        &[&format!("{nasty}/below"), BOT],
+    ] {
+        refusal(&gomon(args));
+    }
+}
+
+#[test]
+fn text_that_is_not_unicode_is_refused_and_so_is_a_path_that_is_not_there() {
+    let bytes = OsStr::from_bytes(b"\xff\xfe");
+    let bot = OsStr::new(BOT);
+    refusal(&gomon([OsStr::new("x.pcap"), bytes]));
+    refusal(&gomon([OsStr::new("x.pcap"), bot, OsStr::new("--sample-id"), bytes]));
+    refusal(&gomon([bytes, bot]));
+}
