@@ -36,7 +36,8 @@ pub struct Stored {
 struct Ring {
     packets: VecDeque<Stored>,
     bytes: usize,
-    known: bool,
+    /// The last pane in which the bot sent to the host and it was counted on its own.
+    known: Option<u64>,
 }
 
 /// The last packets of every host that matters.
@@ -81,7 +82,9 @@ impl Rings {
             }
             Ring::default()
         });
-        ring.known |= known;
+        if known {
+            ring.known = Some(packet.pane);
+        }
         if ring.packets.len() == self.packets_per_host {
             self.bytes -= ring.drop_oldest();
         }
@@ -106,22 +109,26 @@ impl Rings {
     /// Forgets what no window from `first_pane` on can ask for.
     pub fn forget_before(&mut self, first_pane: u64) {
         let bytes = &mut self.bytes;
-        self.hosts.retain(|_, ring| {
+        let mut strange_again = Vec::new();
+        self.hosts.retain(|host, ring| {
             while ring.packets.front().is_some_and(|packet| packet.pane < first_pane) {
                 *bytes -= ring.drop_oldest();
             }
-            // In the next window the host has to become known again.
-            ring.known = false;
+            if ring.known.is_some_and(|pane| pane < first_pane) {
+                ring.known = None;
+                strange_again.push(*host);
+            }
             !ring.packets.is_empty()
         });
-        self.strangers.clear();
-        self.strangers.extend(self.hosts.keys());
+        strange_again.sort_unstable();
+        self.strangers.extend(strange_again);
+        self.strangers.retain(|host| self.hosts.contains_key(host));
     }
 
     /// Makes room among the hosts the bot has not sent to.
     fn forget_a_stranger(&mut self) {
         if let Some(host) = self.strangers.pop_front()
-            && self.hosts.get(&host).is_some_and(|ring| !ring.known)
+            && self.hosts.get(&host).is_some_and(|ring| ring.known.is_none())
             && let Some(ring) = self.hosts.remove(&host)
         {
             self.bytes -= ring.bytes;
@@ -227,6 +234,19 @@ mod tests {
                 prop_assert_eq!(newest, Some(number));
             }
         }
+    }
+
+    #[test]
+    fn strangers_of_a_later_pane_do_not_drive_out_a_host_of_the_window() {
+        let mut rings = Rings::new(10);
+        rings.push(host(1), true, packet(0, 0, 60));
+        rings.forget_before(0); // the pane is over, the window is not
+        for n in 0..3000u32 {
+            rings.push(Address::v4(n.to_be_bytes()), false, packet(u64::from(n), 1, 60));
+        }
+        assert_eq!(rings.of(host(1), 0).count(), 1);
+        rings.forget_before(1);
+        assert_eq!(rings.of(host(1), 0).count(), 0);
     }
 
     #[test]
