@@ -51,6 +51,23 @@ impl Endpoint {
         Self { address, port: port.to_be_bytes(), protocol, padding: 0 }
     }
 
+    /// The endpoint in these bytes, as [`Endpoint`] lays them out.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 20]) -> Self {
+        let [address @ .., high, low, protocol, _] = bytes;
+        Self { address: Address::v6(address), port: [high, low], protocol, padding: 0 }
+    }
+
+    /// The bytes of the endpoint, as they lie in a map.
+    #[must_use]
+    pub fn bytes(&self) -> [u8; 20] {
+        let mut bytes = [0; 20];
+        let (address, rest) = bytes.split_at_mut(16);
+        address.copy_from_slice(&self.address.bytes());
+        rest.copy_from_slice(&[self.port[0], self.port[1], self.protocol, self.padding]);
+        bytes
+    }
+
     /// The destination host.
     #[must_use]
     #[inline]

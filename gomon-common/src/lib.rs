@@ -9,6 +9,7 @@
 mod address;
 mod endpoint;
 mod frame;
+pub mod kernel;
 mod link;
 pub mod parse;
 pub mod registers;
@@ -17,4 +18,4 @@ pub use address::Address;
 pub use endpoint::{Endpoint, protocol};
 pub use frame::Frame;
 pub use link::LinkType;
-pub use parse::{Packet, Skip, parse};
+pub use parse::{Packet, Skip, parse, parse_common};

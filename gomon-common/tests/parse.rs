@@ -162,3 +162,28 @@ fn bytes(hex: &str) -> Vec<u8> {
     let pairs = (0..digits.len()).step_by(2).map(|at| &digits[at..at + 2]);
     pairs.map(|pair| u8::from_str_radix(pair, 16).expect("two digits")).collect()
 }
+
+#[test]
+fn the_short_cut_takes_plain_frames_and_leaves_the_others() {
+    let v4 = |protocol: u8, first: u8| {
+        let mut frame = vec![0u8; 60];
+        frame[12..16].copy_from_slice(&[0x08, 0x00, first, 0]);
+        frame[16..18].copy_from_slice(&46u16.to_be_bytes());
+        frame[23] = protocol;
+        frame[36..38].copy_from_slice(&53u16.to_be_bytes());
+        frame
+    };
+    let mut v6 = vec![0u8; 74];
+    v6[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+    v6[18..21].copy_from_slice(&[0, 20, 6]);
+    for frame in [v4(17, 0x45), v4(6, 0x45), v6] {
+        assert_eq!(
+            gomon_common::parse_common(&frame[..]),
+            parse(LinkType::Ethernet, &frame[..]).ok()
+        );
+        assert!(gomon_common::parse_common(&frame[..]).is_some());
+    }
+    for frame in [v4(1, 0x45), v4(17, 0x46), v4(17, 0x65)] {
+        assert_eq!(gomon_common::parse_common(&frame[..]), None);
+    }
+}

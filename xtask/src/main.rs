@@ -8,6 +8,7 @@
 
 mod bench;
 mod demo;
+mod ebpf;
 mod frames;
 mod fuzz;
 mod pcap;
@@ -39,6 +40,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Build the kernel program, whose object file is checked in
+    Ebpf(ebpf::Options),
     /// Check everything: format, lints, documentation, tests, fuzz targets
     Test(test::Options),
     /// Measure gomon beside tcpdump
@@ -47,7 +50,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match execute(Cli::parse()) {
+    match ebpf::rustc::become_if_asked().and_then(|()| execute(Cli::parse())) {
         Ok(()) => ExitCode::SUCCESS,
         // The reader of our output has seen enough (`| head`).
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -65,6 +68,7 @@ fn execute(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Run { args } if args.is_empty() => demo::show(),
         Command::Run { args } => run::gomon(&args, &called_from),
+        Command::Ebpf(options) => ebpf::execute(&options),
         Command::Test(options) => test::all(&options),
         Command::Bench(options) => bench::run(&options),
     }

@@ -24,6 +24,8 @@ enum File {
     Program(&'static str),
     /// A C header, looked for where compilers do.
     Header(&'static str),
+    /// Something that lies in one place only.
+    At(&'static str),
 }
 
 const BUILD: &[Need] = &[
@@ -38,6 +40,16 @@ const TESTS: &[Need] = &[
 ];
 const BENCH: &[Need] =
     &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("time"), "time")];
+/// Debian's compiler for the kernel's side, and what its linker is built with.
+const EBPF: &[Need] = &[
+    need(File::At("/usr/bin/rustc"), "rustc-web"),
+    need(File::At("/usr/bin/cargo"), "cargo-web"),
+    need(File::At("/usr/lib/rustlib/src/rust/library/core/Cargo.toml"), "rust-web-src"),
+    need(File::At("/usr/lib/llvm-22/include/llvm/Config/llvm-config.h"), "llvm-22-dev"),
+    need(File::At("/usr/lib/llvm-22/lib/libPolly.a"), "libpolly-22-dev"),
+    need(File::Header("zstd.h"), "libzstd-dev"),
+    need(File::Header("zlib.h"), "zlib1g-dev"),
+];
 
 const fn need(file: File, package: &'static str) -> Need {
     Need { file, package }
@@ -62,6 +74,15 @@ pub(crate) fn for_testing() -> Result<()> {
 
 pub(crate) fn for_measuring() -> Result<()> {
     install(&[BUILD, BENCH].concat())
+}
+
+pub(crate) fn for_ebpf() -> Result<()> {
+    install(&[BUILD, EBPF].concat())
+}
+
+/// Whether `for_ebpf` has nothing to add for the kernel's side.
+pub(crate) fn has_ebpf() -> bool {
+    missing(EBPF, Path::exists).is_empty()
 }
 
 pub(crate) fn has_program(name: &'static str) -> bool {
@@ -115,7 +136,7 @@ fn missing(needs: &[Need], exists: impl Fn(&Path) -> bool) -> Vec<Need> {
 impl File {
     fn name(self) -> &'static str {
         match self {
-            Self::Program(name) | Self::Header(name) => name,
+            Self::Program(name) | Self::Header(name) | Self::At(name) => name,
         }
     }
 
@@ -130,6 +151,7 @@ impl File {
                 format!("/usr/include/{}-linux-gnu", env::consts::ARCH).into(),
                 "/usr/local/include".into(),
             ],
+            Self::At(path) => return vec![path.into()],
         };
         directories.iter().map(|directory| directory.join(self.name())).collect()
     }
@@ -150,6 +172,9 @@ mod tests {
     fn a_bare_machine_gets_everything() {
         assert_eq!(packages_when_present(BUILD, &[]), ["build-essential", "libpcap-dev"]);
         assert_eq!(packages_when_present(TESTS, &[]), ["tcpdump", "tshark", "g++"]);
+        let ebpf =
+            "rustc-web cargo-web rust-web-src llvm-22-dev libpolly-22-dev libzstd-dev zlib1g-dev";
+        assert_eq!(packages_when_present(EBPF, &[]).join(" "), ebpf);
     }
 
     #[test]

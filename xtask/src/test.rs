@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::{
-    fuzz,
+    ebpf, fuzz,
     prerequisites::{self, in_ci},
     workspace::{cargo, describe, run},
 };
@@ -32,6 +32,8 @@ pub(crate) fn all(options: &Options) -> Result<()> {
 
     if report.has_component("fmt", "rustfmt")? {
         report.step("fmt", cargo().args(["fmt", "--all", "--check"]))?;
+        let ebpf = ["fmt", "--manifest-path", "gomon-ebpf/Cargo.toml", "--check"];
+        report.step("fmt", cargo().args(ebpf))?;
     }
     if report.has_component("clippy", "clippy")? {
         let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
@@ -39,6 +41,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
     }
     let doc = ["doc", "--workspace", "--no-deps"];
     report.step("doc", cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
+    object(&mut report)?;
     let test = ["test", "--workspace"];
     report.step("test", cargo().args(test).args(&options.args))?;
     if options.fuzz_seconds == 0 {
@@ -55,6 +58,21 @@ pub(crate) fn all(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// The tests after this run on an object that was just built from its sources, where there is a
+/// compiler for it.
+fn object(report: &mut Report) -> Result<()> {
+    if in_ci() {
+        // A build would hide it.
+        ebpf::check()?;
+    }
+    if in_ci() || ebpf::can_build()? {
+        return report.time("ebpf", ebpf::build);
+    }
+    ebpf::check()?;
+    report.skip("ebpf", "no compiler for the kernel's side: cargo xtask ebpf installs it");
+    Ok(())
+}
+
 /// What has been done so far.
 #[derive(Default)]
 struct Report {
@@ -65,8 +83,12 @@ struct Report {
 impl Report {
     fn step(&mut self, name: &'static str, command: &mut Command) -> Result<()> {
         eprintln!("xtask: {name}: {}", describe(command));
+        self.time(name, || run(command))
+    }
+
+    fn time(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) -> Result<()> {
         let start = Instant::now();
-        run(command)?;
+        work()?;
         eprintln!("xtask: {name}: passed in {:.1} s", start.elapsed().as_secs_f64());
         self.passed.push(name);
         self.passed.dedup();

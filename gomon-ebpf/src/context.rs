@@ -1,0 +1,117 @@
+//! The bytes of a frame, as the kernel shows them. The only place where packet memory is read.
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::bpf_hdr_start_off::BPF_HDR_START_MAC;
+use aya_ebpf::helpers::{bpf_skb_load_bytes_relative, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use aya_ebpf::programs::{TcContext, XdpContext};
+use gomon_common::Frame;
+
+/// What the parser reads lies within this many bytes of a frame's start: 14 of Ethernet, three tags,
+/// LLC, eight labels, an IP header and eight extension headers of 2048 bytes at most. The verifier
+/// wants to see a bound.
+const FARTHEST: usize = 0x7fff;
+
+/// The bytes between two pointers of the kernel's.
+pub(crate) struct OneBuffer {
+    start: usize,
+    end: usize,
+}
+
+impl OneBuffer {
+    #[inline(always)]
+    pub(crate) fn new(context: &XdpContext) -> Self {
+        Self { start: context.data(), end: context.data_end() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn length(&self) -> u64 {
+        (self.end - self.start) as u64
+    }
+}
+
+impl Frame for OneBuffer {
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if offset > FARTHEST {
+            return None;
+        }
+        let at = self.start + offset;
+        if at + N > self.end {
+            return None;
+        }
+        // SAFETY: `at` and the `N` bytes behind it lie between the start and the end the kernel gave;
+        // the verifier proves it again. An array of bytes has no alignment and no invalid value.
+        Some(unsafe { *(at as *const [u8; N]) })
+    }
+}
+
+/// The length of a packet's frame. A tag that was taken out of it on the way here was part of it.
+#[inline(always)]
+pub(crate) fn tagged_length(context: &TcContext) -> u64 {
+    // SAFETY: the context is the one this program was called with.
+    let tagged = unsafe { (*context.skb.skb).vlan_present } != 0;
+    u64::from(context.len()) + if tagged { 4 } else { 0 }
+}
+
+/// The length of a frame over all its buffers.
+#[inline(always)]
+pub(crate) fn total_length(context: &XdpContext) -> u64 {
+    // SAFETY: the context is the one this program was called with.
+    unsafe { bpf_xdp_get_buff_len(context.ctx) }
+}
+
+/// No bytes at all.
+pub(crate) struct Nothing;
+
+impl Frame for Nothing {
+    #[inline(always)]
+    fn read<const N: usize>(&self, _: usize) -> Option<[u8; N]> {
+        None
+    }
+}
+
+/// Bytes that a helper of the kernel's fetches one by one: slower than a pointer, but a frame may lie in
+/// pieces, and the verifier has no offsets to follow.
+pub(crate) struct Fetched<'a, C>(pub(crate) &'a C);
+
+/// A context whose bytes can be fetched.
+pub(crate) trait Fetch {
+    /// Copies `length` bytes from `offset` to `to`; 0 when all were there.
+    ///
+    /// # Safety
+    ///
+    /// `to` has room for `length` bytes.
+    unsafe fn fetch(&self, offset: u32, to: *mut c_void, length: u32) -> i64;
+}
+
+impl Fetch for XdpContext {
+    #[inline(always)]
+    unsafe fn fetch(&self, offset: u32, to: *mut c_void, length: u32) -> i64 {
+        // SAFETY: as the caller promises.
+        unsafe { bpf_xdp_load_bytes(self.ctx, offset, to, length) }
+    }
+}
+
+impl Fetch for TcContext {
+    #[inline(always)]
+    unsafe fn fetch(&self, offset: u32, to: *mut c_void, length: u32) -> i64 {
+        // From the frame's start: where a generic XDP program ran before, the buffer's own data can
+        // start behind the Ethernet header.
+        // SAFETY: as the caller promises.
+        unsafe { bpf_skb_load_bytes_relative(self.as_ptr(), offset, to, length, BPF_HDR_START_MAC) }
+    }
+}
+
+impl<C: Fetch> Frame for Fetched<'_, C> {
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+        // SAFETY: there is room for `N` bytes.
+        let result = unsafe { self.0.fetch(offset as u32, bytes.as_mut_ptr().cast(), N as u32) };
+        // SAFETY: all `N` bytes were written.
+        (result == 0).then(|| unsafe { bytes.assume_init() })
+    }
+}

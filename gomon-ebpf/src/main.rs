@@ -1,0 +1,55 @@
+//! The kernel side of gomon: XDP and TC programs over one body.
+//!
+//! A program looks at a frame, counts it, and always passes it on. Whatever can't be done is counted
+//! under its reason; nothing is ever dropped, changed or held up.
+#![no_std]
+#![no_main]
+// The virtual machine has an atomic addition, which the library offers only where there is a
+// compare-and-swap too.
+#![feature(core_intrinsics)]
+#![expect(internal_features, reason = "see above")]
+
+mod context;
+mod count;
+mod maps;
+
+use aya_ebpf::bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS};
+use aya_ebpf::macros::{classifier, xdp};
+use aya_ebpf::programs::{TcContext, XdpContext};
+
+use context::{Fetched, Nothing, OneBuffer};
+
+/// Frames in one buffer: every kernel that has XDP.
+#[xdp]
+pub fn gomon_xdp(context: XdpContext) -> u32 {
+    let frame = OneBuffer::new(&context);
+    count::frame(&frame, &frame, frame.length());
+    XDP_PASS
+}
+
+/// Frames in several buffers too, as jumbo MTUs need them: Linux 5.18.
+#[xdp(frags)]
+pub fn gomon_xdp_frags(context: XdpContext) -> u32 {
+    let front = OneBuffer::new(&context);
+    count::frame(&front, &Fetched(&context), context::total_length(&context));
+    XDP_PASS
+}
+
+/// Packets that have become socket buffers. `UNSPEC` leaves the verdict to the programs after it.
+#[classifier]
+pub fn gomon_tc(context: TcContext) -> i32 {
+    // No short cut: two parsers over fetched bytes are more than the stack holds.
+    count::frame(&Nothing, &Fetched(&context), context::tagged_length(&context));
+    TC_ACT_UNSPEC
+}
+
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    // Nothing in these programs can panic; the linker removes this.
+    loop {}
+}
+
+/// Some helpers are for programs under the GPL only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,33 @@
+//! Counts per destination endpoint.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::btf_maps::{ArrayOfMaps, HashMap};
+use aya_ebpf::macros::btf_map;
+use gomon_common::Endpoint;
+use gomon_common::kernel::{Counted, DEFAULT_DESTINATIONS, GENERATIONS};
+
+type Inner = HashMap<Endpoint, Counted, DEFAULT_DESTINATIONS>;
+
+#[btf_map]
+static ENDPOINTS: ArrayOfMaps<Inner, { GENERATIONS as usize }> = ArrayOfMaps::new();
+
+/// Adds a packet to an endpoint that is known.
+#[inline(always)]
+pub(crate) fn add(generation: u32, endpoint: &Endpoint, length: u64) -> bool {
+    let Some(counted) = ENDPOINTS.get(generation).and_then(|inner| inner.get_ptr_mut(endpoint))
+    else {
+        return false;
+    };
+    // SAFETY: nothing is ever removed from these maps.
+    unsafe { super::add(counted, length) };
+    true
+}
+
+/// Makes an endpoint known with its first packet, if there is room.
+#[inline(always)]
+pub(crate) fn insert(generation: u32, endpoint: &Endpoint, length: u64) -> bool {
+    let Some(inner) = ENDPOINTS.get(generation) else { return false };
+    let first = Counted { packets: 1, bytes: length };
+    // Another CPU may have been faster, and then the packet is added to what it made.
+    inner.insert(endpoint, first, BPF_NOEXIST.into()).is_ok() || add(generation, endpoint, length)
+}
