@@ -22,8 +22,9 @@ const PURE: [&str; 9] = [
 const PURE_CRATES: [&str; 2] = ["gomon_common", "hashbrown"];
 /// A file is one subject, and one subject fits this many lines.
 const LONGEST_FILE: usize = 450;
-/// The files that may contain `unsafe`.
-const UNSAFE: [&str; 1] = ["gomon/src/source/replay/libpcap.rs"];
+/// The files and folders that may contain `unsafe`.
+const UNSAFE: [&str; 3] =
+    ["gomon/src/source/replay/libpcap.rs", "gomon-ebpf/src/context.rs", "gomon-ebpf/src/maps/"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -138,10 +139,11 @@ fn the_shared_crate_stands_alone() {
 
 #[test]
 fn unsafe_lives_in_named_files_and_says_why() {
-    for folder in ["gomon/src", "xtask/src"] {
+    for folder in ["gomon/src", "gomon-ebpf/src", "xtask/src"] {
         for (name, text) in sources(folder) {
             let blocks = code(&text).filter(|line| line.contains("unsafe {")).count();
-            assert!(blocks == 0 || UNSAFE.contains(&name.as_str()), "unsafe in {name}");
+            let named = UNSAFE.iter().any(|place| name.starts_with(place));
+            assert!(blocks == 0 || named, "unsafe in {name}");
             assert_eq!(blocks, text.matches("// SAFETY:").count(), "each block says why: {name}");
         }
     }
@@ -149,7 +151,7 @@ fn unsafe_lives_in_named_files_and_says_why() {
 
 #[test]
 fn files_are_short_and_say_what_they_are_for() {
-    for folder in ["gomon", "gomon-common", "xtask", "tests"] {
+    for folder in ["gomon", "gomon-common", "gomon-ebpf", "xtask", "tests"] {
         for (name, text) in sources(folder) {
             let lines = text.lines().count();
             assert!(lines <= LONGEST_FILE, "{name} has {lines} lines: split it by subject");

@@ -20,8 +20,6 @@ mod inputs;
 mod memory;
 #[path = "cli/outputs.rs"]
 mod outputs;
-#[path = "cli/running.rs"]
-mod running;
 #[path = "cli/samples.rs"]
 mod samples;
 #[path = "cli/signals.rs"]

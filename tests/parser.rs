@@ -8,7 +8,7 @@ use gomon::frame::FrameLink;
 use gomon::source::Stop;
 use gomon::source::replay::{Input, Reader};
 use gomon_common::parse::Malformed;
-use gomon_common::{LinkType, Packet, Skip, parse};
+use gomon_common::{LinkType, Packet, Skip, parse_common};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -27,6 +27,17 @@ const LINKS: [LinkType; 8] = [
     LinkType::Ipv4,
     LinkType::Ipv6,
 ];
+
+/// The parser; where its short cut has an answer too, it must be the same.
+fn parse(link: LinkType, frame: &[u8]) -> Result<Packet, Skip> {
+    let answer = gomon_common::parse(link, frame);
+    if link == LinkType::Ethernet
+        && let Some(packet) = parse_common(frame)
+    {
+        assert_eq!(Ok(packet), answer, "the short cut");
+    }
+    answer
+}
 
 /// Failures print the frame; there is nothing to keep in a file.
 fn cases(cases: u32) -> ProptestConfig {

@@ -7,9 +7,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
-use crate::running::Running;
 use crate::support::capture::{Classic, PLAIN, Pcapng, SECOND, START, at, pcap};
 use crate::support::program::{Outcome, Scratch, command, gomon, gomon_with_input};
+use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, error, file, packet, refusal};
 
 /// A capture whose frame k, one a second, takes bytes `ends[k - 1]..ends[k]`; what lies before

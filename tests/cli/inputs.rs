@@ -16,8 +16,8 @@ use liblzma::write::XzEncoder;
 use lz4_flex::frame::FrameEncoder;
 use serde_json::Value;
 
-use crate::running::Running;
 use crate::support::program::{Outcome, Scratch, command, finish, gomon, gomon_with_input, run};
+use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, error, file, refusal};
 
 /// The records of a run that went well, without the name of the input.
@@ -142,12 +142,6 @@ fn a_name_of_neither_a_file_nor_an_interface_is_refused_with_the_interfaces_ther
 }
 
 #[test]
-fn an_interface_is_refused_as_one_for_now() {
-    let run = gomon(["lo", "127.0.0.1"]);
-    assert!(refusal(&run).starts_with("opening input \"lo\": it is an interface, "));
-}
-
-#[test]
 fn what_can_not_hold_a_capture_is_refused_for_what_it_is() {
     let scratch = Scratch::new();
     let socket = scratch.path().join("socket");
@@ -170,7 +164,7 @@ fn what_can_not_hold_a_capture_is_refused_for_what_it_is() {
 #[test]
 fn a_stream_that_is_no_capture_fails_once_it_is_read() {
     let run = gomon_with_input(["-", BOT, "--quiet"], b"no capture at all, but long enough", 9);
-    assert!(error(&run, 1).starts_with("reading \"-\": it is not a pcap or pcapng capture"));
+    assert!(error(&run, 1).starts_with("opening input \"-\": it is not a pcap or pcapng capture"));
     assert!(run.line("Ledger: ").starts_with("Ledger: 0 frames seen "));
 }
 

@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use crate::running::Running;
 use crate::support::capture::at;
 use crate::support::program::command;
+use crate::support::running::Running;
 use crate::traffic::{BOT, file, packet};
 
 const DESTINATIONS: u32 = 1_000_000;

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 
-use crate::running::Running;
 use crate::support::program::{Scratch, command, gomon, run};
+use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, error, file, flood, refusal};
 
 /// A directory with a capture of so many records under `--window 1`.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::inputs::{make_fifo, open_fifo};
-use crate::running::Running;
 use crate::support::capture::at;
 use crate::support::program::{Outcome, Scratch, command};
+use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, file, packet};
 
 const SIGNALS: [&str; 2] = ["INT", "TERM"];

@@ -92,7 +92,6 @@ fn positionals_and_flags_that_do_not_exist_are_refused_without_a_usage_text() {
         (&["x.pcap", BOT, "--window"], "'--window <TIME>'"),
         (&["x.pcap", BOT, "--quiet=yes"], "'yes'"),
         (&["x.pcap", BOT, "--windo", "3"], "'--windo'"),
-        (&["x.pcap", BOT, "--destination-threshold", "-inf"], "'-i'"),
         (&["help"], "<SRC_IP>"),
     ] {
         let run = gomon(args);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use etherparse::{IpNumber, PacketBuilder};
+use etherparse::{IpHeaders, IpNumber, PacketBuilder, PacketBuilderStep};
 
 const MAC: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
 
@@ -11,15 +11,20 @@ pub fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// A UDP packet in an Ethernet frame. Both addresses are of one family.
-pub fn udp(source: IpAddr, destination: IpAddr, port: u16, payload: usize) -> Vec<u8> {
-    let mut frame = Vec::new();
+/// The Ethernet and IP headers of a packet. Both addresses are of one family.
+fn packet(source: IpAddr, destination: IpAddr) -> PacketBuilderStep<IpHeaders> {
     let ethernet = PacketBuilder::ethernet2(MAC[0], MAC[1]);
-    let builder = match (source, destination) {
+    match (source, destination) {
         (IpAddr::V4(s), IpAddr::V4(d)) => ethernet.ipv4(s.octets(), d.octets(), 64),
         (IpAddr::V6(s), IpAddr::V6(d)) => ethernet.ipv6(s.octets(), d.octets(), 64),
         _ => panic!("one family"),
-    };
+    }
+}
+
+/// A UDP packet in an Ethernet frame. Both addresses are of one family.
+pub fn udp(source: IpAddr, destination: IpAddr, port: u16, payload: usize) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let builder = packet(source, destination);
     builder.udp(40000, port).write(&mut frame, &vec![0; payload]).expect("a frame");
     frame
 }
@@ -27,12 +32,7 @@ pub fn udp(source: IpAddr, destination: IpAddr, port: u16, payload: usize) -> Ve
 /// A TCP SYN in an Ethernet frame. Both addresses are of one family.
 pub fn syn(source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
     let mut frame = Vec::new();
-    let ethernet = PacketBuilder::ethernet2(MAC[0], MAC[1]);
-    let builder = match (source, destination) {
-        (IpAddr::V4(s), IpAddr::V4(d)) => ethernet.ipv4(s.octets(), d.octets(), 64),
-        (IpAddr::V6(s), IpAddr::V6(d)) => ethernet.ipv6(s.octets(), d.octets(), 64),
-        _ => panic!("one family"),
-    };
+    let builder = packet(source, destination);
     builder.tcp(40000, port, 1, 1024).syn().write(&mut frame, &[]).expect("a frame");
     frame
 }
@@ -40,8 +40,7 @@ pub fn syn(source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
 /// An ICMP echo request in an Ethernet frame.
 pub fn ping(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
     let mut frame = Vec::new();
-    PacketBuilder::ethernet2(MAC[0], MAC[1])
-        .ipv4(source.octets(), destination.octets(), 64)
+    packet(source.into(), destination.into())
         .icmpv4_echo_request(1, 1)
         .write(&mut frame, &[0; 16])
         .expect("a frame");
@@ -51,8 +50,7 @@ pub fn ping(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
 /// An `ICMPv6` echo request in an Ethernet frame.
 pub fn ping6(source: Ipv6Addr, destination: Ipv6Addr) -> Vec<u8> {
     let mut frame = Vec::new();
-    PacketBuilder::ethernet2(MAC[0], MAC[1])
-        .ipv6(source.octets(), destination.octets(), 64)
+    packet(source.into(), destination.into())
         .icmpv6_echo_request(1, 1)
         .write(&mut frame, &[0; 16])
         .expect("a frame");
@@ -75,12 +73,7 @@ pub fn without_ethernet(frame: &[u8]) -> Vec<u8> {
 /// An IP packet of any protocol in an Ethernet frame. Both addresses are of one family.
 pub fn ip_packet(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
-    let ethernet = PacketBuilder::ethernet2(MAC[0], MAC[1]);
-    let builder = match (source, destination) {
-        (IpAddr::V4(s), IpAddr::V4(d)) => ethernet.ipv4(s.octets(), d.octets(), 64),
-        (IpAddr::V6(s), IpAddr::V6(d)) => ethernet.ipv6(s.octets(), d.octets(), 64),
-        _ => panic!("one family"),
-    };
+    let builder = packet(source, destination);
     builder.write(&mut frame, IpNumber(protocol), payload).expect("a frame");
     frame
 }

@@ -11,6 +11,8 @@
 pub mod capture;
 pub mod frames;
 pub mod generator;
+pub mod net;
 pub mod oracle;
 pub mod program;
 pub mod real;
+pub mod running;

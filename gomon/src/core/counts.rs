@@ -89,15 +89,8 @@ impl WindowCounts {
         overflow: Overflow,
     ) -> Self {
         endpoints.sort_unstable_by_key(|(endpoint, _)| *endpoint);
-        hosts.sort_unstable_by_key(|(host, _)| *host);
-        // Both lists are in the order of their hosts, and every endpoint's host is listed.
-        let mut rest = endpoints.iter().peekable();
-        for (host, total) in &mut hosts {
-            while let Some((_, counts)) = rest.next_if(|(endpoint, _)| endpoint.address() == *host)
-            {
-                *total += *counts;
-            }
-        }
+        hosts.extend(endpoints.iter().map(|(endpoint, counts)| (endpoint.address(), *counts)));
+        add_up(&mut hosts);
         Self { span, ledger, hosts, endpoints, overflow }
     }
 

@@ -33,25 +33,25 @@ pub struct Args {
     pub source: String,
 
     /// Length of a window: 30 (seconds), 30s, 500ms, 2m
-    #[arg(long, value_name = "TIME", default_value = "30", allow_negative_numbers = true)]
+    #[arg(long, value_name = "TIME", default_value = "30", allow_hyphen_values = true)]
     pub window: String,
 
     /// From the start of one window to the start of the next; must divide the window [default: the
     /// window]
-    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub step: Option<String>,
 
     /// Packets a second to one destination that make an attack; 150/window is accepted too
-    #[arg(long, value_name = "RATE", default_value = "5", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATE", default_value = "5", allow_hyphen_values = true)]
     pub packet_threshold: String,
 
     /// Destination hosts a window that make a horizontal scan; 10/s is accepted too
-    #[arg(long, value_name = "HOSTS", default_value = "10", allow_negative_numbers = true)]
+    #[arg(long, value_name = "HOSTS", default_value = "10", allow_hyphen_values = true)]
     pub destination_threshold: String,
 
     /// Destination ports of one host a window that make a vertical scan; 10/s is accepted too; 0
     /// turns it off
-    #[arg(long, value_name = "PORTS", default_value = "100", allow_negative_numbers = true)]
+    #[arg(long, value_name = "PORTS", default_value = "100", allow_hyphen_values = true)]
     pub port_threshold: String,
 
     /// Hosts that count towards a horizontal scan: host-rate (all), new-host-rate (those the window
@@ -77,7 +77,7 @@ pub struct Args {
     pub sample_id: Option<String>,
 
     /// Hosts, and endpoints, counted each on its own in one window (one step, if that is shorter)
-    #[arg(long, value_name = "NUMBER", default_value = "1024", allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBER", default_value = "1024", allow_hyphen_values = true)]
     pub max_destinations: String,
 
     /// Where records go: a file that is appended to, - for standard output, or `unix:///path` for a
@@ -103,7 +103,7 @@ pub struct Args {
 
     /// Packets kept of each host and window, the last so many, and written as pcap when an attack or
     /// a scan is reported; 0 keeps none
-    #[arg(long, value_name = "PACKETS", default_value = "0", allow_negative_numbers = true)]
+    #[arg(long, value_name = "PACKETS", default_value = "0", allow_hyphen_values = true)]
     pub save_packets: String,
 
     /// Directory for those pcap files

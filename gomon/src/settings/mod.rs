@@ -210,11 +210,30 @@ impl Settings {
         })
     }
 
-    /// The destinations that are left out besides the bot itself, each as its first and last address.
+    /// The destinations that are left out, the bot itself included.
+    fn ignored(&self) -> impl Iterator<Item = IpNet> {
+        let hosts = self.c2_ip.iter().copied().chain(self.sources.addresses());
+        self.ignore_dst.iter().copied().chain(hosts.map(|host| IpNet::from(host.ip())))
+    }
+
+    /// The destinations that are left out, each as its first and last address.
     #[must_use]
-    pub fn ignored(&self) -> Vec<(Address, Address)> {
-        let prefixes = self.ignore_dst.iter().map(|net| range(*net));
-        prefixes.chain(self.c2_ip.iter().map(|c2| (*c2, *c2))).collect()
+    pub fn ignored_ranges(&self) -> Vec<(Address, Address)> {
+        self.ignored().flat_map(ranges).collect()
+    }
+
+    /// The same as addresses with lengths in bits, those of IPv4 behind the 96 of the mapped form. An
+    /// IPv6 prefix does not mean the addresses in it that stand for IPv4.
+    #[must_use]
+    pub fn ignored_prefixes(&self) -> Vec<(Address, u32)> {
+        let prefix = |net: IpNet| {
+            let mapped = if net.addr().is_ipv4() { 96 } else { 0 };
+            (net.network().into(), mapped + u32::from(net.prefix_len()))
+        };
+        let mut prefixes: Vec<_> = self.ignored().map(prefix).collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        prefixes
     }
 }
 
@@ -280,8 +299,19 @@ fn list<T>(lists: &[String], item: impl Fn(&str) -> Result<T>) -> Result<Vec<T>>
     items.filter(|text| !text.trim().is_empty()).map(item).collect()
 }
 
-fn range(net: IpNet) -> (Address, Address) {
-    (net.network().into(), net.broadcast().into())
+/// The range of a prefix; of an IPv6 prefix that holds the addresses that stand for IPv4, those before
+/// and those behind them.
+fn ranges(net: IpNet) -> Vec<(Address, Address)> {
+    let (first, last) = (net.network().into(), net.broadcast().into());
+    let (mapped_first, mapped_last) = (Address::v4([0; 4]), Address::v4([0xff; 4]));
+    if net.addr().is_ipv4() || last < mapped_first || first >= mapped_first {
+        return vec![(first, last)];
+    }
+    let before = u128::from_be_bytes(mapped_first.bytes()) - 1;
+    let behind = u128::from_be_bytes(mapped_last.bytes()) + 1;
+    let address = |number: u128| Address::v6(number.to_be_bytes());
+    // `Ranges` passes over what is empty.
+    vec![(first, address(before)), (address(behind), last)]
 }
 
 fn eve_target(path: &OsStr) -> Result<EveTarget> {
@@ -337,10 +367,25 @@ mod tests {
         let settings =
             settings(&["--ignore-dst", "8.8.8.8, 10.1.2.3/8", "--c2-ip", "::1"]).unwrap();
         let v4 = Address::v4;
-        let ranges = settings.ignored();
+        let ranges = settings.ignored_ranges();
         assert_eq!(ranges[0], (v4([8, 8, 8, 8]), v4([8, 8, 8, 8])));
         assert_eq!(ranges[1], (v4([10, 0, 0, 0]), v4([10, 255, 255, 255])));
         assert_eq!(ranges[2].0.to_string(), "::1");
+        assert_eq!(ranges[3].0, v4([10, 0, 0, 5]), "the bot itself");
+        assert_eq!(settings.ignored_prefixes().len(), 4);
+    }
+
+    #[test]
+    fn a_prefix_of_one_family_leaves_the_other_alone() {
+        let ignored = |prefix: &str, address: &str| {
+            let settings = settings(&["--ignore-dst", prefix]).unwrap();
+            let address: IpAddr = address.parse().unwrap();
+            crate::core::Ranges::new(settings.ignored_ranges()).contains(address.into())
+        };
+        assert!(ignored("::/0", "2001:db8::1") && ignored("::/0", "::1"));
+        assert!(!ignored("::/0", "192.0.2.1") && !ignored("::/8", "255.255.255.255"));
+        assert!(ignored("0.0.0.0/0", "192.0.2.1") && !ignored("0.0.0.0/0", "2001:db8::1"));
+        assert!(ignored("::ffff:192.0.2.0/120", "192.0.2.1"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) fn time(text: &str) -> Result<Duration> {
         Err(_) => humantime::parse_duration(text).ok(),
     };
     let Some(time) = time else {
-        bail!("not a length of time: give seconds (30), or 500ms, 30s, 2m");
+        bail!("not a length of time: give whole seconds (30), or 500ms, 30s, 2m");
     };
     ensure!(
         (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&time),

@@ -163,6 +163,12 @@ impl Progress {
         Self(Some(bar))
     }
 
+    /// No progress to be shown.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+
     /// Enters the frames and bytes read so far.
     pub fn enter(&self, frames: u64, bytes: u64) {
         if let Some(bar) = &self.0 {
@@ -196,6 +202,8 @@ pub struct Summary {
     pub ledger: Ledger,
     /// Packets to endpoints there was no room for.
     pub overflow_packets: u64,
+    /// How an interface was attached to, for one.
+    pub attached: Option<String>,
 }
 
 impl Summary {
@@ -227,6 +235,9 @@ impl Summary {
             self.ledger.malformed_total(),
             self.overflow_packets,
         ));
+        if let Some(attached) = &self.attached {
+            line(format_args!("Attached: {}, {} lost", one_line(attached), self.ledger.lost));
+        }
     }
 
     /// Shows what a calibration found.

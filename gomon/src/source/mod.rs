@@ -3,6 +3,7 @@
 //! A source counts, and hands the counts on pane by pane; the frames themselves go along only for
 //! artifacts. What it hands them to is a [`Receiver`].
 
+pub mod live;
 pub mod replay;
 mod stop;
 

@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -48,10 +49,26 @@ impl Stop {
     ///
     /// When the kernel can't wait for `input`.
     pub fn wait_readable(&self, input: &impl AsFd) -> io::Result<bool> {
+        self.wait(input, None)
+    }
+
+    /// The same, and no longer than until `due`.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel can't wait for `input`.
+    pub fn wait_until(&self, input: &impl AsFd, due: Instant) -> io::Result<bool> {
+        self.wait(input, Some(due))
+    }
+
+    fn wait(&self, input: &impl AsFd, due: Option<Instant>) -> io::Result<bool> {
         while !self.is_requested() {
             let mut fds = vec![PollFd::new(input, PollFlags::IN)];
             fds.extend(self.wake.iter().map(|wake| PollFd::new(wake, PollFlags::IN)));
-            match poll(&mut fds, None) {
+            let left = due.map(|due| due.saturating_duration_since(Instant::now()));
+            let timeout = left.map(Timespec::try_from).transpose().unwrap_or(None);
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(0) => return Ok(false),
                 Ok(_) if !fds[0].revents().is_empty() => return Ok(true),
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),

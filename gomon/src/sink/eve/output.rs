@@ -9,15 +9,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// How long a socket's reader may keep a record waiting before that record counts as lost.
-const SOCKET_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a socket's reader may keep a record waiting before that record counts as lost, and how
+/// long once it has done so, until it reads again.
+const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
+const SOCKET_IMPATIENCE: Duration = Duration::from_millis(1);
 
 /// An open output.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Output {
     name: String,
     write: Box<dyn Write + Send>,
     /// Nobody misses what is written to a pipe that was closed.
     quiet_when_closed: bool,
+    /// The socket, if it is one, and whether its reader keeps us waiting.
+    socket: Option<UnixStream>,
+    stalled: bool,
     closed: bool,
     torn: bool,
     lost: u64,
@@ -70,12 +76,23 @@ impl Output {
         let what = || format!("connecting to EVE socket {:?}", path.display().to_string());
         let socket =
             attempt().with_context(what).map_err(|error| hint(&error, "start its reader first"))?;
-        Ok(Self::new(format!("unix://{}", path.display()), Box::new(socket), false))
+        let patience = socket.try_clone().with_context(what)?;
+        let output = Self::new(format!("unix://{}", path.display()), Box::new(socket), false);
+        Ok(Self { socket: Some(patience), ..output })
     }
 
     fn new(name: String, write: Box<dyn Write + Send>, quiet_when_closed: bool) -> Self {
-        let (closed, torn, lost, first_error) = (false, false, 0, None);
-        Self { name, write, quiet_when_closed, closed, torn, lost, first_error }
+        Self {
+            name,
+            write,
+            quiet_when_closed,
+            socket: None,
+            stalled: false,
+            closed: false,
+            torn: false,
+            lost: 0,
+            first_error: None,
+        }
     }
 
     /// What the output is called in messages.
@@ -95,7 +112,12 @@ impl Output {
         if self.closed {
             return;
         }
-        match self.try_line(line) {
+        let result = self.try_line(line);
+        let timed_out = result.as_ref().is_err_and(|error| {
+            matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+        });
+        self.wait_less(timed_out);
+        match result {
             Ok(()) => {}
             Err(error) if self.quiet_when_closed && error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
@@ -107,6 +129,18 @@ impl Output {
                 self.lost += 1;
                 self.first_error.get_or_insert(error);
             }
+        }
+    }
+
+    /// Waits hardly at all for a reader that has kept a record waiting, until it reads again.
+    fn wait_less(&mut self, stalled: bool) {
+        if let Some(socket) = &self.socket
+            && stalled != self.stalled
+        {
+            let patience = if stalled { SOCKET_IMPATIENCE } else { SOCKET_PATIENCE };
+            // Without the new limit the old one holds.
+            let _ = socket.set_write_timeout(Some(patience));
+            self.stalled = stalled;
         }
     }
 

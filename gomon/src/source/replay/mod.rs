@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use anyhow::{Result, anyhow};
-use gomon_common::{Skip, parse};
+use gomon_common::{LinkType, Skip, parse, parse_common};
 
 pub use compression::Compression;
 pub use input::Input;
@@ -158,6 +158,9 @@ impl Replay {
     #[inline]
     fn count(&mut self, frame: &Frame<'_>, receiver: &mut impl Receiver) {
         let parsed = match frame.link {
+            FrameLink::Known(LinkType::Ethernet) => {
+                parse_common(frame.data).map_or_else(|| parse(LinkType::Ethernet, frame.data), Ok)
+            }
             FrameLink::Known(link) => parse(link, frame.data),
             FrameLink::Unsupported(number) => {
                 *self.unsupported.entry(number).or_default() += 1;

@@ -1,0 +1,200 @@
+//! One run: where settings, source, core and sinks meet.
+
+mod input;
+mod pipeline;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use gomon_common::kernel::{MAX_IGNORED, MAX_SOURCES};
+
+use self::input::{Named, hint};
+use self::pipeline::Pipeline;
+use crate::core::{Clock, Selection, Tally};
+use crate::settings::{Attach, EveTarget, Settings};
+use crate::sink::artifacts::Artifacts;
+use crate::sink::console::{self, Progress};
+use crate::sink::eve::{self, Eve, Output};
+use crate::source::Stop;
+use crate::source::live::{self, LADDER, Live, Rung, Selected};
+use crate::source::replay::{Input, Reader, Replay};
+
+/// A run that can start: its input and its outputs are open.
+pub struct Run {
+    settings: Settings,
+    source: Source,
+    size: Option<u64>,
+    stop: Stop,
+    eve: Option<Eve>,
+    artifacts: Option<Artifacts>,
+}
+
+/// An input, as far as it can be opened without waiting for somebody else.
+enum Source {
+    /// A plain file, looked into.
+    Reader(Box<Reader>),
+    /// A FIFO or standard input, whose first bytes may be long in coming.
+    Stream(Input),
+    /// An interface, and the ways to attach to it.
+    Interface(String, Vec<Rung>),
+}
+
+impl Run {
+    /// Opens the input and the outputs.
+    ///
+    /// # Errors
+    ///
+    /// When one of them can't be opened. Nothing was started then.
+    pub fn prepare(settings: Settings) -> Result<Self> {
+        console::start_log(settings.log_level);
+        if settings.deprecated_mode_flag {
+            log::warn!("--destination-rate-mode is deprecated: use --scan-detection-mode");
+        }
+        let stop = Stop::on_signals().context("listening to signals")?;
+        let name = settings.input.display().to_string();
+        let opening = || format!("opening input {name:?}");
+        let mut size = None;
+        let source = match input::find(&settings.input, stop.clone()).with_context(opening)? {
+            Named::Interface(name) => {
+                let rungs = rungs(&settings).with_context(opening)?;
+                Source::Interface(name, rungs)
+            }
+            Named::Capture(input) => {
+                size = input.size();
+                match size {
+                    Some(_) => {
+                        let reader = Reader::new(input).map_err(hint).with_context(opening)?;
+                        Source::Reader(Box::new(reader))
+                    }
+                    None => Source::Stream(input),
+                }
+            }
+        };
+        let eve = if settings.calibrate {
+            None
+        } else {
+            let output = match &settings.eve {
+                EveTarget::Stdout => Output::stdout(),
+                EveTarget::File(path) if is_same_file(path, &settings.input) => {
+                    bail!("opening EVE file {name:?}: it is the input: name another file")
+                }
+                EveTarget::File(path) => Output::file(path),
+                EveTarget::Socket(path) => Output::socket(path),
+            }?;
+            let input = match &source {
+                Source::Interface(..) => eve::Input::Interface(name),
+                Source::Reader(_) | Source::Stream(_) => eve::Input::Capture(name),
+            };
+            Some(Eve::new(&settings, input, output))
+        };
+        let artifacts = match settings.save_packets {
+            0 => None,
+            _ if settings.calibrate => None,
+            packets => {
+                let sample = settings.sample_id.as_deref();
+                Some(Artifacts::new(&settings.capture_dir, sample, packets)?)
+            }
+        };
+        Ok(Self { settings, source, size, stop, eve, artifacts })
+    }
+
+    /// Runs to the end. Whatever fails on the way, all that can be done is done; the failures come
+    /// back in the order in which they are to be told.
+    #[must_use]
+    pub fn perform(self) -> Vec<Error> {
+        let Self { settings, source, size, stop, eve, artifacts } = self;
+        if !settings.quiet {
+            console::show_configuration(&settings);
+        }
+        let progress = match source {
+            Source::Interface(..) => Progress::none(),
+            Source::Reader(_) | Source::Stream(_) => Progress::new(&settings, size),
+        };
+        let mut pipeline = Pipeline::new(&settings, eve, artifacts, progress);
+        let outcome = match source {
+            Source::Interface(name, rungs) => match attach(&settings, &name, &rungs) {
+                Ok(live) => count(live, &settings, &stop, &mut pipeline),
+                // Nothing was started, so there is nothing to sum up.
+                Err(error) => return vec![error],
+            },
+            Source::Reader(reader) => replay(&settings, *reader, &stop, &mut pipeline),
+            Source::Stream(input) => Reader::new(input)
+                .with_context(|| {
+                    format!("opening input {:?}", settings.input.display().to_string())
+                })
+                .and_then(|reader| replay(&settings, reader, &stop, &mut pipeline)),
+        };
+        let mut failures = Vec::from_iter(outcome.err().filter(|_| !stop.is_requested()));
+        failures.extend(pipeline.finish(&settings));
+        failures
+    }
+}
+
+/// Reads a capture to its end.
+fn replay(settings: &Settings, reader: Reader, stop: &Stop, pipeline: &mut Pipeline) -> Result<()> {
+    let selection = Selection::new(settings.sources.clone(), settings.ignored_ranges());
+    let tally = Tally::new(selection, settings.max_destinations);
+    let policy = &settings.policy;
+    let clock = Clock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
+    Replay::new(clock, tally)
+        .run(reader, stop, pipeline)
+        .with_context(|| format!("reading {:?}", settings.input.display().to_string()))
+        .map_err(|error| anyhow!("{error:#}: all that could be read was analysed"))
+}
+
+/// Has the kernel count what the settings ask for on `interface`.
+fn attach(settings: &Settings, interface: &str, rungs: &[Rung]) -> Result<Live> {
+    let selected = Selected {
+        sources: settings.sources.clone(),
+        ignored: settings.ignored_prefixes(),
+        capacity: u32::try_from(settings.max_destinations).unwrap_or(u32::MAX),
+    };
+    Live::attach(interface, rungs, &selected).with_context(|| format!("attaching to {interface}"))
+}
+
+/// Counts on an interface until it goes or the run is stopped.
+fn count(live: Live, settings: &Settings, stop: &Stop, pipeline: &mut Pipeline) -> Result<()> {
+    log::info!("attached by {live}");
+    pipeline.attached(live.to_string());
+    live.run(settings.policy.step, stop, pipeline)
+        .with_context(|| format!("counting on {:?}", settings.input.display().to_string()))
+}
+
+/// The ways of attaching that are asked for.
+fn rungs(settings: &Settings) -> Result<Vec<Rung>> {
+    if settings.save_packets > 0 {
+        bail!("packets of an interface are not kept yet: leave --save-packets out");
+    }
+    ensure!(
+        settings.policy.step >= live::SHORTEST_PANE,
+        "reading --step or --window: less than the {} an interface needs: give more",
+        humantime::format_duration(live::SHORTEST_PANE)
+    );
+    ensure!(
+        settings.max_destinations <= live::MAX_DESTINATIONS,
+        "reading --max-destinations: more than {}, the most for an interface: give less",
+        live::MAX_DESTINATIONS
+    );
+    let (prefixes, addresses) =
+        (settings.ignored_prefixes().len(), settings.sources.addresses().count());
+    ensure!(
+        prefixes < MAX_IGNORED && addresses <= MAX_SOURCES,
+        "reading --ignore-dst and SRC_IP: more than {MAX_IGNORED} prefixes or {MAX_SOURCES} \
+         addresses: give fewer"
+    );
+    Ok(match settings.attach {
+        Attach::Auto => LADDER.to_vec(),
+        Attach::Xdp => vec![Rung::Xdp],
+        Attach::XdpGeneric => vec![Rung::XdpGeneric],
+        Attach::Tc => vec![Rung::Tcx, Rung::Clsact],
+        Attach::Pcap => bail!("libpcap does not read interfaces here yet: give another --attach"),
+    })
+}
+
+/// Whether two paths lead to one file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path| fs::metadata(path).map(|file| (file.is_file(), file.dev(), file.ino())).ok();
+    place(one).is_some_and(|place_of_one| place_of_one.0 && Some(place_of_one) == place(other))
+}

@@ -1,0 +1,172 @@
+//! From panes to records, artifacts and a summary.
+
+use std::ops::ControlFlow;
+
+use anyhow::{Error, anyhow};
+use gomon_common::Address;
+
+use crate::core::{Calibration, Engine, Sources, Timestamp, Verdict, WindowCounts, WindowReport};
+use crate::frame::Frame;
+use crate::settings::Settings;
+use crate::sink::artifacts::Artifacts;
+use crate::sink::console::{self, Progress, Summary};
+use crate::sink::eve::Eve;
+use crate::source::Receiver;
+
+/// Takes panes from the source and hands the engine's answers to the sinks.
+pub(super) struct Pipeline {
+    /// Panes in a window, and the number of the open one.
+    panes: u64,
+    pane: u64,
+    /// The pane of the latest warning about too many destinations.
+    warned: Option<u64>,
+    engine: Engine,
+    eve: Option<Eve>,
+    artifacts: Option<Artifacts>,
+    calibration: Option<Calibration>,
+    progress: Progress,
+    summary: Summary,
+}
+
+impl Pipeline {
+    /// A pipeline into these sinks, before the first pane.
+    pub(super) fn new(
+        settings: &Settings,
+        eve: Option<Eve>,
+        artifacts: Option<Artifacts>,
+        progress: Progress,
+    ) -> Self {
+        let calibration = settings.calibrate.then(Calibration::default);
+        let policy = match calibration {
+            Some(_) => Calibration::policy(&settings.policy),
+            None => settings.policy.clone(),
+        };
+        Self {
+            panes: policy.panes() as u64,
+            pane: 0,
+            warned: None,
+            engine: Engine::new(policy),
+            eve,
+            artifacts,
+            calibration,
+            progress,
+            summary: Summary::default(),
+        }
+    }
+
+    /// Notes how an interface was attached to.
+    pub(super) fn attached(&mut self, how: String) {
+        self.summary.attached = Some(how);
+    }
+
+    fn report(&mut self, report: &WindowReport) {
+        self.summary.idle += if report.is_idle() { report.windows } else { 0 };
+        for verdict in &report.verdicts {
+            match verdict {
+                Verdict::Attack { .. } => self.summary.attacks += 1,
+                Verdict::VerticalScan { .. } | Verdict::Scan { .. } => self.summary.scans += 1,
+                Verdict::Connection { .. } | Verdict::Idle => {}
+            }
+        }
+        if let Some(calibration) = &mut self.calibration {
+            calibration.enter(report);
+            console::log_calibration(report, calibration);
+        }
+        let written = self.artifacts.as_mut().map(|artifacts| artifacts.report(report));
+        if let Some(eve) = &mut self.eve {
+            eve.report(report, |verdict| {
+                written.as_ref()?.path(verdict).map(|path| path.display().to_string())
+            });
+        }
+    }
+
+    /// Performs reports, moves on by `panes`, and says whether anybody still listens.
+    fn perform(&mut self, reports: &[WindowReport], panes: u64) -> ControlFlow<()> {
+        for report in reports {
+            self.report(report);
+        }
+        self.pane += panes;
+        if let Some(artifacts) = &mut self.artifacts {
+            artifacts.advance(panes);
+            // The next window to be judged starts so many panes before the one now open.
+            artifacts.forget_before((self.pane + 1).saturating_sub(self.panes));
+        }
+        if self.eve.as_mut().is_some_and(|eve| eve.output().is_closed()) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Ends the run, and tells what it came to.
+    pub(super) fn finish(mut self, settings: &Settings) -> Vec<Error> {
+        let mut reports = Vec::new();
+        self.engine.finish(&mut |report| reports.push(report));
+        let _ = self.perform(&reports, 0);
+        self.progress.finish();
+
+        let summary = &mut self.summary;
+        if summary.ledger.counted == 0
+            && summary.ledger.not_from_bot > 0
+            && let Sources::Bot { first, .. } = &settings.sources
+        {
+            log::warn!("not one packet counted: is {first} the bot's address?");
+        }
+        summary.captures = self.artifacts.as_ref().map_or(0, Artifacts::saved);
+        match &self.calibration {
+            Some(calibration) => summary.show_calibration(calibration),
+            None => summary.show(&console::eve_name(&settings.eve)),
+        }
+        let mut failures = Vec::new();
+        if let Some(eve) = &mut self.eve {
+            failures.extend(eve.output().outcome().err());
+        }
+        let failed = self.artifacts.as_ref().map_or(0, Artifacts::failed);
+        if failed > 0 {
+            let directory = settings.capture_dir.display().to_string();
+            failures.push(anyhow!(
+                "saving captures in {directory:?}: {failed} file(s) could not be written: see the \
+                 log above, and make room or name another directory"
+            ));
+        }
+        failures
+    }
+}
+
+impl Receiver for Pipeline {
+    fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
+        self.summary.ledger += &counts.ledger;
+        let overflow = counts.overflow.endpoints.packets;
+        self.summary.overflow_packets += overflow;
+        // One warning a window, however many panes it has.
+        if overflow > 0 && self.warned.is_none_or(|warned| self.pane >= warned + self.panes) {
+            self.warned = Some(self.pane);
+            log::warn!(
+                "{overflow} packets of a window went to more destinations than are counted each on \
+                 its own: raise --max-destinations"
+            );
+        }
+        let mut reports = Vec::new();
+        self.engine.pane(counts, &mut |report| reports.push(report));
+        self.perform(&reports, 1)
+    }
+
+    fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()> {
+        let mut reports = Vec::new();
+        self.engine.silence(start, panes, &mut |report| reports.push(report));
+        self.perform(&reports, panes)
+    }
+
+    fn wants_packets(&self) -> bool {
+        self.artifacts.is_some()
+    }
+
+    fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>) {
+        if let Some(artifacts) = &mut self.artifacts {
+            artifacts.packet(host, known, frame);
+        }
+    }
+
+    fn progress(&mut self, frames: u64, bytes: u64) {
+        self.progress.enter(frames, bytes);
+    }
+}

@@ -1,0 +1,158 @@
+//! Attaching the kernel program to an interface: the ladder from the fastest way to the most
+//! compatible one.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::{Context, Error, Result, anyhow, bail};
+use aya::programs::links::FdLink;
+use aya::programs::tc::{NlOptions, TcAttachOptions, TcAttachType};
+use aya::programs::xdp::XdpMode;
+use aya::programs::{LinkOrder, Program, SchedClassifier, Xdp, tc};
+use gomon_common::kernel::names;
+
+use super::kernel::Kernel;
+
+/// A way to attach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rung {
+    /// XDP in the driver.
+    Xdp,
+    /// TC at the head of the chain, by a link (Linux 6.6).
+    Tcx,
+    /// XDP in the network stack.
+    XdpGeneric,
+    /// TC by a filter of the clsact qdisc.
+    Clsact,
+}
+
+/// The ladder, from its top.
+pub const LADDER: [Rung; 4] = [Rung::Xdp, Rung::Tcx, Rung::XdpGeneric, Rung::Clsact];
+
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Xdp => "XDP (native)",
+            Self::Tcx => "TCX",
+            Self::XdpGeneric => "XDP (generic)",
+            Self::Clsact => "TC (clsact)",
+        })
+    }
+}
+
+/// Attaches by the first of `rungs` that the kernel takes, and says which.
+///
+/// # Errors
+///
+/// When it takes none, with its reason for the last.
+pub(super) fn attach(kernel: &mut Kernel, interface: &str, rungs: &[Rung]) -> Result<Rung> {
+    let mut last = anyhow!("there is no way to attach");
+    for &rung in rungs {
+        match step(kernel, interface, rung) {
+            Ok(()) => return Ok(rung),
+            Err(error) => {
+                last = explain(error, interface, Some(rung)).context(rung.to_string());
+                if rungs.len() > 1 {
+                    log::info!("attaching to {interface}: {last:#}: trying the next way");
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
+fn step(kernel: &mut Kernel, interface: &str, rung: Rung) -> Result<()> {
+    match rung {
+        Rung::Xdp => xdp(kernel, interface, XdpMode::Driver),
+        Rung::XdpGeneric => xdp(kernel, interface, XdpMode::Skb),
+        Rung::Tcx => tc(kernel, interface, TcAttachOptions::TcxOrder(LinkOrder::first())),
+        Rung::Clsact => {
+            match tc::qdisc_add_clsact(interface) {
+                Err(error) if !already_there(&error) => return Err(error.into()),
+                _ => {}
+            }
+            tc(kernel, interface, TcAttachOptions::Netlink(NlOptions::default()))
+        }
+    }
+}
+
+fn xdp(kernel: &mut Kernel, interface: &str, mode: XdpMode) -> Result<()> {
+    let mut refused = None;
+    // The program for frames in several buffers needs a kernel that has them.
+    for name in [names::XDP_FRAGS, names::XDP] {
+        let program: &mut Xdp = program(kernel, name)?.try_into()?;
+        if let Err(error) = loaded(program.load()) {
+            refused = Some(error);
+            continue;
+        }
+        let id = program.attach(interface, mode)?;
+        // Without a link the program would stay when this process is killed.
+        let link = program.take_link(id)?;
+        let link = FdLink::try_from(link).context("this kernel attaches XDP without a link")?;
+        program.attach_to_link(link.try_into()?)?;
+        return Ok(());
+    }
+    Err(refused.unwrap_or_else(|| anyhow!("the object has no XDP program")))
+}
+
+fn tc(kernel: &mut Kernel, interface: &str, options: TcAttachOptions) -> Result<()> {
+    let program: &mut SchedClassifier = program(kernel, names::TC)?.try_into()?;
+    loaded(program.load())?;
+    program.attach_with_options(interface, TcAttachType::Ingress, options)?;
+    Ok(())
+}
+
+fn program<'a>(kernel: &'a mut Kernel, name: &str) -> Result<&'a mut Program> {
+    kernel.ebpf().program_mut(name).ok_or_else(|| anyhow!("the object has no program {name}"))
+}
+
+/// A program that an earlier rung loaded is as good.
+fn loaded(result: Result<(), aya::programs::ProgramError>) -> Result<()> {
+    match result {
+        Ok(()) | Err(aya::programs::ProgramError::AlreadyLoaded) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn already_there(error: &tc::TcError) -> bool {
+    matches!(error, tc::TcError::AlreadyAttached)
+}
+
+/// Adds what the kernel's number does not say.
+pub(super) fn explain(error: Error, interface: &str, rung: Option<Rung>) -> Error {
+    let number = error.chain().find_map(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>()?;
+        io.raw_os_error().and_then(|number| rustix::io::Errno::from_raw_os_error(number).into())
+    });
+    match number {
+        // Busy: held in the same mode. There already: held in the other one.
+        Some(rustix::io::Errno::BUSY | rustix::io::Errno::EXIST)
+            if matches!(rung, Some(Rung::Xdp | Rung::XdpGeneric)) =>
+        {
+            error.context(format!("another XDP program holds {interface}"))
+        }
+        Some(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) => error.context(
+            "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed: grant them or run as root",
+        ),
+        Some(rustix::io::Errno::NODEV) => error.context("there is no such interface"),
+        _ => error,
+    }
+}
+
+/// What the kernel says about an interface before anything is attached.
+///
+/// # Errors
+///
+/// When it carries no Ethernet frames.
+pub(super) fn inspect(interface: &str) -> Result<()> {
+    let folder = Path::new("/sys/class/net").join(interface);
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+    // ARPHRD_ETHER, and the loopback interface, which has Ethernet headers too.
+    if !matches!(read("type").trim(), "1" | "772" | "") {
+        bail!("{interface} carries no Ethernet frames: name a tap or an Ethernet interface");
+    }
+    if read("operstate").trim() == "down" {
+        log::warn!("{interface} is down: nothing is counted until it is up");
+    }
+    Ok(())
+}

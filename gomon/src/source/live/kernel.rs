@@ -1,0 +1,229 @@
+//! The maps of a loaded kernel program: configured before it starts, drained window by window.
+
+use anyhow::{Context, Result, anyhow};
+use aya::maps::lpm_trie::Key;
+use aya::maps::{
+    Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuValues,
+};
+use aya::{Ebpf, EbpfLoader};
+use gomon_common::kernel::{Entry, GENERATIONS, LedgerPage, names};
+use gomon_common::parse::Malformed;
+use gomon_common::{Address, Endpoint, Skip, registers};
+
+use super::object;
+use crate::core::{Counts, Distinct, Ledger, Overflow, Sources, Span, WindowCounts};
+
+/// Packets and bytes, as they lie in the maps.
+type Counted = [u64; 2];
+type Endpoints = HashMap<MapData, [u8; 20], Counted>;
+type Hosts = HashMap<MapData, [u8; 16], Counted>;
+type Registers = [u8; registers::REGISTERS];
+
+/// What the program is to count.
+#[derive(Clone, Debug)]
+pub struct Selected {
+    /// Whose packets.
+    pub sources: Sources,
+    /// Prefixes to leave out, as addresses with lengths in bits (IPv4 ones 96 bits longer).
+    pub ignored: Vec<(Address, u32)>,
+    /// Hosts, and endpoints, counted each on its own in a window.
+    pub capacity: u32,
+}
+
+/// A program's maps.
+pub struct Kernel {
+    ebpf: Ebpf,
+    current: Array<MapData, u32>,
+    endpoints: ArrayOfMaps<MapData, Endpoints>,
+    hosts: ArrayOfMaps<MapData, Hosts>,
+    ledger: PerCpuArray<MapData, LedgerPage>,
+    registers: PerCpuArray<MapData, Registers>,
+    /// The maps of each generation.
+    open: [(Endpoints, Hosts); GENERATIONS as usize],
+    generation: u32,
+}
+
+impl Kernel {
+    /// Makes the maps and fills in what the program is to count. The programs themselves are not
+    /// loaded yet.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses, with its reason.
+    pub fn new(selected: &Selected) -> Result<Self> {
+        let mut loader = EbpfLoader::new();
+        let others: Vec<Address> = selected.sources.addresses().skip(1).collect();
+        let bot = selected.sources.addresses().next().map_or([0; 16], Address::bytes);
+        let any = u8::from(selected.sources == Sources::Any);
+        let more = u8::from(!others.is_empty());
+        let mut ebpf = loader
+            .override_global(names::BOT, &bot, true)
+            .override_global(names::ANY_SOURCE, &any, true)
+            .override_global(names::MORE_SOURCES, &more, true)
+            .load(object::bytes())
+            .map_err(|error| root(&error))
+            .context("making the maps")?;
+
+        let mut sources: HashMap<_, [u8; 16], u8> = borrow(&mut ebpf, names::SOURCES)?;
+        for source in others {
+            sources.insert(source.bytes(), 1, 0)?;
+        }
+        let mut ignored: LpmTrie<_, [u8; 16], u8> = borrow(&mut ebpf, names::IGNORED)?;
+        // An IPv6 prefix may hold the addresses that stand for IPv4, and doesn't mean them. The longest
+        // prefix wins, so this one guards them, and IPv4 prefixes are longer.
+        ignored.insert(&Key::new(96, Address::v4([0; 4]).bytes()), 0, 0)?;
+        for (address, bits) in &selected.ignored {
+            ignored.insert(&Key::new(*bits, address.bytes()), 1, 0)?;
+        }
+
+        let mut kernel = Self {
+            current: take(&mut ebpf, names::CURRENT)?,
+            endpoints: take(&mut ebpf, names::ENDPOINTS)?,
+            hosts: take(&mut ebpf, names::HOSTS)?,
+            ledger: take(&mut ebpf, names::LEDGER)?,
+            registers: take(&mut ebpf, names::REGISTERS)?,
+            open: [fresh(selected.capacity)?, fresh(selected.capacity)?],
+            generation: 0,
+            ebpf,
+        };
+        for generation in 0..GENERATIONS {
+            let (endpoints, hosts) = &kernel.open[generation as usize];
+            kernel.endpoints.set(generation, endpoints, 0)?;
+            kernel.hosts.set(generation, hosts, 0)?;
+        }
+        Ok(kernel)
+    }
+
+    /// The programs.
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// Closes the open pane and opens the next: what the program counted since the last time.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses, which it does not without being out of memory.
+    pub fn take(&mut self, span: Span) -> Result<WindowCounts> {
+        let closed = self.generation;
+        self.generation = (closed + 1) % GENERATIONS;
+        self.current.set(0, self.generation, 0).context("turning the page")?;
+        // An update of a map of maps returns only when no program runs any more that could have read
+        // the old generation; that the slot has held the same map before is no matter. From there on
+        // the maps of the closed generation are nobody's but ours.
+        let (endpoints, _) = &self.open[self.generation as usize];
+        self.endpoints
+            .set(self.generation, endpoints, 0)
+            .context("waiting for the page to turn")?;
+        let counts = self.drain(closed, span).context("draining the counts")?;
+        self.clean(closed, &counts).context("cleaning the page")?;
+        Ok(counts)
+    }
+
+    fn drain(&self, generation: u32, span: Span) -> Result<WindowCounts> {
+        let (endpoints, hosts) = &self.open[generation as usize];
+        let counts = |[packets, bytes]: Counted| Counts { packets, bytes };
+        let mut page: LedgerPage = [0; 16];
+        for cpu in self.ledger.get(&generation, 0)?.iter() {
+            page.iter_mut().zip(cpu).for_each(|(sum, number)| *sum += number);
+        }
+        let at = |entry: Entry| page[entry as usize];
+        let mut ledger = Ledger {
+            counted: at(Entry::Counted),
+            not_from_bot: at(Entry::NotFromBot),
+            ignored: at(Entry::Ignored),
+            not_ip: at(Entry::NotIp),
+            ..Ledger::default()
+        };
+        for reason in Malformed::ALL {
+            ledger.malformed[reason as usize] = at(Entry::of(Skip::Malformed(reason)));
+        }
+        let mut overflow = Overflow {
+            endpoints: counts([at(Entry::OverflowPackets), at(Entry::OverflowBytes)]),
+            hosts: counts([at(Entry::OverflowHostPackets), at(Entry::OverflowHostBytes)]),
+            distinct: None,
+        };
+        if overflow.hosts.packets > 0 {
+            let mut distinct = Distinct::default();
+            for cpu in self.registers.get(&generation, 0)?.iter() {
+                distinct.merge_registers(cpu);
+            }
+            overflow.distinct = Some(distinct);
+        }
+        let endpoints = endpoints
+            .iter()
+            .map(|entry| entry.map(|(key, value)| (Endpoint::from_bytes(key), counts(value))))
+            .collect::<Result<_, _>>()?;
+        let hosts = hosts
+            .iter()
+            .map(|entry| entry.map(|(key, value)| (Address::v6(key), counts(value))))
+            .collect::<Result<_, _>>()?;
+        Ok(WindowCounts::from_parts(span, ledger, endpoints, hosts, overflow))
+    }
+
+    /// Makes a drained generation ready for its next turn.
+    fn clean(&mut self, generation: u32, drained: &WindowCounts) -> Result<()> {
+        let (endpoints, hosts) = &mut self.open[generation as usize];
+        for (endpoint, _) in &drained.endpoints {
+            endpoints.remove(&endpoint.bytes())?;
+        }
+        for (host, _) in &drained.hosts {
+            match hosts.remove(&host.bytes()) {
+                // A host is listed for its endpoints also where it had no entry of its own.
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(error) if is_not_found(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let cpus = self.ledger.get(&generation, 0)?.len();
+        let blank = PerCpuValues::try_from(vec![[0; 16]; cpus])?;
+        self.ledger.set(generation, blank, 0)?;
+        if drained.overflow.distinct.is_some() {
+            let blank = PerCpuValues::try_from(vec![[0; registers::REGISTERS]; cpus])?;
+            self.registers.set(generation, blank, 0)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a map had no such entry.
+fn is_not_found(error: &MapError) -> bool {
+    let MapError::SyscallError(error) = error else { return false };
+    error.io_error.kind() == std::io::ErrorKind::NotFound
+}
+
+/// Fresh maps for one generation.
+fn fresh(capacity: u32) -> Result<(Endpoints, Hosts)> {
+    let maps = || Ok::<_, MapError>((HashMap::create(capacity, 0)?, HashMap::create(capacity, 0)?));
+    maps().context("making maps")
+}
+
+/// What an error goes back to: the errors of the library repeat it on every step.
+fn root(error: &(dyn std::error::Error + 'static)) -> anyhow::Error {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    match cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
+        Some(number) => std::io::Error::from_raw_os_error(number).into(),
+        None => anyhow!("{cause}"),
+    }
+}
+
+/// A map out of the object, by its name.
+fn take<M>(ebpf: &mut Ebpf, name: &str) -> Result<M>
+where
+    M: TryFrom<Map, Error = MapError>,
+{
+    let map = ebpf.take_map(name).ok_or_else(|| anyhow!("the object has no map {name}"))?;
+    M::try_from(map).with_context(|| format!("map {name}"))
+}
+
+/// A map that stays in the object.
+fn borrow<'a, M>(ebpf: &'a mut Ebpf, name: &str) -> Result<M>
+where
+    M: TryFrom<&'a mut Map, Error = MapError>,
+{
+    let map = ebpf.map_mut(name).ok_or_else(|| anyhow!("the object has no map {name}"))?;
+    M::try_from(map).with_context(|| format!("map {name}"))
+}

@@ -1,0 +1,84 @@
+//! Waiting for the end of a pane, and noticing when the interface goes.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Instant;
+
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketFlags, SocketType, bind, netlink, recv, socket_with,
+};
+
+use crate::source::Stop;
+
+/// Where the kernel lists network interfaces.
+const INTERFACES: &str = "/sys/class/net";
+/// The kernel's announcements of interfaces that come, change and go (`RTMGRP_LINK`).
+const LINK_GROUP: u32 = 1;
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    /// The pane is over.
+    Due,
+    /// The stop was requested.
+    Stopped,
+    /// The interface is gone.
+    Gone,
+}
+
+/// Hears of changes to interfaces.
+#[derive(Debug)]
+pub(super) struct Links {
+    socket: OwnedFd,
+    /// The number of the interface, as the kernel writes it.
+    number: String,
+}
+
+impl Links {
+    /// Listens for changes to `interface`.
+    pub(super) fn watch(interface: &str) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+        bind(&socket, &netlink::SocketAddrNetlink::new(0, LINK_GROUP))?;
+        let number = number(&Path::new(INTERFACES).join(interface));
+        let number = number.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Self { socket, number })
+    }
+
+    /// Waits until `due`, or for something that happens before.
+    pub(super) fn wait(&self, due: Instant, stop: &Stop) -> io::Result<Woken> {
+        loop {
+            let heard = stop.wait_until(&self.socket.as_fd(), due)?;
+            if stop.is_requested() {
+                return Ok(Woken::Stopped);
+            }
+            if heard {
+                self.forget_announcements();
+                if self.is_gone() {
+                    return Ok(Woken::Gone);
+                }
+            }
+            if Instant::now() >= due {
+                return Ok(Woken::Due);
+            }
+        }
+    }
+
+    /// What is announced does not matter; that something is, is the reason to look.
+    fn forget_announcements(&self) {
+        let mut buffer = [0u8; 4096];
+        while recv(&self.socket, &mut buffer[..], RecvFlags::empty()).is_ok() {}
+    }
+
+    /// Whether no interface has the number any more. It may have another name by now.
+    fn is_gone(&self) -> bool {
+        let interfaces = std::fs::read_dir(INTERFACES).into_iter().flatten().flatten();
+        !interfaces.map(|entry| number(&entry.path())).any(|n| n.as_ref() == Some(&self.number))
+    }
+}
+
+/// The number of the interface that the kernel shows in `folder`.
+fn number(folder: &Path) -> Option<String> {
+    std::fs::read_to_string(folder.join("ifindex")).ok()
+}

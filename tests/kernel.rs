@@ -1,0 +1,26 @@
+//! The kernel program on the kernel that is running. Needs root, and says so when it is not.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that can't go on fails, and says what it skipped"
+)]
+
+mod support;
+
+#[path = "kernel/differential.rs"]
+mod differential;
+#[path = "kernel/live.rs"]
+mod live;
+#[path = "kernel/object.rs"]
+mod object;
+
+/// Whether the kernel lets this process load programs; says that the test is skipped when not.
+fn privileged() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        assert!(std::env::var_os("CI").is_none(), "kernel tests must run in CI: as root");
+        println!("SKIPPED: loading kernel programs needs root");
+    }
+    root
+}

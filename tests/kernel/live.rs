@@ -1,0 +1,111 @@
+//! `gomon IFACE SRC` on interfaces of this kernel, each test in network namespaces of its own.
+
+use aya::maps::{Map, MapData, PerCpuArray};
+use gomon_common::kernel::{Entry, GENERATIONS, LedgerPage, names};
+use serde_json::Value;
+
+use crate::privileged;
+use crate::support::capture::{Captured, PLAIN, at, pcap};
+use crate::support::frames::{ip, udp};
+use crate::support::net::{Net, held, until};
+use crate::support::program::{Outcome, Scratch, gomon, have};
+use crate::support::running::Running;
+
+#[path = "live/ends.rs"]
+mod ends;
+#[path = "live/load.rs"]
+mod load;
+#[path = "live/modes.rs"]
+mod modes;
+#[path = "live/sharing.rs"]
+mod sharing;
+
+const BOT: &str = "10.0.0.5";
+
+/// Windows that no test sees the end of: what was counted is flushed when gomon is stopped. A record
+/// of every verdict, and the ledger of a window without one.
+const LONG: &str = "--window 1h --show-idle";
+
+/// A network, unless this machine can't have one.
+fn net() -> Option<Net> {
+    // `ip` and `tcpreplay` are both asked for, so that each that is missing is named.
+    let tools = [have("ip"), have("tcpreplay"), privileged()];
+    (tools == [true; 3]).then(Net::new)
+}
+
+/// gomon, attached.
+fn attached(net: &Net, source: &str, args: &str) -> Running {
+    let mut gomon = Running::start(&mut net.gomon(source, args));
+    gomon.wait_for_part(" attached by ");
+    gomon
+}
+
+/// A packet of the bot to 192.0.2.`host`.
+fn packet(host: u8, port: u16) -> Vec<u8> {
+    udp(ip(BOT), ip(&format!("192.0.2.{host}")), port, 0)
+}
+
+/// Waits until the kernel has counted so many frames in the open window of a gomon, whatever became of
+/// them.
+#[track_caller]
+fn until_counted(gomon: &Running, frames: u64) {
+    until(&format!("{frames} frames are counted"), || seen(gomon.id()) >= frames);
+}
+
+/// The frames in the ledger that a process holds in the kernel.
+fn seen(process: u32) -> u64 {
+    let maps = held(process, "map_id").into_iter().filter_map(|id| MapData::from_id(id).ok());
+    let ledger = maps
+        .filter(|map| map.info().is_ok_and(|info| info.name_as_str() == Some(names::LEDGER)))
+        .map(|map| PerCpuArray::<_, LedgerPage>::try_from(Map::PerCpuArray(map)).unwrap());
+    let pages = ledger.flat_map(|ledger| {
+        let pages = (0..GENERATIONS).map(|generation| ledger.get(&generation, 0).unwrap());
+        pages.flat_map(|page| page.to_vec()).collect::<Vec<_>>()
+    });
+    pages.flat_map(|page| page[..Entry::OverflowPackets as usize].to_vec()).sum()
+}
+
+/// Sends frames, waits until they are counted, and ends gomon.
+fn count(net: &Net, gomon: Running, frames: &[Vec<u8>]) -> Outcome {
+    net.send(frames);
+    until_counted(&gomon, frames.len() as u64);
+    gomon.signal("INT");
+    finish(gomon)
+}
+
+/// What a run came to that went well.
+#[track_caller]
+fn finish(gomon: Running) -> Outcome {
+    let run = gomon.finish();
+    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+    run
+}
+
+/// A replay of the same frames.
+#[track_caller]
+fn replay(source: &str, args: &str, frames: &[Vec<u8>]) -> Outcome {
+    let scratch = Scratch::new();
+    let frames: Vec<Captured> = frames.iter().map(|frame| at(0, frame.clone())).collect();
+    let capture = scratch.file("sent.pcap", &pcap(PLAIN, &frames));
+    let run = gomon([capture.to_str().unwrap(), source].into_iter().chain(args.split_whitespace()));
+    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+    run
+}
+
+/// The records of a run, without what a replay and a live run may differ in: timestamps and the input.
+fn comparable(run: &Outcome) -> Vec<Value> {
+    let mut records = run.records();
+    for record in &mut records {
+        let fields = record.as_object_mut().unwrap();
+        fields.retain(|name, _| !["timestamp", "in_iface", "pcap_filename"].contains(&&**name));
+        if let Some(flow) = fields.get_mut("flow") {
+            flow.as_object_mut().unwrap().retain(|name, _| !["start", "end"].contains(&&**name));
+        }
+    }
+    records
+}
+
+/// The frames of a ledger, without what is only known of captures or of interfaces.
+fn ledger(run: &Outcome) -> &str {
+    run.line("Ledger: ").split(';').next().unwrap()
+}

@@ -1,0 +1,106 @@
+//! However a live run ends, what was counted is told, and nothing stays in the kernel.
+
+use std::time::Instant;
+
+use aya::programs::{loaded_links, loaded_programs};
+
+use super::{BOT, LONG, attached, finish, net, packet, until_counted};
+use crate::support::net::{TAP, held, until};
+use crate::support::running::Running;
+
+#[test]
+fn live_an_interface_that_goes_ends_the_run_with_its_window_told() {
+    for mode in ["xdp", "xdp-generic", "tc"] {
+        let Some(net) = net() else { return };
+        let gomon = attached(&net, BOT, &format!("{LONG} --attach {mode}"));
+        net.send(&[packet(1, 80), packet(1, 80), packet(2, 53)]);
+        until_counted(&gomon, 3);
+        net.ip(["link", "del", TAP]);
+        let run = finish(gomon);
+        let records = run.records();
+        let flows: Vec<_> = records.iter().filter(|r| r["event_type"] == "flow").collect();
+        let packets = |flow: usize| flows[flow]["flow"]["pkts_toserver"].as_u64().unwrap();
+        assert_eq!((flows.len(), packets(0), packets(1)), (2, 2, 1), "{mode}: {}", run.stdout);
+        assert!(run.line("Ledger: ").starts_with("Ledger: 3 frames seen = 3 counted "));
+        assert!(run.line("Summary: ").contains(" 1 idle window(s)"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn live_an_interface_that_takes_the_name_of_one_that_goes_is_another() {
+    let Some(net) = net() else { return };
+    let mut gomon = attached(&net, BOT, LONG);
+    net.ip(["link", "del", TAP]);
+    net.ip(["link", "add", TAP, "type", "veth"]);
+    gomon.wait_for_part("interface tap0 is gone");
+    finish(gomon);
+}
+
+#[test]
+fn live_killed_it_leaves_nothing_in_the_kernel() {
+    for mode in ["xdp", "xdp-generic", "tc"] {
+        let Some(net) = net() else { return };
+        let gomon = attached(&net, BOT, &format!("{LONG} --attach {mode}"));
+        let (programs, links) = (held(gomon.id(), "prog_id"), held(gomon.id(), "link_id"));
+        assert!(!programs.is_empty() && !links.is_empty(), "{mode}: {programs:?} {links:?}");
+        assert_eq!(net.ip(["link", "show", TAP]).contains("xdp"), mode != "tc");
+        gomon.signal("KILL");
+        assert_eq!(gomon.finish().status, None);
+        until("its programs are gone", || {
+            loaded_programs().flatten().all(|program| !programs.contains(&program.id()))
+        });
+        until("its links are gone", || {
+            loaded_links().flatten().all(|link| !links.contains(&link.id()))
+        });
+        assert!(!net.ip(["link", "show", TAP]).contains("xdp"), "{mode}");
+        // Whoever comes next finds the interface free.
+        let later = attached(&net, BOT, &format!("{LONG} --attach {mode}"));
+        later.signal("TERM");
+        finish(later);
+    }
+}
+
+#[test]
+fn live_a_signal_ends_a_silent_run_at_once() {
+    let Some(net) = net() else { return };
+    for signal in ["INT", "TERM"] {
+        let gomon = attached(&net, BOT, LONG);
+        gomon.signal(signal);
+        // The window is an hour, and the watchdog does not wait that long.
+        let run = finish(gomon);
+        let records = run.records();
+        assert_eq!(records.len(), 1, "{signal}: {}", run.stdout);
+        assert_eq!(records[0]["event_type"], "stats");
+        assert_eq!(records[0]["metadata"]["gomon"]["packets"], 0);
+        assert!(run.line("Ledger: ").starts_with("Ledger: 0 frames seen "), "{}", run.stderr);
+        assert!(run.line("Summary: ").contains(" 1 idle window(s)"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn live_silent_windows_are_told_by_the_clock() {
+    const WINDOW: u128 = 200; // milliseconds
+    let Some(net) = net() else { return };
+    let mut gomon = attached(&net, BOT, &format!("--window {WINDOW}ms --show-idle"));
+    let first = start(&mut gomon);
+    let begun = Instant::now();
+    let mut last = first;
+    while last < first + 5 * WINDOW {
+        let this = start(&mut gomon);
+        assert!(this > last && (this - first).is_multiple_of(WINDOW), "{first} {last} {this}");
+        last = this;
+    }
+    // The first record may have waited to be read, but not for longer than a window.
+    assert!(begun.elapsed().as_millis() >= 3 * WINDOW, "{:?}", begun.elapsed());
+    gomon.signal("INT");
+    finish(gomon);
+}
+
+/// When the window of the next record starts, in milliseconds since the epoch.
+fn start(gomon: &mut Running) -> u128 {
+    let record = gomon.record();
+    assert_eq!(record["metadata"]["gomon"]["packets"], 0, "{record}");
+    let text = record["timestamp"].as_str().unwrap();
+    let time = jiff::Timestamp::strptime("%Y-%m-%dT%H:%M:%S%.f%z", text).unwrap();
+    u128::try_from(time.as_millisecond()).unwrap()
+}

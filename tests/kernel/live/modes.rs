@@ -1,0 +1,152 @@
+//! Every way of attaching counts what a replay of the same frames counts.
+
+use serde_json::Value;
+
+use super::{BOT, LONG, attached, comparable, count, ledger, net, packet, replay};
+use crate::support::frames::{arp, ip, ping, ping6, syn, udp};
+use crate::support::program::Outcome;
+
+/// The ways of attaching, and what gomon calls that which it then takes on a virtual interface.
+const MODES: [(&str, &str); 4] = [
+    ("auto", "XDP (native)"),
+    ("xdp", "XDP (native)"),
+    ("xdp-generic", "XDP (generic)"),
+    ("tc", "TCX"),
+];
+
+/// Thresholds for [`mixed`] in a window of any length.
+const THRESHOLDS: &str = "--packet-threshold 10/window --port-threshold 5";
+
+/// A flood, a vertical scan, some connections, and frames that are not the bot's.
+fn mixed() -> Vec<Vec<u8>> {
+    let mut frames = vec![packet(1, 80); 30];
+    frames.extend((1..=8).map(|port| syn(ip(BOT), ip("192.0.2.2"), port)));
+    frames.extend([packet(3, 53), packet(3, 53), syn(ip(BOT), ip("192.0.2.4"), 443)]);
+    frames.push(ping([10, 0, 0, 5].into(), [192, 0, 2, 5].into()));
+    frames.push(udp(ip(BOT), ip("192.0.2.6"), 9999, 1400));
+    frames.push(udp(ip("10.0.0.6"), ip("192.0.2.1"), 80, 0));
+    frames.push(udp(ip("192.0.2.1"), ip(BOT), 40000, 0));
+    frames.extend([arp(), arp()]);
+    frames
+}
+
+/// The layer in front of which a frame's addresses end.
+const ADDRESSES: usize = 12;
+
+/// Puts tags behind a frame's addresses.
+fn tagged(tags: &[u16], frame: &[u8]) -> Vec<u8> {
+    let (addresses, rest) = frame.split_at(ADDRESSES);
+    let tags =
+        tags.iter().zip(7u16..).flat_map(|(kind, id)| [kind.to_be_bytes(), id.to_be_bytes()]);
+    [addresses, &tags.flatten().collect::<Vec<_>>(), rest].concat()
+}
+
+/// Puts a header of eight bytes in front of an IPv6 frame's payload.
+fn extended(number: u8, header: [u8; 7], frame: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    let length = u16::from_be_bytes([frame[18], frame[19]]) + 8;
+    frame[18..20].copy_from_slice(&length.to_be_bytes());
+    let next = std::mem::replace(&mut frame[20], number);
+    let header: Vec<u8> = [next].into_iter().chain(header).collect();
+    frame.splice(54..54, header);
+    frame
+}
+
+/// An IPv4 frame as a fragment at `offset`, which is in units of eight bytes.
+fn fragment(offset: u16, frame: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    frame[20..22].copy_from_slice(&(offset | 0x2000).to_be_bytes());
+    frame[24..26].fill(0);
+    let words =
+        frame[14..34].chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let sum: u32 = words.sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let checksum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+    frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+    frame
+}
+
+const BOT6: &str = "2001:db8::5";
+
+/// Headers of every kind, a packet each.
+fn layered() -> Vec<Vec<u8>> {
+    let six = |host: &str| udp(ip(BOT6), ip(host), 53, 16);
+    vec![
+        tagged(&[0x8100], &packet(1, 80)),
+        tagged(&[0x88a8, 0x8100], &packet(2, 80)),
+        tagged(&[0x8100], &six("2001:db8::1")),
+        six("2001:db8::2"),
+        ping6(BOT6.parse().unwrap(), "2001:db8::3".parse().unwrap()),
+        extended(0, [0, 1, 4, 0, 0, 0, 0], &six("2001:db8::4")),
+        extended(44, [0, 0, 1, 0, 0, 0, 9], &six("2001:db8::5:1")),
+        extended(44, [0, 0, 9, 0, 0, 0, 9], &six("2001:db8::5:1")),
+        fragment(0, &udp(ip(BOT), ip("192.0.2.3"), 53, 24)),
+        fragment(4, &udp(ip(BOT), ip("192.0.2.3"), 53, 24)),
+        tagged(&[0x8100], &arp()),
+        arp(),
+    ]
+}
+
+#[test]
+fn live_every_way_of_attaching_counts_what_a_replay_counts() {
+    let frames = mixed();
+    let args = format!("{LONG} {THRESHOLDS}");
+    let expected = replay(BOT, &args, &frames);
+    let mut classes = classes(&expected);
+    classes.dedup();
+    assert_eq!(classes, ["attack", "vertical_scan", "connection"]);
+    for (mode, name) in MODES {
+        let Some(net) = net() else { return };
+        let gomon = attached(&net, BOT, &format!("{args} --attach {mode}"));
+        let run = count(&net, gomon, &frames);
+        assert_eq!(comparable(&run), comparable(&expected), "{mode}");
+        assert_eq!(ledger(&run), ledger(&expected), "{mode}");
+        assert_eq!(run.line("Attached: "), format!("Attached: {name} on tap0, 0 lost"));
+        assert!(run.records().iter().all(|record| record["in_iface"] == "tap0"));
+    }
+}
+
+/// What each record says it is.
+fn classes(run: &Outcome) -> Vec<String> {
+    let class =
+        |record: &Value| record["metadata"]["gomon"]["classification"].as_str().unwrap().to_owned();
+    run.records().iter().map(class).collect()
+}
+
+#[test]
+fn live_frames_with_tags_extension_headers_and_fragments_are_counted_as_in_a_replay() {
+    let frames = layered();
+    let bot = format!("{BOT},{BOT6}");
+    let expected = replay(&bot, LONG, &frames);
+    for (mode, _) in MODES {
+        let Some(net) = net() else { return };
+        let gomon = attached(&net, &bot, &format!("{LONG} --attach {mode}"));
+        let run = count(&net, gomon, &frames);
+        assert_eq!(comparable(&run), comparable(&expected), "{mode}");
+        assert_eq!(ledger(&run), ledger(&expected), "{mode}");
+    }
+}
+
+#[test]
+fn live_what_is_left_out_and_who_is_the_bot_is_as_in_a_replay() {
+    let mut frames = mixed();
+    frames.extend(layered());
+    frames.push(udp(ip("10.0.0.7"), ip("192.0.2.9"), 80, 0));
+    frames.push(packet(200, 8080));
+    frames.push(udp(ip(BOT), ip("10.0.0.7"), 80, 0)); // to the bot itself, where it has both addresses
+    for (source, args) in [
+        (BOT, "--ignore-dst 192.0.2.2/31"),
+        (BOT, "--ignore-dst 192.0.2.1,192.0.2.4/30 --c2-ip 192.0.2.200"),
+        ("10.0.0.7,2001:db8::5,10.0.0.5", "--ignore-dst 2001:db8::/126"),
+        ("2001:db8::5", "--c2-ip 2001:db8::4"),
+        ("any", "--attach tc --ignore-dst 2001:db8::/48 --ignore-dst 192.0.2.1/32,192.0.2.2"),
+        ("any", ""),
+    ] {
+        let Some(net) = net() else { return };
+        let args = format!("{LONG} {THRESHOLDS} {args}");
+        let expected = replay(source, &args, &frames);
+        let run = count(&net, attached(&net, source, &args), &frames);
+        assert_eq!(comparable(&run), comparable(&expected), "{source} {args}");
+        assert_eq!(ledger(&run), ledger(&expected), "{source} {args}");
+    }
+}

@@ -1,0 +1,58 @@
+//! The object that is checked in: what it holds, and that the kernel takes it.
+
+use aya::programs::{Program, SchedClassifier};
+use aya::{Ebpf, EbpfLoader};
+use gomon_common::kernel::{GENERATIONS, LedgerPage, names};
+use gomon_common::registers::REGISTERS;
+
+use crate::privileged;
+
+/// The object, at an address that its structures can be read from.
+fn bytes() -> &'static [u8] {
+    aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/ebpf/gomon.o"))
+}
+
+#[test]
+fn names_and_sizes_are_those_both_sides_use() {
+    let object = aya_obj::Object::parse(bytes()).expect("an object");
+    for name in names::MAPS {
+        let map = object.maps.get(name).unwrap_or_else(|| panic!("no map {name}"));
+        let (key, value, entries) = match name {
+            names::CURRENT => (4, 4, 1),
+            names::ENDPOINTS | names::HOSTS => (4, 4, GENERATIONS),
+            names::LEDGER => (4, size_of::<LedgerPage>(), GENERATIONS),
+            names::REGISTERS => (4, REGISTERS, GENERATIONS),
+            names::IGNORED => (20, 1, 16_384),
+            names::SOURCES => (16, 1, 1024),
+            other => panic!("{other} is not checked"),
+        };
+        assert_eq!(
+            (map.key_size(), map.value_size()),
+            (key, u32::try_from(value).unwrap()),
+            "{name}"
+        );
+        assert_eq!(map.max_entries(), entries, "{name}");
+    }
+    let sections = object.maps.len() - names::MAPS.len();
+    assert_eq!(sections, 1, "beside the maps that are named, the constants");
+    for name in [names::XDP, names::XDP_FRAGS, names::TC] {
+        assert!(object.programs.contains_key(name), "no program {name}");
+    }
+}
+
+#[test]
+fn the_verifier_accepts_every_program() {
+    if !privileged() {
+        return;
+    }
+    let mut ebpf: Ebpf = EbpfLoader::new().load(bytes()).expect("the maps are made");
+    for (name, program) in ebpf.programs_mut() {
+        let name = name.to_owned();
+        let loaded = if let Program::Xdp(program) = program {
+            program.load()
+        } else {
+            TryInto::<&mut SchedClassifier>::try_into(program).expect("XDP or TC").load()
+        };
+        loaded.unwrap_or_else(|error| panic!("{name}: {error:#?}"));
+    }
+}

@@ -1,0 +1,147 @@
+//! Networks of a test's own: two namespaces joined by a pair of interfaces.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::process::{Child, Command, Stdio, id};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::capture::{PLAIN, at, pcap};
+use super::program::Scratch;
+
+/// The interface that gomon counts on, in its own namespace.
+pub const TAP: &str = "tap0";
+/// The other end, in the bot's namespace.
+const BOT_END: &str = "bot0";
+
+/// A bot's namespace, and the one gomon runs in. Nothing but what a test sends is on the wire between
+/// them: there are no addresses, and no IPv6 that makes itself some.
+pub struct Net {
+    gomon: String,
+    bot: String,
+}
+
+impl Net {
+    /// Makes the namespaces and the interfaces, both up.
+    pub fn new() -> Self {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let name = |end| format!("gomon-t{}-{number}-{end}", id());
+        let net = Self { gomon: name("tap"), bot: name("bot") };
+        for namespace in [&net.gomon, &net.bot] {
+            done(Command::new("ip").args(["netns", "add", namespace]));
+            let off = "cd /proc/sys/net/ipv6/conf && for f in */disable_ipv6; do echo 1 > $f; done";
+            done(
+                within(namespace, "sh")
+                    .args(["-c", &format!("[ ! -d /proc/sys/net/ipv6 ] || {{ {off}; }}")]),
+            );
+        }
+        net.ip(["link", "add", TAP, "type", "veth", "peer", BOT_END, "netns", &net.bot]);
+        net.ip(["link", "set", TAP, "up"]);
+        done(within(&net.bot, "ip").args(["link", "set", BOT_END, "up"]));
+        until("the interfaces are up", || net.read("operstate") == "up");
+        net
+    }
+
+    /// A command in gomon's namespace, its output piped.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = within(&self.gomon, program);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// gomon, in its namespace, counting on [`TAP`].
+    pub fn gomon(&self, source: &str, args: &str) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_gomon"));
+        command.args([TAP, source]).args(args.split_whitespace());
+        command
+    }
+
+    /// Runs ip(8) in gomon's namespace, and returns what it prints.
+    #[track_caller]
+    pub fn ip<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> String {
+        done(within(&self.gomon, "ip").args(args))
+    }
+
+    /// Sends frames from the bot's end, one after the other.
+    #[track_caller]
+    pub fn send(&self, frames: &[Vec<u8>]) {
+        let scratch = Scratch::new();
+        let mut sender = self.sender(&scratch, frames, 1);
+        assert!(sender.wait().expect("tcpreplay ends").success(), "tcpreplay failed");
+    }
+
+    /// Starts to send frames as fast as can be, all of them `times` times.
+    pub fn sender(&self, scratch: &Scratch, frames: &[Vec<u8>], times: u32) -> Child {
+        let frames: Vec<_> = frames.iter().map(|frame| at(0, frame.clone())).collect();
+        let capture = scratch.file("sent.pcap", &pcap(PLAIN, &frames));
+        within(&self.bot, "tcpreplay")
+            .args(["--quiet", "--topspeed", "--preload-pcap", "--intf1", BOT_END])
+            .arg(format!("--loop={times}"))
+            .arg(capture)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("tcpreplay starts")
+    }
+
+    /// Frames that the kernel says arrived at [`TAP`].
+    pub fn arrived(&self) -> u64 {
+        self.read("statistics/rx_packets").parse().expect("a number")
+    }
+
+    /// What the kernel says about [`TAP`], without the newline.
+    fn read(&self, name: &str) -> String {
+        done(within(&self.gomon, "cat").arg(format!("/sys/class/net/{TAP}/{name}"))).trim().into()
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        for namespace in [&self.gomon, &self.bot] {
+            let _ = Command::new("ip").args(["netns", "del", namespace]).status();
+        }
+    }
+}
+
+/// A command in a namespace: the process that is started becomes `program`.
+fn within(namespace: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", namespace]).arg(program);
+    command
+}
+
+/// Runs a command that has to succeed, and returns what it prints.
+#[track_caller]
+fn done(command: &mut Command) -> String {
+    let output = command.output().expect("a program that is installed");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {stderr}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Waits for a state.
+#[track_caller]
+pub fn until(what: &str, mut reached: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !reached() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The kernel's numbers of what a process holds in it: `kind` is `prog_id`, `link_id` or `map_id`.
+pub fn held(process: u32, kind: &str) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{process}/fdinfo")) else { return Vec::new() };
+    let texts = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());
+    let mut numbers: Vec<_> = texts
+        .flat_map(|text| {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(kind)?.strip_prefix(':'));
+            lines.map(|number| number.trim().parse().expect("a number")).collect::<Vec<_>>()
+        })
+        .collect();
+    numbers.sort_unstable();
+    numbers
+}
