@@ -1,6 +1,6 @@
 //! What gomon's kernel side and user side must agree on.
 //!
-//! Both sides run the same header parser ([`parse`]) over frames, and keep counts under the same
+//! Both sides run the same header parser ([`parse()`]) over frames, and keep counts under the same
 //! keys ([`Address`], [`Endpoint`]). The crate is `no_std`, has no dependencies and no `unsafe`, and
 //! nothing in it allocates, loops without a bound, or panics: the kernel's verifier reads it too.
 #![cfg_attr(not(test), no_std)]

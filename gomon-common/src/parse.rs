@@ -117,7 +117,7 @@ pub fn parse<F: Frame + ?Sized>(link: LinkType, frame: &F) -> Result<Packet, Ski
 
 /// What nearly every frame is: Ethernet, an IPv4 header without options or an IPv6 header, and a
 /// protocol that is no extension header. Everything lies at a fixed place, so there is nothing to
-/// walk, for the processor as for the kernel's verifier. `None` says nothing but that [`parse`] has
+/// walk, for the processor as for the kernel's verifier. `None` says nothing but that [`parse()`] has
 /// to look; where there is an answer, it is the one `parse` gives.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as a function it would return a pointer into its stack")]

@@ -43,7 +43,7 @@ struct Ring {
 /// The last packets of every host that matters.
 ///
 /// A host the bot has sent to and that is counted on its own is always kept; of others the latest
-/// [`STRANGERS`], since what reaches the bot first may turn out to belong to a flood it answers with.
+/// `STRANGERS`, since what reaches the bot first may turn out to belong to a flood it answers with.
 /// When [`MEMORY`] is used up, the hosts that take most give up their oldest packets.
 #[derive(Debug)]
 pub struct Rings {
