@@ -32,11 +32,14 @@ const BUILD: &[Need] = &[
     need(File::Program("cc"), "build-essential"),
     need(File::Header("pcap/pcap.h"), "libpcap-dev"),
 ];
-/// Artifacts are read back with both readers; libFuzzer is C++.
+/// Artifacts are read back with both readers, libFuzzer is C++, and live tests make networks of their
+/// own and send real frames in them.
 const TESTS: &[Need] = &[
     need(File::Program("tcpdump"), "tcpdump"),
     need(File::Program("tshark"), "tshark"),
     need(File::Program("c++"), "g++"),
+    need(File::Program("ip"), "iproute2"),
+    need(File::Program("tcpreplay"), "tcpreplay"),
 ];
 const BENCH: &[Need] =
     &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("time"), "time")];
@@ -171,7 +174,10 @@ mod tests {
     #[test]
     fn a_bare_machine_gets_everything() {
         assert_eq!(packages_when_present(BUILD, &[]), ["build-essential", "libpcap-dev"]);
-        assert_eq!(packages_when_present(TESTS, &[]), ["tcpdump", "tshark", "g++"]);
+        assert_eq!(
+            packages_when_present(TESTS, &[]),
+            ["tcpdump", "tshark", "g++", "iproute2", "tcpreplay"]
+        );
         let ebpf =
             "rustc-web cargo-web rust-web-src llvm-22-dev libpolly-22-dev libzstd-dev zlib1g-dev";
         assert_eq!(packages_when_present(EBPF, &[]).join(" "), ebpf);
