@@ -10,6 +10,7 @@ use aya::programs::tc::{NlOptions, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::XdpMode;
 use aya::programs::{LinkOrder, Program, SchedClassifier, Xdp, tc};
 use gomon_common::kernel::names;
+use rustix::io::Errno;
 
 use super::kernel::Kernel;
 
@@ -67,8 +68,8 @@ fn step(kernel: &mut Kernel, interface: &str, rung: Rung) -> Result<()> {
         Rung::XdpGeneric => xdp(kernel, interface, XdpMode::Skb),
         Rung::Tcx => tc(kernel, interface, TcAttachOptions::TcxOrder(LinkOrder::first())),
         Rung::Clsact => {
-            match tc::qdisc_add_clsact(interface) {
-                Err(error) if !already_there(&error) => return Err(error.into()),
+            match tc::qdisc_add_clsact(interface).map_err(Error::from) {
+                Err(error) if errno(&error) != Some(Errno::EXIST) => return Err(error),
                 _ => {}
             }
             tc(kernel, interface, TcAttachOptions::Netlink(NlOptions::default()))
@@ -114,27 +115,23 @@ fn loaded(result: Result<(), aya::programs::ProgramError>) -> Result<()> {
     }
 }
 
-fn already_there(error: &tc::TcError) -> bool {
-    matches!(error, tc::TcError::AlreadyAttached)
+/// The kernel's number in an error, if it has one.
+fn errno(error: &Error) -> Option<Errno> {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>())?;
+    io.raw_os_error().map(Errno::from_raw_os_error)
 }
 
 /// Adds what the kernel's number does not say.
 pub(super) fn explain(error: Error, interface: &str, rung: Option<Rung>) -> Error {
-    let number = error.chain().find_map(|cause| {
-        let io = cause.downcast_ref::<std::io::Error>()?;
-        io.raw_os_error().and_then(|number| rustix::io::Errno::from_raw_os_error(number).into())
-    });
-    match number {
+    match errno(&error) {
         // Busy: held in the same mode. There already: held in the other one.
-        Some(rustix::io::Errno::BUSY | rustix::io::Errno::EXIST)
-            if matches!(rung, Some(Rung::Xdp | Rung::XdpGeneric)) =>
-        {
+        Some(Errno::BUSY | Errno::EXIST) if matches!(rung, Some(Rung::Xdp | Rung::XdpGeneric)) => {
             error.context(format!("another XDP program holds {interface}"))
         }
-        Some(rustix::io::Errno::PERM | rustix::io::Errno::ACCESS) => error.context(
+        Some(Errno::PERM | Errno::ACCESS) => error.context(
             "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed: grant them or run as root",
         ),
-        Some(rustix::io::Errno::NODEV) => error.context("there is no such interface"),
+        Some(Errno::NODEV) => error.context("there is no such interface"),
         _ => error,
     }
 }
