@@ -31,8 +31,8 @@ fn count(generation: u32, page: &Page, packet: &Packet, length: u64) -> Entry {
         return Entry::Ignored;
     }
     // A host first, so that its total is exact also when its endpoints don't fit.
-    let known = hosts::know(generation, &host);
-    if known && endpoints::insert(generation, endpoint, length) {
+    let known = hosts::know(generation, page, &host);
+    if known && endpoints::insert(generation, page, endpoint, length) {
         return Entry::Counted;
     }
     page.add(Entry::OverflowPackets, 1);

@@ -4,7 +4,9 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::{ArrayOfMaps, HashMap};
 use aya_ebpf::macros::btf_map;
 use gomon_common::Endpoint;
-use gomon_common::kernel::{Counted, DEFAULT_DESTINATIONS, GENERATIONS};
+use gomon_common::kernel::{Counted, DEFAULT_DESTINATIONS, Entry, GENERATIONS};
+
+use super::ledger::Page;
 
 type Inner = HashMap<Endpoint, Counted, DEFAULT_DESTINATIONS>;
 
@@ -25,9 +27,19 @@ pub(crate) fn add(generation: u32, endpoint: &Endpoint, length: u64) -> bool {
 
 /// Makes an endpoint known with its first packet, if there is room.
 #[inline(always)]
-pub(crate) fn insert(generation: u32, endpoint: &Endpoint, length: u64) -> bool {
+pub(crate) fn insert(generation: u32, page: &Page, endpoint: &Endpoint, length: u64) -> bool {
     let Some(inner) = ENDPOINTS.get(generation) else { return false };
     let first = Counted { packets: 1, bytes: length };
+    if page.has(Entry::EndpointsFull) {
+        return false;
+    }
+    if inner.insert(endpoint, first, BPF_NOEXIST.into()).is_ok() {
+        return true;
+    }
     // Another CPU may have been faster, and then the packet is added to what it made.
-    inner.insert(endpoint, first, BPF_NOEXIST.into()).is_ok() || add(generation, endpoint, length)
+    let added = add(generation, endpoint, length);
+    if !added {
+        page.enter(Entry::EndpointsFull);
+    }
+    added
 }

@@ -22,6 +22,13 @@ impl Page {
         self.add(entry, 1);
     }
 
+    /// Whether something was entered under `entry`.
+    #[inline(always)]
+    pub(crate) fn has(&self, entry: Entry) -> bool {
+        // SAFETY: as below.
+        unsafe { (*self.0)[entry as usize] != 0 }
+    }
+
     #[inline(always)]
     pub(crate) fn add(&self, entry: Entry, number: u64) {
         // SAFETY: the page is a live value of the map, `entry` a place on it, and no other CPU writes
