@@ -137,6 +137,26 @@ fn a_full_standard_error_does_no_harm() {
 }
 
 #[test]
+fn a_socket_that_nobody_reads_costs_its_records_and_one_wait() {
+    let (scratch, capture) = scratch(3000); // more than a socket holds
+    let path = scratch.path().join("eve.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let url = format!("unix://{}", path.display());
+    // Were every record waited for, the run would outlast the suite's patience.
+    let run = gomon([&capture, BOT, "--window", "1", "--eve-log-path", &url]);
+    let silent = listener.accept().unwrap();
+    let error = error(&run, 1);
+    assert!(error.starts_with(&format!("writing records to {url}: ")), "{error}");
+    assert!(error.contains(" record(s) are lost: "), "{error}");
+    assert!(run.line("Ledger: ").starts_with("Ledger: 3000 frames seen = 3000 counted "));
+    // What was written before is whole.
+    drop(run);
+    let mut lines = BufReader::new(silent.0).lines();
+    let first = lines.next().expect("a record").expect("text");
+    assert!(first.starts_with('{') && first.ends_with('}'), "{first}");
+}
+
+#[test]
 fn a_socket_whose_reader_goes_away_fails_the_run_at_its_end() {
     let scratch = Scratch::new();
     let path = scratch.path().join("eve.sock");

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// How long a socket's reader may keep a record waiting before that record counts as lost, and how
-/// long once it has done so, until it reads again.
+/// How long a socket's reader may keep a record waiting before that record counts as lost. Once it has
+/// done so nothing waits for it, until it reads again.
 const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
-const SOCKET_IMPATIENCE: Duration = Duration::from_millis(1);
 
 /// An open output.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -132,14 +131,13 @@ impl Output {
         }
     }
 
-    /// Waits hardly at all for a reader that has kept a record waiting, until it reads again.
+    /// Waits no more for a reader that has kept a record waiting, until it reads again.
     fn wait_less(&mut self, stalled: bool) {
         if let Some(socket) = &self.socket
             && stalled != self.stalled
         {
-            let patience = if stalled { SOCKET_IMPATIENCE } else { SOCKET_PATIENCE };
-            // Without the new limit the old one holds.
-            let _ = socket.set_write_timeout(Some(patience));
+            // Where that fails, every record waits for as long as the first.
+            let _ = socket.set_nonblocking(stalled);
             self.stalled = stalled;
         }
     }
