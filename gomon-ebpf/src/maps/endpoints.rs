@@ -20,7 +20,7 @@ pub(crate) fn add(generation: u32, endpoint: &Endpoint, length: u64) -> bool {
     else {
         return false;
     };
-    // SAFETY: nothing is ever removed from these maps.
+    // SAFETY: entries are removed only when no program is left that counts into this generation.
     unsafe { super::add(counted, length) };
     true
 }

@@ -39,7 +39,7 @@ pub(crate) fn add(generation: u32, host: &Address, length: u64) -> bool {
     let Some(counted) = HOSTS.get(generation).and_then(|inner| inner.get_ptr_mut(host)) else {
         return false;
     };
-    // SAFETY: nothing is ever removed from these maps.
+    // SAFETY: entries are removed only when no program is left that counts into this generation.
     unsafe { super::add(counted, length) };
     true
 }

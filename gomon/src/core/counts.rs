@@ -114,19 +114,16 @@ impl WindowCounts {
         let mut panes = panes.into_iter();
         let Some(first) = panes.next() else { return Self::default() };
         let mut sum = first.clone();
-        let mut alone = true;
         for pane in panes {
-            alone = false;
             sum.span.end = pane.span.end;
             sum.ledger += &pane.ledger;
             sum.overflow += &pane.overflow;
             sum.hosts.extend_from_slice(&pane.hosts);
             sum.endpoints.extend_from_slice(&pane.endpoints);
         }
-        if !alone {
-            add_up(&mut sum.hosts);
-            add_up(&mut sum.endpoints);
-        }
+        // Of a pane alone this finds the lists in order, and takes a look at each entry.
+        add_up(&mut sum.hosts);
+        add_up(&mut sum.endpoints);
         sum
     }
 }

@@ -7,10 +7,8 @@ use std::path::Path;
 use anyhow::{Error, Result, anyhow, bail};
 
 use crate::source::Stop;
+use crate::source::live::interface;
 use crate::source::replay::Input;
-
-/// Where the kernel lists network interfaces.
-const INTERFACES: &str = "/sys/class/net";
 
 /// What a name stands for.
 pub(super) enum Named {
@@ -34,14 +32,7 @@ pub(super) fn find(path: &Path, stop: Stop) -> Result<Named> {
             ) => {}
         _ => return Input::open(path, stop).map(Named::Capture).map_err(hint),
     }
-    let mut interfaces: Vec<_> = fs::read_dir(INTERFACES)
-        .map(|entries| {
-            // Drivers keep files of their own beside the interfaces.
-            let entries = entries.flatten().filter(|entry| entry.path().join("ifindex").exists());
-            entries.map(|entry| entry.file_name().display().to_string()).collect()
-        })
-        .unwrap_or_default();
-    interfaces.sort_unstable();
+    let interfaces = interface::names();
     let name = path.display().to_string();
     if interfaces.contains(&name) {
         return Ok(Named::Interface(name));

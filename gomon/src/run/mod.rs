@@ -75,14 +75,12 @@ impl Run {
         let eve = if settings.calibrate {
             None
         } else {
-            let output = match &settings.eve {
-                EveTarget::Stdout => Output::stdout(),
-                EveTarget::File(path) if is_same_file(path, &settings.input) => {
-                    bail!("opening EVE file {name:?}: it is the input: name another file")
-                }
-                EveTarget::File(path) => Output::file(path),
-                EveTarget::Socket(path) => Output::socket(path),
-            }?;
+            if let EveTarget::File(path) = &settings.eve
+                && is_same_file(path, &settings.input)
+            {
+                bail!("opening EVE file {name:?}: it is the input: name another file");
+            }
+            let output = Output::open(&settings.eve)?;
             let input = match &source {
                 Source::Interface(..) => eve::Input::Interface(name),
                 Source::Reader(_) | Source::Stream(_) => eve::Input::Capture(name),

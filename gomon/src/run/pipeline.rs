@@ -114,7 +114,7 @@ impl Pipeline {
         summary.captures = self.artifacts.as_ref().map_or(0, Artifacts::saved);
         match &self.calibration {
             Some(calibration) => summary.show_calibration(calibration),
-            None => summary.show(&console::eve_name(&settings.eve)),
+            None => summary.show(&settings.eve.to_string()),
         }
         let mut failures = Vec::new();
         if let Some(eve) = &mut self.eve {

@@ -4,6 +4,7 @@ mod args;
 mod quantity;
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +32,16 @@ pub enum EveTarget {
     File(PathBuf),
     /// A Unix stream socket, connected to.
     Socket(PathBuf),
+}
+
+impl fmt::Display for EveTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Socket(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
 }
 
 /// How an ordinary destination is reported.

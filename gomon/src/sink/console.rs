@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::{one_line, proto};
+use super::{calendar, one_line, proto};
 use crate::VERSION;
 use crate::core::{Busiest, Calibration, Ledger, Observation, Policy, WindowReport};
 use crate::settings::{EveTarget, Settings};
@@ -96,7 +96,7 @@ fn configuration(settings: &Settings) -> Vec<(&'static str, String)> {
         ("c2-ip", list(settings.c2_ip.iter().map(ToString::to_string).collect())),
         ("sample-id", settings.sample_id.clone().unwrap_or_else(|| "<none>".into())),
         ("max-destinations", settings.max_destinations.to_string()),
-        ("eve-log-path", eve_name(&settings.eve)),
+        ("eve-log-path", settings.eve.to_string()),
         ("eve-strict", settings.eve_strict.to_string()),
         ("connections", settings.connections.name().to_owned()),
         ("show-idle", settings.show_idle.to_string()),
@@ -126,16 +126,6 @@ fn short(value: f64) -> String {
     }
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// The name of an EVE target in messages.
-#[must_use]
-pub fn eve_name(target: &EveTarget) -> String {
-    match target {
-        EveTarget::Stdout => "stdout".to_owned(),
-        EveTarget::File(path) => path.display().to_string(),
-        EveTarget::Socket(path) => format!("unix://{}", path.display()),
-    }
 }
 
 /// How far a replay is, shown while it runs.
@@ -271,8 +261,7 @@ fn up(rate: f64) -> String {
 
 /// Logs one window of a calibration, as `name=value` pairs.
 pub fn log_calibration(report: &WindowReport, calibration: &Calibration) {
-    let start = report.span.start.nanoseconds();
-    let start = jiff::Timestamp::from_nanosecond(i128::from(start)).unwrap_or_default();
+    let start = calendar(report.span.start);
     let figure = |name: &str, observation: &Observation| {
         let Observation { latest, maximum, .. } = observation;
         let mean = calibration.mean(observation);

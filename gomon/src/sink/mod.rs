@@ -5,6 +5,14 @@ pub mod console;
 pub mod eve;
 mod proto;
 
+use crate::core::Timestamp;
+
+/// A point in time for a calendar to show, in UTC.
+fn calendar(time: Timestamp) -> jiff::Timestamp {
+    // The range of the core's timestamps lies within the calendar's.
+    jiff::Timestamp::from_nanosecond(time.nanoseconds().into()).unwrap_or_default()
+}
+
 /// `text` on one line: what would end the line or steer a terminal is escaped.
 #[must_use]
 pub fn one_line(text: &str) -> String {

@@ -1,16 +1,14 @@
 //! Names of artifacts: nothing in them can lead out of their directory.
 
-use jiff::Timestamp as Time;
-
 use crate::core::Timestamp;
+use crate::sink::calendar;
 
 /// The longest part of a name, in bytes; a name of four parts then fits every file system.
 const LONGEST_PART: usize = 96;
 
 /// `<class>_<sample>_<subject>_<start>`, without empty parts.
 pub(super) fn stem(class: &str, sample: Option<&str>, subject: &str, start: Timestamp) -> String {
-    let start = Time::from_nanosecond(i128::from(start.nanoseconds())).unwrap_or(Time::UNIX_EPOCH);
-    let start = start.strftime("%Y%m%dT%H%M%SZ").to_string();
+    let start = calendar(start).strftime("%Y%m%dT%H%M%SZ").to_string();
     let parts = [class, sample.unwrap_or_default(), subject, &start].map(part);
     let parts: Vec<_> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("_")

@@ -4,7 +4,6 @@ mod output;
 mod record;
 
 use gomon_common::{Address, Endpoint, protocol};
-use jiff::Timestamp as Time;
 
 pub use output::Output;
 
@@ -13,7 +12,7 @@ use self::record::{
 };
 use crate::core::{Policy, Sources, Target, Timestamp, Verdict, WindowReport};
 use crate::settings::{Connections, Settings};
-use crate::sink::proto;
+use crate::sink::{calendar, proto};
 
 /// The generator of all gomon's signatures.
 const GID: u32 = 5;
@@ -388,8 +387,7 @@ fn flow_id(source: Address, destination: &Destination) -> u64 {
 
 /// A point in time as Suricata writes it: UTC, microseconds, a numeric offset without a colon.
 fn timestamp(time: Timestamp) -> String {
-    let time = Time::from_nanosecond(i128::from(time.nanoseconds())).unwrap_or(Time::UNIX_EPOCH);
-    time.strftime("%Y-%m-%dT%H:%M:%S%.6f+0000").to_string()
+    calendar(time).strftime("%Y-%m-%dT%H:%M:%S%.6f+0000").to_string()
 }
 
 fn whole_seconds(nanoseconds: i64) -> u64 {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::settings::EveTarget;
+
 /// How long a socket's reader may keep a record waiting before that record counts as lost. Once it has
 /// done so nothing waits for it, until it reads again.
 const SOCKET_PATIENCE: Duration = Duration::from_secs(1);
@@ -30,61 +32,45 @@ pub struct Output {
 }
 
 impl Output {
-    /// Standard output.
-    ///
-    /// # Errors
-    ///
-    /// When it is closed.
-    pub fn stdout() -> Result<Self> {
-        // Not `io::stdout`: its buffer would hold back, or write again, what a full disk refused.
-        let fd = io::stdout().as_fd().try_clone_to_owned();
-        let fd =
-            fd.context("opening standard output: it is closed: open it, or use --eve-log-path")?;
-        Ok(Self::new("stdout".into(), Box::new(File::from(fd)), true))
-    }
-
-    /// A file that is appended to, made with its directories when it is not there.
+    /// Opens what records are to go to: a file is made with its directories when it is not there, and
+    /// somebody has to listen on a socket.
     ///
     /// # Errors
     ///
     /// When it can't be opened for writing.
-    pub fn file(path: &Path) -> Result<Self> {
-        let attempt = || {
-            if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                std::fs::create_dir_all(parent)?;
+    pub fn open(target: &EveTarget) -> Result<Self> {
+        let name = target.to_string();
+        match target {
+            EveTarget::Stdout => {
+                // Not `io::stdout`: its buffer would hold back, or write again, what a full disk
+                // refused.
+                let fd = io::stdout().as_fd().try_clone_to_owned().context(
+                    "opening standard output: it is closed: open it, or use --eve-log-path",
+                )?;
+                Ok(Self { quiet_when_closed: true, ..Self::new(name, Box::new(File::from(fd))) })
             }
-            OpenOptions::new().append(true).create(true).open(path)
-        };
-        let what = || format!("opening EVE file {:?}", path.display().to_string());
-        let file =
-            attempt().with_context(what).map_err(|error| hint(&error, "name another file"))?;
-        Ok(Self::new(path.display().to_string(), Box::new(file), false))
+            EveTarget::File(path) => {
+                let file = append(path)
+                    .with_context(|| format!("opening EVE file {name:?}"))
+                    .map_err(|error| hint(&error, "name another file"))?;
+                Ok(Self::new(name, Box::new(file)))
+            }
+            EveTarget::Socket(path) => {
+                let (write, socket) = connect(path)
+                    .with_context(|| {
+                        format!("connecting to EVE socket {:?}", path.display().to_string())
+                    })
+                    .map_err(|error| hint(&error, "start its reader first"))?;
+                Ok(Self { socket: Some(socket), ..Self::new(name, Box::new(write)) })
+            }
+        }
     }
 
-    /// A Unix stream socket that somebody listens on.
-    ///
-    /// # Errors
-    ///
-    /// When nobody does.
-    pub fn socket(path: &Path) -> Result<Self> {
-        let attempt = || {
-            let socket = UnixStream::connect(path)?;
-            socket.set_write_timeout(Some(SOCKET_PATIENCE))?;
-            io::Result::Ok(socket)
-        };
-        let what = || format!("connecting to EVE socket {:?}", path.display().to_string());
-        let socket =
-            attempt().with_context(what).map_err(|error| hint(&error, "start its reader first"))?;
-        let patience = socket.try_clone().with_context(what)?;
-        let output = Self::new(format!("unix://{}", path.display()), Box::new(socket), false);
-        Ok(Self { socket: Some(patience), ..output })
-    }
-
-    fn new(name: String, write: Box<dyn Write + Send>, quiet_when_closed: bool) -> Self {
+    fn new(name: String, write: Box<dyn Write + Send>) -> Self {
         Self {
             name,
             write,
-            quiet_when_closed,
+            quiet_when_closed: false,
             socket: None,
             stalled: false,
             closed: false,
@@ -92,12 +78,6 @@ impl Output {
             lost: 0,
             first_error: None,
         }
-    }
-
-    /// What the output is called in messages.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// Whether the reader of standard output went away, so that there is no point in going on.
@@ -181,6 +161,21 @@ impl Output {
             }
         }
     }
+}
+
+/// Opens a file to append to.
+fn append(path: &Path) -> io::Result<File> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent)?;
+    }
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// Connects to a socket: one end to write to, and the same to set it up with.
+fn connect(path: &Path) -> io::Result<(UnixStream, UnixStream)> {
+    let socket = UnixStream::connect(path)?;
+    socket.set_write_timeout(Some(SOCKET_PATIENCE))?;
+    Ok((socket.try_clone()?, socket))
 }
 
 /// Ends the chain of an error with what to do.

@@ -2,7 +2,6 @@
 //! compatible one.
 
 use std::fmt;
-use std::path::Path;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use aya::programs::links::FdLink;
@@ -12,6 +11,7 @@ use aya::programs::{LinkOrder, Program, SchedClassifier, Xdp, tc};
 use gomon_common::kernel::names;
 use rustix::io::Errno;
 
+use super::interface;
 use super::kernel::Kernel;
 
 /// A way to attach.
@@ -142,13 +142,12 @@ pub(super) fn explain(error: Error, interface: &str, rung: Option<Rung>) -> Erro
 ///
 /// When it carries no Ethernet frames.
 pub(super) fn inspect(interface: &str) -> Result<()> {
-    let folder = Path::new("/sys/class/net").join(interface);
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+    let read = |name: &str| interface::read(interface, name).unwrap_or_default();
     // ARPHRD_ETHER, and the loopback interface, which has Ethernet headers too.
-    if !matches!(read("type").trim(), "1" | "772" | "") {
+    if !matches!(read("type").as_str(), "1" | "772" | "") {
         bail!("{interface} carries no Ethernet frames: name a tap or an Ethernet interface");
     }
-    if read("operstate").trim() == "down" {
+    if read("operstate") == "down" {
         log::warn!("{interface} is down: nothing is counted until it is up");
     }
     Ok(())

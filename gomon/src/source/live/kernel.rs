@@ -5,6 +5,7 @@ use aya::maps::lpm_trie::Key;
 use aya::maps::{
     Array, ArrayOfMaps, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuValues,
 };
+use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use gomon_common::kernel::{Entry, GENERATIONS, LedgerPage, names};
 use gomon_common::parse::Malformed;
@@ -41,6 +42,8 @@ pub struct Kernel {
     /// The maps of each generation.
     open: [(Endpoints, Hosts); GENERATIONS as usize],
     generation: u32,
+    /// Processors there can be, each with a ledger and registers of its own.
+    cpus: usize,
 }
 
 impl Kernel {
@@ -84,6 +87,7 @@ impl Kernel {
             registers: take(&mut ebpf, names::REGISTERS)?,
             open: [fresh(selected.capacity)?, fresh(selected.capacity)?],
             generation: 0,
+            cpus: nr_cpus().map_err(|(what, error)| anyhow!("reading {what}: {error}"))?,
             ebpf,
         };
         for generation in 0..GENERATIONS {
@@ -123,7 +127,7 @@ impl Kernel {
     fn drain(&self, generation: u32, span: Span) -> Result<WindowCounts> {
         let (endpoints, hosts) = &self.open[generation as usize];
         let counts = |[packets, bytes]: Counted| Counts { packets, bytes };
-        let mut page: LedgerPage = [0; 16];
+        let mut page = LedgerPage::default();
         for cpu in self.ledger.get(&generation, 0)?.iter() {
             page.iter_mut().zip(cpu).for_each(|(sum, number)| *sum += number);
         }
@@ -170,16 +174,14 @@ impl Kernel {
         for (host, _) in &drained.hosts {
             match hosts.remove(&host.bytes()) {
                 // A host is listed for its endpoints also where it had no entry of its own.
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(error) if is_not_found(&error) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) if !is_not_found(&error) => return Err(error.into()),
+                _ => {}
             }
         }
-        let cpus = self.ledger.get(&generation, 0)?.len();
-        let blank = PerCpuValues::try_from(vec![[0; 16]; cpus])?;
+        let blank = PerCpuValues::try_from(vec![LedgerPage::default(); self.cpus])?;
         self.ledger.set(generation, blank, 0)?;
         if drained.overflow.distinct.is_some() {
-            let blank = PerCpuValues::try_from(vec![[0; registers::REGISTERS]; cpus])?;
+            let blank = PerCpuValues::try_from(vec![[0; registers::REGISTERS]; self.cpus])?;
             self.registers.set(generation, blank, 0)?;
         }
         Ok(())

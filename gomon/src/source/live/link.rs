@@ -2,17 +2,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::time::Instant;
 
 use rustix::net::{
     AddressFamily, RecvFlags, SocketFlags, SocketType, bind, netlink, recv, socket_with,
 };
 
+use super::interface;
 use crate::source::Stop;
 
-/// Where the kernel lists network interfaces.
-const INTERFACES: &str = "/sys/class/net";
 /// The kernel's announcements of interfaces that come, change and go (`RTMGRP_LINK`).
 const LINK_GROUP: u32 = 1;
 
@@ -36,13 +34,12 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// Listens for changes to `interface`.
-    pub(super) fn watch(interface: &str) -> io::Result<Self> {
+    /// Listens for changes to the interface called `name`.
+    pub(super) fn watch(name: &str) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
         bind(&socket, &netlink::SocketAddrNetlink::new(0, LINK_GROUP))?;
-        let number = number(&Path::new(INTERFACES).join(interface));
-        let number = number.ok_or(io::ErrorKind::NotFound)?;
+        let number = interface::number(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Self { socket, number })
     }
 
@@ -73,12 +70,8 @@ impl Links {
 
     /// Whether no interface has the number any more. It may have another name by now.
     fn is_gone(&self) -> bool {
-        let interfaces = std::fs::read_dir(INTERFACES).into_iter().flatten().flatten();
-        !interfaces.map(|entry| number(&entry.path())).any(|n| n.as_ref() == Some(&self.number))
+        !interface::names()
+            .iter()
+            .any(|name| interface::number(name).as_ref() == Some(&self.number))
     }
-}
-
-/// The number of the interface that the kernel shows in `folder`.
-fn number(folder: &Path) -> Option<String> {
-    std::fs::read_to_string(folder.join("ifindex")).ok()
 }

@@ -1,6 +1,7 @@
 //! Live: the kernel counts, and once a pane the counts are fetched.
 
 mod attach;
+pub mod interface;
 mod kernel;
 mod link;
 mod object;
@@ -66,15 +67,13 @@ impl Live {
         let (start, begun) = self.start;
         let mut number = 0;
         loop {
-            let woken = self
-                .links
-                .wait(begun + Duration::from_nanos(length.saturating_mul(number + 1)), stop)?;
+            let due = length.saturating_mul(number + 1);
+            let woken = self.links.wait(begun + Duration::from_nanos(due), stop)?;
             let elapsed = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
             let next = (elapsed / length.max(1)).max(number + 1);
             let at = |nanoseconds: u64| start.after(i64::try_from(nanoseconds).unwrap_or(i64::MAX));
             // A pane that could not be closed in time, on a machine that slept for one, comes out
             // longer, and its rates are those of its real length.
-            let due = length.saturating_mul(number + 1);
             let late = elapsed.saturating_sub(due) > length / 100;
             let end = at(if late { elapsed } else { due });
             let counts =
