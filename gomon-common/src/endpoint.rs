@@ -31,40 +31,39 @@ pub mod protocol {
 /// A destination endpoint: address, port and IP protocol.
 ///
 /// The layout is what both sides see: 16 bytes of address, two of port in network order, one of
-/// protocol and one of padding that is always 0. Ordered by address, protocol, port.
+/// protocol and five of padding that are always 0. Ordered by address, protocol, port.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct Endpoint {
     address: Address,
-    port: [u8; 2],
-    protocol: u8,
-    padding: u8,
+    /// The last eight bytes as they lie in memory, for the reason [`Address`] has.
+    service: u64,
 }
 
-const _: () = assert!(size_of::<Endpoint>() == 20 && align_of::<Endpoint>() == 1);
+const _: () = assert!(size_of::<Endpoint>() == 24 && align_of::<Endpoint>() == 8);
 
 impl Endpoint {
     /// The endpoint at `address`. `port` is 0 where the protocol has none or the frame carries none.
     #[must_use]
     #[inline]
     pub const fn new(address: Address, protocol: u8, port: u16) -> Self {
-        Self { address, port: port.to_be_bytes(), protocol, padding: 0 }
+        Self { address, service: ((port as u64) << 48 | (protocol as u64) << 40).to_be() }
     }
 
     /// The endpoint in these bytes, as [`Endpoint`] lays them out.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 20]) -> Self {
-        let [address @ .., high, low, protocol, _] = bytes;
-        Self { address: Address::v6(address), port: [high, low], protocol, padding: 0 }
+    pub const fn from_bytes(bytes: [u8; 24]) -> Self {
+        let [address @ .., high, low, protocol, _, _, _, _, _] = bytes;
+        Self::new(Address::v6(address), protocol, u16::from_be_bytes([high, low]))
     }
 
     /// The bytes of the endpoint, as they lie in a map.
     #[must_use]
-    pub fn bytes(&self) -> [u8; 20] {
-        let mut bytes = [0; 20];
-        let (address, rest) = bytes.split_at_mut(16);
+    pub fn bytes(&self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        let (address, service) = bytes.split_at_mut(16);
         address.copy_from_slice(&self.address.bytes());
-        rest.copy_from_slice(&[self.port[0], self.port[1], self.protocol, self.padding]);
+        service.copy_from_slice(&self.service.to_ne_bytes());
         bytes
     }
 
@@ -79,14 +78,15 @@ impl Endpoint {
     #[must_use]
     #[inline]
     pub const fn port(&self) -> u16 {
-        u16::from_be_bytes(self.port)
+        (u64::from_be(self.service) >> 48) as u16
     }
 
     /// The IP protocol number.
     #[must_use]
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "its eight bits are meant")]
     pub const fn protocol(&self) -> u8 {
-        self.protocol
+        (u64::from_be(self.service) >> 40) as u8
     }
 }
 
@@ -94,14 +94,14 @@ impl Hash for Endpoint {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.address.hash(state);
-        let [high, low] = self.port;
-        state.write_u32(u32::from_be_bytes([high, low, self.protocol, self.padding]));
+        state.write_u64(self.service);
     }
 }
 
 impl Ord for Endpoint {
     fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        (self.address, self.protocol, self.port).cmp(&(other.address, other.protocol, other.port))
+        let key = |e: &Self| (e.address, e.protocol(), e.port());
+        key(self).cmp(&key(other))
     }
 }
 
@@ -113,7 +113,7 @@ impl PartialOrd for Endpoint {
 
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}/{}", self.address, self.port(), self.protocol)
+        write!(f, "{}:{}/{}", self.address, self.port(), self.protocol())
     }
 }
 

@@ -4,8 +4,8 @@
 //! its maps alone; to close a window the loader makes the other one current, waits until no program is
 //! left that read the old number, and then owns the old generation's maps alone.
 
-use crate::Skip;
 use crate::parse::Malformed;
+use crate::{Address, Skip};
 
 /// Generations of counts: one is counted into, the other is drained and made ready.
 pub const GENERATIONS: u32 = 2;
@@ -16,15 +16,18 @@ pub mod names {
     pub const XDP: &str = "gomon_xdp";
     /// XDP program that takes frames in several buffers too (Linux 5.18).
     pub const XDP_FRAGS: &str = "gomon_xdp_frags";
-    /// TC classifier.
+    /// TC classifier of what comes in at the interface.
     pub const TC: &str = "gomon_tc";
+    /// TC classifier of what goes out at the interface, to the bot. Counts nothing.
+    pub const TC_EGRESS: &str = "gomon_tc_egress";
+    /// Every program.
+    pub const PROGRAMS: [&str; 4] = [XDP, XDP_FRAGS, TC, TC_EGRESS];
 
-    /// Array of one `u32`: the generation that is counted into.
+    /// Array of one [`Current`](super::Current): the generation that is counted into.
     pub const CURRENT: &str = "CURRENT";
     /// Per generation a hash of [`Endpoint`](crate::Endpoint) to [`Counted`](super::Counted).
     pub const ENDPOINTS: &str = "ENDPOINTS";
-    /// Per generation a hash of [`Address`](crate::Address) to [`Counted`](super::Counted): what went
-    /// to a known host and is in no endpoint.
+    /// Per generation a hash of [`Address`](crate::Address) to [`Host`](super::Host).
     pub const HOSTS: &str = "HOSTS";
     /// Per generation and CPU the numbers of [`Entry`](super::Entry).
     pub const LEDGER: &str = "LEDGER";
@@ -34,9 +37,13 @@ pub mod names {
     pub const IGNORED: &str = "IGNORED";
     /// The bot's addresses beside the first.
     pub const SOURCES: &str = "SOURCES";
+    /// Per CPU a perf buffer of packets for artifacts, each a [`Saved`](super::Saved) with the bytes
+    /// of its frame behind it.
+    pub const PACKETS: &str = "PACKETS";
 
     /// Every map.
-    pub const MAPS: [&str; 7] = [CURRENT, ENDPOINTS, HOSTS, LEDGER, REGISTERS, IGNORED, SOURCES];
+    pub const MAPS: [&str; 8] =
+        [CURRENT, ENDPOINTS, HOSTS, LEDGER, REGISTERS, IGNORED, SOURCES, PACKETS];
 
     /// Global: the bot's first address, 16 bytes.
     pub const BOT: &str = "BOT";
@@ -44,6 +51,10 @@ pub mod names {
     pub const ANY_SOURCE: &str = "ANY_SOURCE";
     /// Global, one byte: 1 when the bot has more addresses than the first.
     pub const MORE_SOURCES: &str = "MORE_SOURCES";
+    /// Global, one byte: 1 when there are destinations to leave out.
+    pub const IGNORES: &str = "IGNORES";
+    /// Global, a `u32`: packets sent up of one host in a [slot](super::SLOT); 0 sends none.
+    pub const PACKETS_PER_HOST: &str = "PACKETS_PER_HOST";
 }
 
 /// Prefixes that can be ignored, the bot's own addresses and the guard of IPv4 included.
@@ -52,6 +63,33 @@ pub const MAX_IGNORED: usize = 16_384;
 pub const MAX_SOURCES: usize = 1024;
 /// Endpoints and hosts of a generation, where the loader asks for no other number.
 pub const DEFAULT_DESTINATIONS: usize = 1024;
+
+/// Nanoseconds of a slot. Slots are counted back from the end of the pane, so that the last one ends
+/// with it.
+pub const SLOT: u64 = 100_000_000;
+/// Packets a CPU sends up in a slot, of all hosts together; past that, each host's first
+/// [`FEW_PACKETS`]. The last slot of a pane has no such limit: what an artifact wants is there.
+pub const PACKETS_PER_SLOT: u64 = 4096;
+/// Packets of a host that are sent up in a slot however many hosts there are.
+pub const FEW_PACKETS: u32 = 4;
+/// Bytes of a frame that are sent up at most: with what stands before them they are the longest record
+/// a perf buffer takes, whose length has 16 bits.
+pub const MAX_CAPTURED: u32 = 65_400;
+
+/// Which generation is counted into, and when the pane of each ends on the monotonic clock, in
+/// nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Current {
+    /// The generation that is counted into.
+    pub generation: u32,
+    /// Always 0.
+    pub padding: u32,
+    /// The end of each generation's pane, as far as it is planned.
+    pub ends: [u64; GENERATIONS as usize],
+}
+
+const _: () = assert!(size_of::<Current>() == 24);
 
 /// Packets and bytes of a destination, in the byte order of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +102,127 @@ pub struct Counted {
 }
 
 const _: () = assert!(size_of::<Counted>() == 16);
+
+/// What is kept of a known host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Host {
+    /// What went to it and is in no endpoint.
+    pub beside: Counted,
+    /// The slot of the latest packet that was sent up, and how many there were in it.
+    pub slot: u32,
+    /// See `slot`.
+    pub sent: u32,
+}
+
+const _: () = assert!(size_of::<Host>() == 24);
+
+/// What stands before the bytes of a packet that is sent up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Saved {
+    /// Nanoseconds on the monotonic clock, in the byte order of the host.
+    time: [u8; 8],
+    /// The other end: whom the bot sends to, or who answers it.
+    host: [u8; 16],
+    /// Bytes of the frame, and how many of them follow, in the byte order of the host.
+    length: [u8; 4],
+    captured: [u8; 4],
+    /// The VLAN tag that the kernel took out of the frame, as it stood there; zeros for none.
+    tag: [u8; 4],
+    /// The generation the packet belongs to.
+    generation: u8,
+    padding: [u8; 3],
+}
+
+const _: () = assert!(size_of::<Saved>() == 40 && align_of::<Saved>() == 1);
+
+impl Saved {
+    /// A packet between the bot and `host`, in a frame of `length` bytes.
+    #[must_use]
+    #[inline]
+    pub const fn new(
+        time: u64,
+        host: Address,
+        length: u32,
+        captured: u32,
+        generation: u32,
+    ) -> Self {
+        Self {
+            time: time.to_ne_bytes(),
+            host: host.bytes(),
+            length: length.to_ne_bytes(),
+            captured: captured.to_ne_bytes(),
+            tag: [0; 4],
+            generation: (generation % GENERATIONS).to_ne_bytes()[0],
+            padding: [0; 3],
+        }
+    }
+
+    /// The same with a VLAN tag that was taken out: its Ethernet type and its control information.
+    #[must_use]
+    #[inline]
+    pub const fn tagged(mut self, kind: u16, control: u16) -> Self {
+        let ([k0, k1], [c0, c1]) = (kind.to_be_bytes(), control.to_be_bytes());
+        self.tag = [k0, k1, c0, c1];
+        self
+    }
+
+    /// Splits what came up into this and the bytes of the frame; `None` when it is cut off.
+    #[must_use]
+    pub fn split(record: &[u8]) -> Option<(Self, &[u8])> {
+        let (time, rest) = record.split_first_chunk()?;
+        let (host, rest) = rest.split_first_chunk()?;
+        let (length, rest) = rest.split_first_chunk()?;
+        let (captured, rest) = rest.split_first_chunk()?;
+        let (tag, rest) = rest.split_first_chunk()?;
+        let ([generation, ..], rest) = rest.split_first_chunk::<4>()?;
+        let saved = Self {
+            time: *time,
+            host: *host,
+            length: *length,
+            captured: *captured,
+            tag: *tag,
+            generation: *generation,
+            padding: [0; 3],
+        };
+        let frame = rest.get(..u32::from_ne_bytes(*captured) as usize)?;
+        Some((saved, frame))
+    }
+
+    /// Nanoseconds on the monotonic clock.
+    #[must_use]
+    pub const fn time(&self) -> u64 {
+        u64::from_ne_bytes(self.time)
+    }
+
+    /// The other end.
+    #[must_use]
+    pub const fn host(&self) -> Address {
+        Address::v6(self.host)
+    }
+
+    /// Bytes of the frame on the wire.
+    #[must_use]
+    pub const fn length(&self) -> u32 {
+        u32::from_ne_bytes(self.length)
+    }
+
+    /// The VLAN tag that was taken out, as its four bytes in the frame.
+    #[must_use]
+    pub const fn tag(&self) -> Option<[u8; 4]> {
+        match self.tag {
+            [0, 0, _, _] => None,
+            tag => Some(tag),
+        }
+    }
+
+    /// The generation the packet belongs to.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.generation as u32
+    }
+}
 
 /// A place in the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,10 +248,15 @@ pub enum Entry {
     /// costs more than all the rest, 28 microseconds on kernels before 6.0.
     HostsFull,
     EndpointsFull,
+    /// Packets that were to be sent up, and for which the perf buffer had no room.
+    PacketsLost,
+    /// The latest slot in which packets were sent up, and how many there were in it.
+    Slot,
+    SlotPackets,
 }
 
-/// The ledger of one generation on one CPU.
-pub type LedgerPage = [u64; 16];
+/// The ledger of one generation on one CPU. A power of two, so that a place can be kept on it by a mask.
+pub type LedgerPage = [u64; 32];
 
 impl Entry {
     /// Where a frame without a packet is entered.
@@ -122,6 +286,24 @@ mod tests {
                 Entry::Truncated as usize + position
             );
         }
-        assert!((Entry::EndpointsFull as usize) < size_of::<LedgerPage>() / size_of::<u64>());
+        assert!((Entry::SlotPackets as usize) < size_of::<LedgerPage>() / size_of::<u64>());
+    }
+
+    #[test]
+    fn a_packet_that_is_sent_up_comes_out_as_it_went_in() {
+        let host = Address::v4([192, 0, 2, 1]);
+        let saved = Saved::new(7, host, 1500, 3, 1);
+        let mut record = saved.time.to_vec();
+        record.extend(host.bytes());
+        record.extend([saved.length, saved.captured, saved.tag].concat());
+        record.extend([1, 0, 0, 0]);
+        record.extend(b"abc-padding");
+        assert_eq!(Saved::split(&record), Some((saved, &b"abc"[..])));
+        assert_eq!((saved.time(), saved.length(), saved.generation()), (7, 1500, 1));
+        assert_eq!(saved.tag(), None);
+        assert_eq!(saved.tagged(0x8100, 7).tag(), Some([0x81, 0, 0, 7]));
+        for length in 0..size_of::<Saved>() + 3 {
+            assert_eq!(Saved::split(&record[..length]), None, "{length}");
+        }
     }
 }

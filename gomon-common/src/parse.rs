@@ -128,13 +128,13 @@ pub fn parse_common<F: Frame + ?Sized>(frame: &F) -> Option<Packet> {
                 frame.read(16)?;
             let total = u16::from_be_bytes([total_high, total_low]);
             let later = u16::from_be_bytes([fragment_high, fragment_low]) & 0x1fff != 0;
-            let [s0, s1, s2, s3, d0, d1, d2, d3] = frame.read(26)?;
+            let (source, destination) = (frame.read(26)?, frame.read(30)?);
             if total < 24 || later || !protocol::has_ports(protocol) {
                 return None;
             }
             let port = u16::from_be_bytes(frame.read(36)?);
-            let destination = Endpoint::new(Address::v4([d0, d1, d2, d3]), protocol, port);
-            Some(Packet { source: Address::v4([s0, s1, s2, s3]), destination })
+            let destination = Endpoint::new(Address::v4(destination), protocol, port);
+            Some(Packet { source: Address::v4(source), destination })
         }
         [0x86, 0xdd, version, _] if version >> 4 == 6 => {
             let [length_high, length_low, next] = frame.read(18)?;
@@ -142,9 +142,10 @@ pub fn parse_common<F: Frame + ?Sized>(frame: &F) -> Option<Packet> {
             if length < 4 || !protocol::has_ports(next) {
                 return None;
             }
-            let source = Address::v6(frame.read(22)?);
+            let source = Address::v6_halves(frame.read(22)?, frame.read(30)?);
             let port = u16::from_be_bytes(frame.read(56)?);
-            let destination = Endpoint::new(Address::v6(frame.read(38)?), next, port);
+            let destination = Address::v6_halves(frame.read(38)?, frame.read(46)?);
+            let destination = Endpoint::new(destination, next, port);
             Some(Packet { source, destination })
         }
         _ => None,
@@ -238,28 +239,12 @@ fn by_version<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Packet, Ski
 
 #[inline]
 fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Packet, Skip> {
-    let [
-        version_length,
-        _,
-        total_high,
-        total_low,
-        _,
-        _,
-        fragment_high,
-        fragment_low,
-        _,
-        protocol,
-        _,
-        _,
-        s0,
-        s1,
-        s2,
-        s3,
-        d0,
-        d1,
-        d2,
-        d3,
-    ] = frame.read(offset).ok_or(TRUNCATED)?;
+    // All of it first: a header that is cut off is truncated whatever it claims.
+    let [version_length, _, total_high, total_low, _, _, fragment_high, fragment_low] =
+        frame.read(offset).ok_or(TRUNCATED)?;
+    let [_, protocol, _, _] = frame.read(offset + 8).ok_or(TRUNCATED)?;
+    let source = Address::v4(frame.read(offset + 12).ok_or(TRUNCATED)?);
+    let destination = Address::v4(frame.read(offset + 16).ok_or(TRUNCATED)?);
     if version_length >> 4 != 4 {
         return Err(VERSION);
     }
@@ -284,10 +269,7 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Packet, Skip> {
         protocol::AUTHENTICATION if !rest.later_fragment => extension(frame, protocol, rest),
         other => (other, rest),
     };
-    Ok(Packet {
-        source: Address::v4([s0, s1, s2, s3]),
-        destination: rest.endpoint(frame, Address::v4([d0, d1, d2, d3]), protocol),
-    })
+    Ok(Packet { source, destination: rest.endpoint(frame, destination, protocol) })
 }
 
 #[inline]
@@ -295,8 +277,9 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Packet, Skip> {
     let [version, _, _, _, length_high, length_low, mut next, _] =
         frame.read(offset).ok_or(TRUNCATED)?;
     // Read before the version is judged: a header that is cut off is truncated whatever it claims.
-    let source = Address::v6(frame.read(offset + 8).ok_or(TRUNCATED)?);
-    let destination = Address::v6(frame.read(offset + 24).ok_or(TRUNCATED)?);
+    let half = |at| frame.read(offset + at).ok_or(TRUNCATED);
+    let source = Address::v6_halves(half(8)?, half(16)?);
+    let destination = Address::v6_halves(half(24)?, half(32)?);
     if version >> 4 != 6 {
         return Err(VERSION);
     }

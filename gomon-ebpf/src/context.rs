@@ -5,7 +5,9 @@ use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::bpf_hdr_start_off::BPF_HDR_START_MAC;
-use aya_ebpf::helpers::{bpf_skb_load_bytes_relative, bpf_xdp_get_buff_len, bpf_xdp_load_bytes};
+use aya_ebpf::helpers::{
+    bpf_skb_load_bytes, bpf_skb_load_bytes_relative, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
+};
 use aya_ebpf::programs::{TcContext, XdpContext};
 use gomon_common::Frame;
 
@@ -15,6 +17,7 @@ use gomon_common::Frame;
 const FARTHEST: usize = 0x7fff;
 
 /// The bytes between two pointers of the kernel's.
+#[derive(Clone, Copy)]
 pub(crate) struct OneBuffer {
     start: usize,
     end: usize,
@@ -48,12 +51,48 @@ impl Frame for OneBuffer {
     }
 }
 
-/// The length of a packet's frame. A tag that was taken out of it on the way here was part of it.
+/// A VLAN tag that was taken out of a frame: its Ethernet type and its control information.
+pub(crate) struct Tag {
+    pub(crate) kind: u16,
+    pub(crate) control: u16,
+}
+
+/// The tag that was taken out of a packet's frame on the way here.
 #[inline(always)]
-pub(crate) fn tagged_length(context: &TcContext) -> u64 {
-    // SAFETY: the context is the one this program was called with.
-    let tagged = unsafe { (*context.skb.skb).vlan_present } != 0;
-    u64::from(context.len()) + if tagged { 4 } else { 0 }
+pub(crate) fn tag(context: &TcContext) -> Option<Tag> {
+    let packet = context.skb.skb;
+    // SAFETY: the context is the one this program was called with. The kernel gives the type as it
+    // stands in a frame, and the control information as a number.
+    let (present, kind, control) =
+        unsafe { ((*packet).vlan_present, (*packet).vlan_proto, (*packet).vlan_tci) };
+    (present != 0).then_some(Tag { kind: u16::from_be(kind as u16), control: control as u16 })
+}
+
+/// How many bytes of a frame lie in front of its buffer's data: none, or the whole Ethernet header.
+/// Where a generic XDP program had the frame copied, the kernel forgets how long that is.
+#[inline(always)]
+fn in_front(context: &TcContext) -> u32 {
+    const ETHERNET: u32 = 14;
+    let mut byte = MaybeUninit::<u8>::uninit();
+    // So far behind the frame's start there is a byte only where the data starts that much later.
+    let last = first_piece(context) + ETHERNET - 1;
+    let to = byte.as_mut_ptr().cast();
+    // SAFETY: there is room for one byte.
+    let result =
+        unsafe { bpf_skb_load_bytes_relative(context.as_ptr(), last, to, 1, BPF_HDR_START_MAC) };
+    if result == 0 { ETHERNET } else { 0 }
+}
+
+/// The length of a buffer's first piece, which is all of it unless it is large.
+#[inline(always)]
+fn first_piece(context: &TcContext) -> u32 {
+    (context.data_end() - context.data()) as u32
+}
+
+/// The length of a packet's frame, without a tag that was taken out of it.
+#[inline(always)]
+pub(crate) fn frame_length(context: &TcContext) -> u32 {
+    context.len() + in_front(context)
 }
 
 /// The length of a frame over all its buffers.
@@ -101,7 +140,16 @@ impl Fetch for TcContext {
         // From the frame's start: where a generic XDP program ran before, the buffer's own data can
         // start behind the Ethernet header.
         // SAFETY: as the caller promises.
-        unsafe { bpf_skb_load_bytes_relative(self.as_ptr(), offset, to, length, BPF_HDR_START_MAC) }
+        let result = unsafe {
+            bpf_skb_load_bytes_relative(self.as_ptr(), offset, to, length, BPF_HDR_START_MAC)
+        };
+        if result == 0 || first_piece(self) == self.len() {
+            return result;
+        }
+        // That reads the first piece only, which may end with the Ethernet header.
+        let Some(offset) = offset.checked_sub(in_front(self)) else { return result };
+        // SAFETY: as the caller promises.
+        unsafe { bpf_skb_load_bytes(self.as_ptr(), offset, to, length) }
     }
 }
 

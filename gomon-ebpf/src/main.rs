@@ -18,29 +18,52 @@ use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 
 use context::{Fetched, Nothing, OneBuffer};
+use count::Arrival;
 
 /// Frames in one buffer: every kernel that has XDP.
 #[xdp]
 pub fn gomon_xdp(context: XdpContext) -> u32 {
     let frame = OneBuffer::new(&context);
-    count::frame(&frame, &frame, frame.length());
+    let length = frame.length();
+    Arrival { context: &context, front: frame, whole: frame, length, tag: None }.count();
     XDP_PASS
 }
 
 /// Frames in several buffers too, as jumbo MTUs need them: Linux 5.18.
 #[xdp(frags)]
 pub fn gomon_xdp_frags(context: XdpContext) -> u32 {
-    let front = OneBuffer::new(&context);
-    count::frame(&front, &Fetched(&context), context::total_length(&context));
+    let (front, whole) = (OneBuffer::new(&context), Fetched(&context));
+    let length = context::total_length(&context);
+    Arrival { context: &context, front, whole, length, tag: None }.count();
     XDP_PASS
 }
 
 /// Packets that have become socket buffers. `UNSPEC` leaves the verdict to the programs after it.
 #[classifier]
 pub fn gomon_tc(context: TcContext) -> i32 {
-    // No short cut: two parsers over fetched bytes are more than the stack holds.
-    count::frame(&Nothing, &Fetched(&context), context::tagged_length(&context));
+    of_socket_buffer(&context).count();
     TC_ACT_UNSPEC
+}
+
+/// What goes out to the bot, for artifacts.
+#[classifier]
+pub fn gomon_tc_egress(context: TcContext) -> i32 {
+    of_socket_buffer(&context).answer();
+    TC_ACT_UNSPEC
+}
+
+/// No short cut: two parsers over fetched bytes are more than the stack holds.
+#[inline(always)]
+fn of_socket_buffer(
+    context: &TcContext,
+) -> Arrival<'_, TcContext, Nothing, Fetched<'_, TcContext>> {
+    Arrival {
+        context,
+        front: Nothing,
+        whole: Fetched(context),
+        length: context::frame_length(context).into(),
+        tag: context::tag(context),
+    }
 }
 
 #[panic_handler]

@@ -32,7 +32,7 @@ const XDP_PASS: u32 = 2;
 const PROGRAMS: [&str; 3] = [names::XDP, names::XDP_FRAGS, names::TC];
 
 fn selected() -> Selected {
-    Selected { sources: Sources::Any, ignored: vec![], capacity: 4096 }
+    Selected { sources: Sources::Any, ignored: vec![], capacity: 4096, packets: 0 }
 }
 
 /// Runs every frame through a program, and returns what it counted.

@@ -4,11 +4,14 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::{ArrayOfMaps, HashMap};
 use aya_ebpf::macros::btf_map;
 use gomon_common::Endpoint;
-use gomon_common::kernel::{Counted, DEFAULT_DESTINATIONS, Entry, GENERATIONS};
+use gomon_common::kernel::{DEFAULT_DESTINATIONS, Entry, GENERATIONS};
 
 use super::ledger::Page;
 
-type Inner = HashMap<Endpoint, Counted, DEFAULT_DESTINATIONS>;
+/// The value is a [`Counted`](gomon_common::kernel::Counted), and not called so: for a struct, Linux
+/// 5.15 to 6.1 look for a timer, and then find these maps unlike the ones the loader makes without
+/// types.
+type Inner = HashMap<Endpoint, [u64; 2], DEFAULT_DESTINATIONS>;
 
 #[btf_map]
 static ENDPOINTS: ArrayOfMaps<Inner, { GENERATIONS as usize }> = ArrayOfMaps::new();
@@ -21,7 +24,7 @@ pub(crate) fn add(generation: u32, endpoint: &Endpoint, length: u64) -> bool {
         return false;
     };
     // SAFETY: entries are removed only when no program is left that counts into this generation.
-    unsafe { super::add(counted, length) };
+    unsafe { super::add(counted.cast(), length) };
     true
 }
 
@@ -29,7 +32,7 @@ pub(crate) fn add(generation: u32, endpoint: &Endpoint, length: u64) -> bool {
 #[inline(always)]
 pub(crate) fn insert(generation: u32, page: &Page, endpoint: &Endpoint, length: u64) -> bool {
     let Some(inner) = ENDPOINTS.get(generation) else { return false };
-    let first = Counted { packets: 1, bytes: length };
+    let first = [1, length];
     if page.has(Entry::EndpointsFull) {
         return false;
     }

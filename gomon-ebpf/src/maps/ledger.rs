@@ -1,7 +1,10 @@
 //! What became of every frame, on each CPU.
 
+use core::hint::black_box;
+
 use aya_ebpf::btf_maps::PerCpuArray;
 use aya_ebpf::macros::btf_map;
+use gomon_common::Skip;
 use gomon_common::kernel::{Entry, GENERATIONS, LedgerPage};
 
 #[btf_map]
@@ -22,17 +25,58 @@ impl Page {
         self.add(entry, 1);
     }
 
+    /// Enters a frame under a reason that came out of memory.
+    #[inline(always)]
+    pub(crate) fn enter_skipped(&self, skip: Skip) {
+        let place = masked(Entry::of(skip));
+        // SAFETY: as below; a masked place is on the page.
+        unsafe { (*self.0)[place] += 1 };
+    }
+
     /// Whether something was entered under `entry`.
     #[inline(always)]
     pub(crate) fn has(&self, entry: Entry) -> bool {
-        // SAFETY: as below.
-        unsafe { (*self.0)[entry as usize] != 0 }
+        self.get(entry) != 0
     }
 
     #[inline(always)]
     pub(crate) fn add(&self, entry: Entry, number: u64) {
-        // SAFETY: the page is a live value of the map, `entry` a place on it, and no other CPU writes
-        // to it; a program is not interrupted by itself.
-        unsafe { (*self.0)[entry as usize] += number };
+        self.set(entry, self.get(entry) + number);
     }
+
+    /// Packets that this CPU sent up in this slot.
+    #[inline(always)]
+    pub(crate) fn sent_in(&self, slot: u32) -> u64 {
+        if self.get(Entry::Slot) != slot.into() {
+            self.set(Entry::Slot, slot.into());
+            self.set(Entry::SlotPackets, 0);
+        }
+        self.get(Entry::SlotPackets)
+    }
+
+    /// Enters a packet that is sent up.
+    #[inline(always)]
+    pub(crate) fn enter_sent(&self) {
+        self.enter(Entry::SlotPackets);
+    }
+
+    #[inline(always)]
+    fn get(&self, entry: Entry) -> u64 {
+        // SAFETY: the page is a live value of the map, and `entry` a place on it.
+        unsafe { (*self.0)[entry as usize] }
+    }
+
+    #[inline(always)]
+    fn set(&self, entry: Entry, number: u64) {
+        // SAFETY: as above; no other CPU writes to the page, and a program is not interrupted by
+        // itself.
+        unsafe { (*self.0)[entry as usize] = number };
+    }
+}
+
+/// Where an entry stands that came out of memory. The mask is for the verifier, which does not know
+/// there what an entry can be.
+#[inline(always)]
+fn masked(entry: Entry) -> usize {
+    black_box(entry as usize) & (size_of::<LedgerPage>() / size_of::<u64>() - 1)
 }

@@ -1,5 +1,6 @@
 //! Whose packets count.
 
+use aya_ebpf::Global;
 use aya_ebpf::btf_maps::HashMap;
 use aya_ebpf::macros::btf_map;
 use gomon_common::Address;
@@ -11,25 +12,27 @@ static SOURCES: HashMap<Address, u8, MAX_SOURCES> = HashMap::new();
 // What the loader writes before the programs start. Read-only for the kernel, which then knows them
 // as constants and drops what can't happen.
 #[unsafe(no_mangle)]
-static BOT: [u8; 16] = [0; 16];
+static BOT: Global<Address> = Global::new(Address::v6([0; 16]));
 #[unsafe(no_mangle)]
-static ANY_SOURCE: u8 = 0;
+static ANY_SOURCE: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
-static MORE_SOURCES: u8 = 0;
-
-/// Reads what the compiler must not take for the constant it sees.
-#[inline(always)]
-fn global<T: Copy>(value: &T) -> T {
-    // SAFETY: a reference can be read from.
-    unsafe { core::ptr::read_volatile(value) }
-}
+static MORE_SOURCES: Global<u8> = Global::new(0);
 
 /// Whether packets from `source` are the bot's.
 #[inline(always)]
 pub(crate) fn is_bot(source: Address) -> bool {
-    if global(&ANY_SOURCE) != 0 || Address::v6(global(&BOT)) == source {
+    ANY_SOURCE.load() != 0 || has(source)
+}
+
+/// Whether `address` is one of the bot's; when every source is, none is known to be.
+#[inline(always)]
+pub(crate) fn has(address: Address) -> bool {
+    if ANY_SOURCE.load() != 0 {
+        return false;
+    }
+    if BOT.load() == address {
         return true;
     }
     // SAFETY: the loader fills this map before the programs start, and nobody changes it after.
-    global(&MORE_SOURCES) != 0 && unsafe { SOURCES.get(source) }.is_some()
+    MORE_SOURCES.load() != 0 && unsafe { SOURCES.get(address) }.is_some()
 }

@@ -17,9 +17,9 @@ use crate::settings::{Attach, EveTarget, Settings};
 use crate::sink::artifacts::Artifacts;
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{self, Eve, Output};
-use crate::source::Stop;
 use crate::source::live::{self, LADDER, Live, Rung, Selected};
 use crate::source::replay::{Input, Reader, Replay};
+use crate::source::{Receiver as _, Stop};
 
 /// A run that can start: its input and its outputs are open.
 pub struct Run {
@@ -112,11 +112,13 @@ impl Run {
         };
         let mut pipeline = Pipeline::new(&settings, eve, artifacts, progress);
         let outcome = match source {
-            Source::Interface(name, rungs) => match attach(&settings, &name, &rungs) {
-                Ok(live) => count(live, &settings, &stop, &mut pipeline),
-                // Nothing was started, so there is nothing to sum up.
-                Err(error) => return vec![error],
-            },
+            Source::Interface(name, rungs) => {
+                match attach(&settings, &name, &rungs, pipeline.wants_packets()) {
+                    Ok(live) => count(live, &settings, &stop, &mut pipeline),
+                    // Nothing was started, so there is nothing to sum up.
+                    Err(error) => return vec![error],
+                }
+            }
             Source::Reader(reader) => replay(&settings, *reader, &stop, &mut pipeline),
             Source::Stream(input) => Reader::new(input)
                 .with_context(|| {
@@ -143,11 +145,16 @@ fn replay(settings: &Settings, reader: Reader, stop: &Stop, pipeline: &mut Pipel
 }
 
 /// Has the kernel count what the settings ask for on `interface`.
-fn attach(settings: &Settings, interface: &str, rungs: &[Rung]) -> Result<Live> {
+fn attach(settings: &Settings, interface: &str, rungs: &[Rung], artifacts: bool) -> Result<Live> {
     let selected = Selected {
         sources: settings.sources.clone(),
         ignored: settings.ignored_prefixes(),
         capacity: u32::try_from(settings.max_destinations).unwrap_or(u32::MAX),
+        packets: if artifacts {
+            u32::try_from(settings.save_packets).unwrap_or(u32::MAX)
+        } else {
+            0
+        },
     };
     Live::attach(interface, rungs, &selected).with_context(|| format!("attaching to {interface}"))
 }
@@ -162,9 +169,6 @@ fn count(live: Live, settings: &Settings, stop: &Stop, pipeline: &mut Pipeline) 
 
 /// The ways of attaching that are asked for.
 fn rungs(settings: &Settings) -> Result<Vec<Rung>> {
-    if settings.save_packets > 0 {
-        bail!("packets of an interface are not kept yet: leave --save-packets out");
-    }
     ensure!(
         settings.policy.step >= live::SHORTEST_PANE,
         "reading --step or --window: less than the {} an interface needs: give more",

@@ -166,6 +166,14 @@ impl Receiver for Pipeline {
         }
     }
 
+    fn packets_lost(&mut self, packets: u64) {
+        self.summary.packets_lost += packets;
+        log::warn!(
+            "{packets} packets of a window are lost to artifacts, there was no room for them on the \
+             way: lower --save-packets"
+        );
+    }
+
     fn progress(&mut self, frames: u64, bytes: u64) {
         self.progress.enter(frames, bytes);
     }

@@ -192,6 +192,8 @@ pub struct Summary {
     pub ledger: Ledger,
     /// Packets to endpoints there was no room for.
     pub overflow_packets: u64,
+    /// Packets lost on the way to artifacts.
+    pub packets_lost: u64,
     /// How an interface was attached to, for one.
     pub attached: Option<String>,
 }
@@ -226,7 +228,15 @@ impl Summary {
             self.overflow_packets,
         ));
         if let Some(attached) = &self.attached {
-            line(format_args!("Attached: {}, {} lost", one_line(attached), self.ledger.lost));
+            let packets = match self.packets_lost {
+                0 => String::new(),
+                packets => format!(", {packets} packets lost to artifacts"),
+            };
+            line(format_args!(
+                "Attached: {}, {} lost{packets}",
+                one_line(attached),
+                self.ledger.lost
+            ));
         }
     }
 

@@ -33,6 +33,10 @@ pub trait Receiver {
     /// host is counted on its own.
     fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>);
 
+    /// So many packets of the open pane, or of the one before, that [`Receiver::packet`] should have got
+    /// were lost on the way.
+    fn packets_lost(&mut self, packets: u64);
+
     /// How far the source is: frames read, and bytes of the input.
     fn progress(&mut self, frames: u64, bytes: u64);
 }

@@ -68,10 +68,7 @@ fn step(kernel: &mut Kernel, interface: &str, rung: Rung) -> Result<()> {
         Rung::XdpGeneric => xdp(kernel, interface, XdpMode::Skb),
         Rung::Tcx => tc(kernel, interface, TcAttachOptions::TcxOrder(LinkOrder::first())),
         Rung::Clsact => {
-            match tc::qdisc_add_clsact(interface).map_err(Error::from) {
-                Err(error) if errno(&error) != Some(Errno::EXIST) => return Err(error),
-                _ => {}
-            }
+            clsact(interface)?;
             tc(kernel, interface, TcAttachOptions::Netlink(NlOptions::default()))
         }
     }
@@ -97,10 +94,44 @@ fn xdp(kernel: &mut Kernel, interface: &str, mode: XdpMode) -> Result<()> {
 }
 
 fn tc(kernel: &mut Kernel, interface: &str, options: TcAttachOptions) -> Result<()> {
-    let program: &mut SchedClassifier = program(kernel, names::TC)?.try_into()?;
+    classifier(kernel, names::TC, interface, TcAttachType::Ingress, options)
+}
+
+fn classifier(
+    kernel: &mut Kernel,
+    name: &str,
+    interface: &str,
+    direction: TcAttachType,
+    options: TcAttachOptions,
+) -> Result<()> {
+    let program: &mut SchedClassifier = program(kernel, name)?.try_into()?;
     loaded(program.load())?;
-    program.attach_with_options(interface, TcAttachType::Ingress, options)?;
+    program.attach_with_options(interface, direction, options)?;
     Ok(())
+}
+
+/// Has the answers to the bot looked at, which go out at its tap. Without them, artifacts hold one
+/// direction, and the log says so.
+pub(super) fn answers(kernel: &mut Kernel, interface: &str) {
+    let mut egress =
+        |options| classifier(kernel, names::TC_EGRESS, interface, TcAttachType::Egress, options);
+    let attached = egress(TcAttachOptions::TcxOrder(LinkOrder::first())).or_else(|_| {
+        clsact(interface)?;
+        egress(TcAttachOptions::Netlink(NlOptions::default()))
+    });
+    if let Err(error) = attached {
+        log::warn!(
+            "artifacts lack what goes back to the bot: attaching to what goes out: {error:#}"
+        );
+    }
+}
+
+/// Makes sure that the qdisc is there that filters hang on.
+fn clsact(interface: &str) -> Result<()> {
+    match tc::qdisc_add_clsact(interface).map_err(Error::from) {
+        Err(error) if errno(&error) != Some(Errno::EXIST) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn program<'a>(kernel: &'a mut Kernel, name: &str) -> Result<&'a mut Program> {

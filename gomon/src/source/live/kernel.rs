@@ -1,5 +1,7 @@
 //! The maps of a loaded kernel program: configured before it starts, drained window by window.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, anyhow};
 use aya::maps::lpm_trie::Key;
 use aya::maps::{
@@ -7,17 +9,28 @@ use aya::maps::{
 };
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
-use gomon_common::kernel::{Entry, GENERATIONS, LedgerPage, names};
+use aya_log::EbpfLogger;
+use gomon_common::kernel::{Current, Entry, GENERATIONS, LedgerPage, names};
 use gomon_common::parse::Malformed;
 use gomon_common::{Address, Endpoint, Skip, registers};
+use log::{LevelFilter, Log};
 
+use super::clock::Clock;
 use super::object;
+use super::packets::{self, Packets};
 use crate::core::{Counts, Distinct, Ledger, Overflow, Sources, Span, WindowCounts};
+use crate::source::Receiver;
+
+/// How often the program's own messages are looked for.
+const LOG_TICK: Duration = Duration::from_millis(100);
 
 /// Packets and bytes, as they lie in the maps.
 type Counted = [u64; 2];
-type Endpoints = HashMap<MapData, [u8; 20], Counted>;
-type Hosts = HashMap<MapData, [u8; 16], Counted>;
+type Endpoints = HashMap<MapData, [u8; 24], Counted>;
+/// As [`gomon_common::kernel::Host`] lies there; what is behind the counts is the program's own.
+type Hosts = HashMap<MapData, [u8; 16], [u64; 3]>;
+/// As [`Current`] lies there.
+type CurrentValue = [u64; 3];
 type Registers = [u8; registers::REGISTERS];
 
 /// What the program is to count.
@@ -29,12 +42,14 @@ pub struct Selected {
     pub ignored: Vec<(Address, u32)>,
     /// Hosts, and endpoints, counted each on its own in a window.
     pub capacity: u32,
+    /// Packets of each host that are sent up for artifacts in a slot of time; 0 for none.
+    pub packets: u32,
 }
 
 /// A program's maps.
 pub struct Kernel {
     ebpf: Ebpf,
-    current: Array<MapData, u32>,
+    current: Array<MapData, CurrentValue>,
     endpoints: ArrayOfMaps<MapData, Endpoints>,
     hosts: ArrayOfMaps<MapData, Hosts>,
     ledger: PerCpuArray<MapData, LedgerPage>,
@@ -42,6 +57,13 @@ pub struct Kernel {
     /// The maps of each generation.
     open: [(Endpoints, Hosts); GENERATIONS as usize],
     generation: u32,
+    /// When the pane of each ends, as [`Current`] has it.
+    ends: [u64; GENERATIONS as usize],
+    packets: Option<Packets>,
+    /// What the program itself has to say, when somebody asked for it.
+    logger: Option<EbpfLogger<&'static dyn Log>>,
+    /// Packets the program could not send up since this was last asked.
+    packets_lost: u64,
     /// Processors there can be, each with a ledger and registers of its own.
     cpus: usize,
 }
@@ -59,10 +81,16 @@ impl Kernel {
         let bot = selected.sources.addresses().next().map_or([0; 16], Address::bytes);
         let any = u8::from(selected.sources == Sources::Any);
         let more = u8::from(!others.is_empty());
+        let ignores = u8::from(!selected.ignored.is_empty());
+        let talks = log::max_level() >= LevelFilter::Debug;
+        let level = if talks { aya_log::Level::Debug as u8 } else { 0 };
         let mut ebpf = loader
             .override_global(names::BOT, &bot, true)
             .override_global(names::ANY_SOURCE, &any, true)
             .override_global(names::MORE_SOURCES, &more, true)
+            .override_global(names::IGNORES, &ignores, true)
+            .override_global(names::PACKETS_PER_HOST, &selected.packets, true)
+            .override_global(aya_log::LEVEL, &level, true)
             .load(object::bytes())
             .map_err(|error| root(&error))
             .context("making the maps")?;
@@ -79,6 +107,12 @@ impl Kernel {
             ignored.insert(&Key::new(*bits, address.bytes()), 1, 0)?;
         }
 
+        let packets = match selected.packets {
+            0 => None,
+            _ => Some(Packets::open(map(&mut ebpf, names::PACKETS)?)?),
+        };
+        let logger = talks.then(|| EbpfLogger::init(&mut ebpf)).transpose()?;
+
         let mut kernel = Self {
             current: take(&mut ebpf, names::CURRENT)?,
             endpoints: take(&mut ebpf, names::ENDPOINTS)?,
@@ -87,6 +121,10 @@ impl Kernel {
             registers: take(&mut ebpf, names::REGISTERS)?,
             open: [fresh(selected.capacity)?, fresh(selected.capacity)?],
             generation: 0,
+            ends: [0; GENERATIONS as usize],
+            packets,
+            logger,
+            packets_lost: 0,
             cpus: nr_cpus().map_err(|(what, error)| anyhow!("reading {what}: {error}"))?,
             ebpf,
         };
@@ -103,35 +141,113 @@ impl Kernel {
         &mut self.ebpf
     }
 
+    /// How often [`Kernel::read`] is to be called, if at all.
+    pub(super) fn tick(&self) -> Option<Duration> {
+        match (&self.packets, &self.logger) {
+            (Some(_), _) => Some(packets::TICK),
+            (None, Some(_)) => Some(LOG_TICK),
+            (None, None) => None,
+        }
+    }
+
+    /// Tells the program when the first pane ends, in nanoseconds on its monotonic clock.
+    pub(super) fn first_pane(&mut self, end: u64) -> Result<()> {
+        self.ends[self.generation as usize] = end;
+        self.publish()
+    }
+
+    /// Hands on the packets that came up, and logs what the program has to say.
+    pub(super) fn read(&mut self, clock: &Clock, receiver: &mut impl Receiver) {
+        if let Some(packets) = &mut self.packets {
+            packets.read(self.generation, clock, receiver);
+        }
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+
+    /// Closes the open pane and opens the next, which ends at `end`, in nanoseconds on the monotonic
+    /// clock: what the program counted since the last time. Before that its packets are handed on.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses, which it does not without being out of memory.
+    pub(super) fn close_pane(
+        &mut self,
+        span: Span,
+        end: u64,
+        clock: &Clock,
+        receiver: &mut impl Receiver,
+    ) -> Result<WindowCounts> {
+        let closed = self.turn(end)?;
+        if let Some(packets) = &mut self.packets {
+            packets.finish(closed, clock, receiver);
+        }
+        let counts = self.collect(closed, span)?;
+        self.read(clock, receiver);
+        let lost = std::mem::take(&mut self.packets_lost);
+        if lost > 0 {
+            receiver.packets_lost(lost);
+        }
+        Ok(counts)
+    }
+
     /// Closes the open pane and opens the next: what the program counted since the last time.
     ///
     /// # Errors
     ///
     /// When the kernel refuses, which it does not without being out of memory.
     pub fn take(&mut self, span: Span) -> Result<WindowCounts> {
+        let closed = self.turn(0)?;
+        self.collect(closed, span)
+    }
+
+    /// Turns the page and returns the generation that was closed, whose maps are nobody's but ours from
+    /// there on.
+    fn turn(&mut self, end: u64) -> Result<u32> {
         let closed = self.generation;
         self.generation = (closed + 1) % GENERATIONS;
-        self.current.set(0, self.generation, 0).context("turning the page")?;
+        self.ends[self.generation as usize] = end;
+        self.publish()?;
         // An update of a map of maps returns only when no program runs any more that could have read
-        // the old generation; that the slot has held the same map before is no matter. From there on
-        // the maps of the closed generation are nobody's but ours.
+        // the old generation; that the slot has held the same map before is no matter.
         let (endpoints, _) = &self.open[self.generation as usize];
         self.endpoints
             .set(self.generation, endpoints, 0)
             .context("waiting for the page to turn")?;
+        Ok(closed)
+    }
+
+    /// Tells the program which generation is current, and when its pane ends.
+    fn publish(&mut self) -> Result<()> {
+        let Current { generation, padding, ends: [first, second] } =
+            Current { generation: self.generation, padding: 0, ends: self.ends };
+        let [g0, g1, g2, g3] = generation.to_ne_bytes();
+        let [p0, p1, p2, p3] = padding.to_ne_bytes();
+        let head = u64::from_ne_bytes([g0, g1, g2, g3, p0, p1, p2, p3]);
+        self.current.set(0, [head, first, second], 0).context("turning the page")
+    }
+
+    /// The counts of a closed generation, whose maps are then ready for the next turn.
+    fn collect(&mut self, closed: u32, span: Span) -> Result<WindowCounts> {
         let counts = self.drain(closed, span).context("draining the counts")?;
         self.clean(closed, &counts).context("cleaning the page")?;
         Ok(counts)
     }
 
-    fn drain(&self, generation: u32, span: Span) -> Result<WindowCounts> {
+    fn drain(&mut self, generation: u32, span: Span) -> Result<WindowCounts> {
         let (endpoints, hosts) = &self.open[generation as usize];
         let counts = |[packets, bytes]: Counted| Counts { packets, bytes };
         let mut page = LedgerPage::default();
-        for cpu in self.ledger.get(&generation, 0)?.iter() {
+        for (number, cpu) in self.ledger.get(&generation, 0)?.iter().enumerate() {
+            let lost = cpu[Entry::PacketsLost as usize];
+            if lost > 0 {
+                log::debug!("processor {number} had no room for {lost} packets for artifacts");
+            }
             page.iter_mut().zip(cpu).for_each(|(sum, number)| *sum += number);
         }
         let at = |entry: Entry| page[entry as usize];
+        self.packets_lost += at(Entry::PacketsLost);
         let mut ledger = Ledger {
             counted: at(Entry::Counted),
             not_from_bot: at(Entry::NotFromBot),
@@ -160,7 +276,9 @@ impl Kernel {
             .collect::<Result<_, _>>()?;
         let hosts = hosts
             .iter()
-            .map(|entry| entry.map(|(key, value)| (Address::v6(key), counts(value))))
+            .map(|entry| {
+                entry.map(|(key, [packets, bytes, _])| (Address::v6(key), counts([packets, bytes])))
+            })
             .collect::<Result<_, _>>()?;
         Ok(WindowCounts::from_parts(span, ledger, endpoints, hosts, overflow))
     }
@@ -217,8 +335,11 @@ fn take<M>(ebpf: &mut Ebpf, name: &str) -> Result<M>
 where
     M: TryFrom<Map, Error = MapError>,
 {
-    let map = ebpf.take_map(name).ok_or_else(|| anyhow!("the object has no map {name}"))?;
-    M::try_from(map).with_context(|| format!("map {name}"))
+    M::try_from(map(ebpf, name)?).with_context(|| format!("map {name}"))
+}
+
+fn map(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
+    ebpf.take_map(name).ok_or_else(|| anyhow!("the object has no map {name}"))
 }
 
 /// A map that stays in the object.
