@@ -20,10 +20,14 @@ pub(super) fn is_denied(error: &Error) -> bool {
 /// Adds to an error on `rung`, or before any program was attached, what it means and what to do.
 pub(super) fn explain(error: Error, interface: &str, rung: Option<Rung>) -> Error {
     let why = match (rung, errno(&error)) {
-        // libpcap has no numbers.
-        (Some(Rung::Pcap), _) => rights::lacking(&rights::CAPTURE).or_else(|| {
-            interface::is_down(interface).then(|| format!("type: ip link set {interface} up"))
-        }),
+        // libpcap has words, and no numbers.
+        (Some(Rung::Pcap), _) if interface::is_down(interface) => {
+            Some(format!("type: ip link set {interface} up"))
+        }
+        (Some(Rung::Pcap), _) => {
+            let denied = error.to_string().contains("not permitted");
+            rights::lacking(&rights::CAPTURE).filter(|_| denied)
+        }
         (_, None) => None,
         // Busy: held in the same mode. There already: held in the other one.
         (Some(Rung::Xdp | Rung::XdpGeneric), Some(Errno::BUSY | Errno::EXIST)) => {

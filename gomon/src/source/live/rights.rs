@@ -18,20 +18,17 @@ pub(super) struct Needed {
     all: &'static [Capability],
     /// Or this one alone.
     or: Option<Capability>,
-    /// Whether they are asked of the whole machine, and those of a user namespace are nothing.
-    global: bool,
 }
 
 /// To load programs, and to attach them by links.
 pub(super) const PROGRAMS: Needed = Needed {
     all: &[Capability::Bpf, Capability::NetAdmin, Capability::Perfmon],
     or: Some(Capability::SysAdmin),
-    global: true,
 };
 /// To change the filters of an interface.
-pub(super) const FILTERS: Needed = Needed { all: &[Capability::NetAdmin], or: None, global: false };
+pub(super) const FILTERS: Needed = Needed { all: &[Capability::NetAdmin], or: None };
 /// To capture through libpcap.
-pub(super) const CAPTURE: Needed = Needed { all: &[Capability::NetRaw], or: None, global: false };
+pub(super) const CAPTURE: Needed = Needed { all: &[Capability::NetRaw], or: None };
 
 impl Capability {
     fn name(self) -> &'static str {
@@ -49,8 +46,7 @@ impl Capability {
     }
 }
 
-/// Why this process may have been refused what takes `needed`: the capabilities it lacks, if it
-/// lacks any.
+/// Why this process was refused what takes `needed`, if it is for a lack of capabilities: which.
 pub(super) fn lacking(needed: &Needed) -> Option<String> {
     let held = effective(&fs::read_to_string("/proc/self/status").ok()?)?;
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
@@ -62,9 +58,10 @@ fn explain(needed: &Needed, held: u64, initial: bool) -> Option<String> {
     let lacks: Vec<_> = needed.all.iter().filter(|one| !enough && !one.is_in(held)).collect();
     let names: Vec<_> = lacks.iter().map(|capability| capability.name()).collect();
     match names.as_slice() {
-        [] if needed.global && !initial => Some(
-            "this process has its capabilities in a user namespace only, which is not enough: run \
-             it outside of one"
+        // Programs are of the whole machine, and some interfaces belong to another namespace.
+        [] if !initial => Some(
+            "this process has its capabilities in a user namespace only, which is not enough here: \
+             run it outside of one"
                 .to_owned(),
         ),
         [] => None,
@@ -130,9 +127,9 @@ mod tests {
 
     #[test]
     fn capabilities_of_a_user_namespace_are_told_apart() {
-        let said = |needed| explain(needed, u64::MAX, false);
-        assert!(said(&PROGRAMS).unwrap().contains("in a user namespace only"));
-        assert_eq!((said(&FILTERS), said(&CAPTURE)), (None, None));
+        let said = |held| explain(&PROGRAMS, held, false).unwrap();
+        assert!(said(u64::MAX).contains("in a user namespace only"));
+        assert!(said(0).contains("this process lacks CAP_BPF"));
         assert!(is_initial("         0          0 4294967295\n") && is_initial(""));
         assert!(!is_initial("         0       1000          1\n"));
     }
