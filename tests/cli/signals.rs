@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM, and the end of the parent process.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::inputs::{make_fifo, open_fifo};
 use crate::support::capture::at;
+use crate::support::net::until;
 use crate::support::program::{Outcome, Scratch, command, run};
 use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, file, packet};
@@ -142,26 +143,32 @@ fn a_second_signal_ends_a_run_that_is_stuck() {
     assert_eq!(status, Some(1), "at once, without the rest");
 }
 
-/// gomon as the child of a shell that waits for it, reading two windows out of a FIFO.
-fn child_of_a_shell(scratch: &Scratch, flag: &str) -> (Running, File) {
+/// gomon as the child of a shell that waits for it, reading two windows out of a FIFO: the shell, the
+/// other end of the FIFO, and the number of gomon.
+fn child_of_a_shell(scratch: &Scratch, flag: &str) -> (Running, File, String) {
     let fifo = scratch.path().join("fifo");
     let mut writer = open_fifo(&fifo);
     writer.write_all(&file(&beacon(2))).unwrap();
     let mut shell = Command::new("sh");
-    shell.args(["-c", "\"$@\" & wait", "sh", env!("CARGO_BIN_EXE_gomon")]).arg(fifo);
+    shell
+        .args(["-c", "\"$@\" & echo \"child $!\" >&2; wait", "sh", env!("CARGO_BIN_EXE_gomon")])
+        .arg(fifo);
     shell.args([BOT, "--window", "1"]).args(flag.split_whitespace());
     let mut shell = Running::start(shell.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let child = shell.wait_for_part("child ").trim().rsplit(' ').next().unwrap().to_owned();
     // The first window is closed, and the flag in force.
     shell.record();
-    (shell, writer)
+    (shell, writer, child)
 }
 
 #[test]
 fn the_end_of_the_parent_ends_a_run_with_everything_flushed_where_that_is_asked_for() {
     let scratch = Scratch::new();
-    let (shell, writer) = child_of_a_shell(&scratch, "--die-with-parent");
+    let (shell, writer, child) = child_of_a_shell(&scratch, "--die-with-parent");
     shell.signal("KILL");
-    // Both streams end when gomon does, which the writer keeps waiting for more.
+    // The writer keeps it waiting for more, and whoever adopts it may not bury it.
+    let stat = format!("/proc/{child}/stat");
+    until("gomon ends", || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z")));
     let mut run = shell.finish();
     assert_eq!(run.status, None, "the shell's");
     run.status = Some(0);
@@ -172,7 +179,7 @@ fn the_end_of_the_parent_ends_a_run_with_everything_flushed_where_that_is_asked_
 #[test]
 fn the_end_of_the_parent_is_nothing_to_a_run_otherwise() {
     let scratch = Scratch::new();
-    let (mut shell, mut writer) = child_of_a_shell(&scratch, "");
+    let (mut shell, mut writer, _) = child_of_a_shell(&scratch, "");
     shell.signal("KILL");
     let three = file(&beacon(3));
     let record = (three.len() - 24) / 3;

@@ -100,6 +100,12 @@ impl Net {
         self.read("statistics/rx_packets").parse().expect("a number")
     }
 
+    /// Sockets that capture frames in gomon's namespace.
+    pub fn captures(&self) -> usize {
+        // A line each behind one of headings.
+        done(within(&self.gomon, "cat").arg("/proc/net/packet")).lines().count() - 1
+    }
+
     /// What the kernel says about [`TAP`], without the newline.
     fn read(&self, name: &str) -> String {
         done(within(&self.gomon, "cat").arg(format!("/sys/class/net/{TAP}/{name}"))).trim().into()

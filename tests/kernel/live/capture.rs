@@ -2,6 +2,10 @@
 //! there.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::load::{self, Sums, lost};
 use super::{BOT, LONG, PCAP, attached, finish, net, packet, until_counted};
@@ -54,6 +58,31 @@ fn live_through_libpcap_what_waits_when_a_signal_comes_is_counted() {
 }
 
 #[test]
+fn live_through_libpcap_what_comes_right_before_a_signal_is_counted() {
+    let Some(net) = net().filter(|_| have("tcpdump")) else { return };
+    // A witness of what was captured, without delay.
+    let mut witness = net.command("tcpdump");
+    witness.args(["--immediate-mode", "-l", "-nn", "-i", TAP]).stderr(Stdio::null());
+    let mut witness = witness.spawn().unwrap();
+    let mut lines = BufReader::new(witness.stdout.take().unwrap()).lines();
+    let scratch = Scratch::new();
+    until("the witness listens", || net.captures() == 1);
+    for _ in 0..10 {
+        let gomon = attached(&net, BOT, &format!("{LONG} {PCAP}"));
+        let mut sender = net.sender(&scratch, &[packet(1, 80)], 1);
+        lines.next().unwrap().unwrap();
+        // As likely as not the kernel still keeps it back from gomon.
+        let process = Pid::from_raw(gomon.id().cast_signed()).unwrap();
+        kill_process(process, Signal::INT).unwrap();
+        assert!(sender.wait().unwrap().success());
+        let run = finish(gomon);
+        assert!(run.line("Ledger: ").starts_with("Ledger: 1 frames seen = 1 counted "));
+    }
+    witness.kill().unwrap();
+    witness.wait().unwrap();
+}
+
+#[test]
 fn live_through_libpcap_losses_are_told_and_the_ledger_balances() {
     const FRAMES: u16 = 1000;
     const TIMES: u32 = 1000;
@@ -80,7 +109,7 @@ fn live_through_libpcap_losses_are_told_and_the_ledger_balances() {
     let arrived = net.arrived();
     println!("{} of {arrived} frames lost", sums.lost);
     assert!(sums.lost > 0, "the buffer was large enough for {arrived} frames");
-    assert!(sums.frames > 100_000, "{} frames found room in the buffer", sums.frames);
+    assert!(sums.frames > 50_000, "{} frames found room in the buffer", sums.frames);
     assert_eq!(sums.frames + sums.lost, arrived);
     assert_eq!(lost(&run), sums.lost);
     let expected = format!("Ledger: {0} frames seen = {0} counted ", sums.frames);

@@ -18,10 +18,11 @@ use crate::source::{Receiver, count, hand_on, read};
 
 /// Bytes kept of a frame: all of it, as tcpdump does.
 const SNAP_LENGTH: i32 = 262_144;
-/// What the kernel's buffers hold, in bytes: a fifth of a second of the smallest frames at a million
-/// a second, and of the other direction, which only artifacts want, a quarter of that.
-const BUFFER: i32 = 32 << 20;
-const SMALL_BUFFER: i32 = 8 << 20;
+/// What the kernel's buffer takes, in bytes: room for eighty thousand of the smallest frames. It is
+/// mapped here, and so a part of this process's memory.
+const BUFFER: i32 = 16 << 20;
+/// The same for the other direction, which only artifacts want.
+const SMALL_BUFFER: i32 = 4 << 20;
 /// How long the kernel may keep frames back, in milliseconds, to hand on many at once.
 const RETENTION: i32 = 10;
 /// It looks at its clock so often at worst before it hands on what it keeps: twice in that time, and
