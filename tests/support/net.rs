@@ -13,7 +13,7 @@ use super::program::Scratch;
 /// The interface that gomon counts on, in its own namespace.
 pub const TAP: &str = "tap0";
 /// The other end, in the bot's namespace.
-pub const BOT_END: &str = "bot0";
+const BOT_END: &str = "bot0";
 
 /// A bot's namespace, and the one gomon runs in. Nothing but what a test sends is on the wire between
 /// them: there are no addresses, and no IPv6 that makes itself some.

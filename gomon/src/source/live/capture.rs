@@ -22,12 +22,13 @@ const SNAP_LENGTH: i32 = 262_144;
 /// mapped here, and so a part of this process's memory.
 const BUFFER: i32 = 16 << 20;
 /// The same for the other direction, which only artifacts want.
-const SMALL_BUFFER: i32 = 4 << 20;
-/// How long the kernel may keep frames back, in milliseconds, to hand on many at once.
-const RETENTION: i32 = 10;
-/// It looks at its clock so often at worst before it hands on what it keeps: twice in that time, and
-/// that clock may tick a hundred times a second only.
-const SETTLED: Duration = Duration::from_millis(50);
+const SMALL_BUFFER: i32 = 8 << 20;
+/// How long the kernel may keep frames back, in milliseconds, to hand on many at once. As often as
+/// that a quarter of a megabyte of its buffer is used up, for however few frames.
+const RETENTION: i32 = 20;
+/// After so long it keeps nothing back from before: that takes twice the time above, and two ticks of
+/// its clock, of which there are a hundred a second at least.
+const SETTLED: Duration = Duration::from_millis(70);
 /// The longest that closing a pane takes, whatever the wall clock does meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Frames between two looks at the clock and at signals.
