@@ -100,6 +100,26 @@ fn live_with_the_rights_and_no_others_it_attaches() {
 }
 
 #[test]
+fn live_an_interface_that_is_down_is_counted_once_it_is_up_and_a_warning_says_so() {
+    let Some(net) = net() else { return };
+    net.ip(["link", "set", TAP, "down"]);
+    for mode in ["auto", "tc"] {
+        let mut gomon = Running::start(&mut net.gomon(BOT, &format!("{LONG} --attach {mode}")));
+        let warning = gomon.wait_for_part("tap0 is down: nothing is counted until it is up");
+        assert!(warning.contains(" WARN "), "{warning}");
+        gomon.wait_for_part(" attached by ");
+        net.ip(["link", "set", TAP, "up"]);
+        net.until_up();
+        net.send(&[packet(1, 80)]);
+        until_counted(&mut gomon, 1);
+        gomon.signal("INT");
+        let run = finish(gomon);
+        assert!(run.line("Ledger: ").starts_with("Ledger: 1 frames seen = 1 counted "), "{mode}");
+        net.ip(["link", "set", TAP, "down"]);
+    }
+}
+
+#[test]
 fn live_in_a_user_namespace_libpcap_counts_and_the_reason_is_told() {
     if !(privileged() && have("unshare") && have("ip")) {
         return;
@@ -131,7 +151,7 @@ fn live_in_a_user_namespace_libpcap_counts_and_the_reason_is_told() {
 fn live_an_interface_without_ethernet_is_counted_by_libpcap() {
     let Some(net) = net() else { return };
     let name = format!("gomon{}", std::process::id());
-    let mut tun = Tun::new(&name);
+    let Some(mut tun) = Tun::new(&name) else { return };
     net.adopt(&name);
     net.ip(["link", "set", &name, "up"]);
     let gomon = |args: &str| {

@@ -31,7 +31,7 @@ pub(super) fn explain(error: Error, interface: &str, rung: Option<Rung>) -> Erro
         (_, None) => None,
         // Busy: held in the same mode. There already: held in the other one.
         (Some(Rung::Xdp | Rung::XdpGeneric), Some(Errno::BUSY | Errno::EXIST)) => {
-            Some(format!("another XDP program holds {interface}"))
+            Some(format!("another XDP program holds {interface}: take it off, or give --attach tc"))
         }
         (rung, Some(number @ (Errno::PERM | Errno::ACCESS))) => denied(rung, number),
         (_, Some(Errno::NODEV)) => Some("there is no such interface".to_owned()),
