@@ -126,7 +126,8 @@ impl Capture {
     }
 
     /// Closes the open pane: counts what was captured until now, what the kernel still keeps back
-    /// included. A frame captured later is the first of the next pane.
+    /// included. A frame captured later is the first of the next pane; once there is one, nothing is
+    /// waited for, so that what goes out can't keep what comes in waiting.
     pub(super) fn close_pane(&mut self, span: Span, receiver: &mut impl Receiver) -> WindowCounts {
         let (closed, begun) = (now(), Instant::now());
         while begun.elapsed() < PATIENCE {
@@ -138,7 +139,7 @@ impl Capture {
                 End::Breath => {}
             }
         }
-        // What is for the next pane is not read yet.
+        // What comes in for the next pane is not read yet.
         self.waiting.hand_on(Timestamp::from_nanoseconds(i64::MAX), receiver);
         self.tally.ledger_mut().lost = self.incoming.newly_lost();
         let missed = self.outgoing.as_mut().map_or(0, Tap::newly_lost);
@@ -152,7 +153,8 @@ impl Capture {
         [&self.incoming].into_iter().chain(&self.outgoing)
     }
 
-    /// Reads both directions, up to the first frame at or after `closed` in each.
+    /// Reads both directions, up to the first frame at or after `closed` in each, and says why it ended
+    /// with what comes in.
     fn read_until(&mut self, closed: Option<Timestamp>, receiver: &mut impl Receiver) -> End {
         let Self { link, tally, incoming, outgoing, waiting, frames, failed } = self;
         let receiver = &mut waiting.before(receiver);
@@ -173,9 +175,7 @@ impl Capture {
                 *failed = Some((message(&error), Instant::now()));
                 End::Breath
             }
-            (Ok(End::Breath), _) | (_, Ok(End::Breath)) => End::Breath,
-            (Ok(End::Dry), _) | (_, Ok(End::Dry)) => End::Dry,
-            (Ok(End::Later) | Err(_), Ok(End::Later) | Err(_)) => End::Later,
+            (end, _) => end.unwrap_or(End::Later),
         }
     }
 
