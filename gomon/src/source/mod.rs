@@ -54,8 +54,10 @@ fn count(tally: &mut Tally, link: LinkType, frame: &Frame<'_>, receiver: &mut im
 /// The packet in a frame that starts with a `link` header.
 #[inline]
 fn read(link: LinkType, frame: &Frame<'_>) -> Result<Packet, Skip> {
-    let common = if link == LinkType::Ethernet { parse_common(frame.data) } else { None };
-    common.map_or_else(|| parse(link, frame.data), Ok)
+    if link == LinkType::Ethernet {
+        return parse_common(frame.data).map_or_else(|| parse(LinkType::Ethernet, frame.data), Ok);
+    }
+    parse(link, frame.data)
 }
 
 /// Hands a packet on to where it may become a part of an artifact.
