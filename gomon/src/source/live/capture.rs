@@ -2,14 +2,13 @@
 //! machines without eBPF or without the rights for it.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Error, Result, anyhow, bail};
 use gomon_common::LinkType;
 use pcap::{Active, Direction, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::now;
 use super::order::Waiting;
 use crate::core::{Span, Tally, Timestamp, WindowCounts};
 use crate::frame::{Frame, FrameLink, KeptFrame};
@@ -257,4 +256,10 @@ impl Tap {
         u64::from(stat.dropped.wrapping_sub(kernel))
             + u64::from(stat.if_dropped.wrapping_sub(interface))
     }
+}
+
+/// What the clock of the wall shows, by which frames are stamped.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::saturating(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX))
 }

@@ -19,6 +19,9 @@ use rustix::io::Errno;
 use super::interface;
 use super::refusal::errno;
 
+/// The filters there may be.
+const FILTERS: [(TcAttachType, &str); 1] = [(TcAttachType::Ingress, names::TC)];
+
 /// Says that a filter is somebody's, for as long as it lives.
 #[derive(Debug)]
 pub(super) struct Claim {
@@ -40,10 +43,12 @@ pub(super) fn prepare(interface: &str) -> Result<Claim> {
     let claim = claim(&prefix)?;
     let sockets = fs::read_to_string("/proc/self/net/unix").context("looking for other gomons")?;
     // Whoever comes at the same time has a claim before looking for others, too.
-    if claims(&sockets, &prefix) <= 1
-        && tc::qdisc_detach_program(interface, TcAttachType::Ingress, names::TC).is_ok()
-    {
-        log::info!("removed what a gomon that was killed left on {interface}");
+    if claims(&sockets, &prefix) <= 1 {
+        for (direction, name) in FILTERS {
+            if tc::qdisc_detach_program(interface, direction, name).is_ok() {
+                log::info!("removed the filter {name} of a killed gomon from {interface}");
+            }
+        }
     }
     Ok(claim)
 }

@@ -15,7 +15,7 @@ mod rights;
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -23,7 +23,7 @@ pub use attach::{LADDER, Rung};
 pub use kernel::{Kernel, Selected};
 
 use self::attach::{Attached, Wanted};
-use self::capture::Capture;
+use self::capture::{Capture, now};
 use self::clsact::Claim;
 use self::link::{Links, Woken};
 use super::{Receiver, Stop};
@@ -161,9 +161,4 @@ impl Live {
             number = next;
         }
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::saturating(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX))
 }
