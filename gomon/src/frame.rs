@@ -17,6 +17,31 @@ pub struct Frame<'a> {
     pub data: &'a [u8],
 }
 
+impl Frame<'_> {
+    /// The same frame on its own.
+    #[must_use]
+    pub fn keep(&self) -> KeptFrame {
+        KeptFrame { time: self.time, link: self.link, length: self.length, data: self.data.into() }
+    }
+}
+
+/// A frame that waits for what comes after it.
+#[derive(Clone, Debug)]
+pub struct KeptFrame {
+    time: Option<Timestamp>,
+    link: FrameLink,
+    length: u32,
+    data: Box<[u8]>,
+}
+
+impl KeptFrame {
+    /// The frame.
+    #[must_use]
+    pub fn frame(&self) -> Frame<'_> {
+        Frame { time: self.time, link: self.link, length: self.length, data: &self.data }
+    }
+}
+
 /// The link type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameLink {

@@ -1,7 +1,8 @@
-//! SIGINT and SIGTERM.
+//! SIGINT and SIGTERM, and the end of the parent process.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::inputs::{make_fifo, open_fifo};
 use crate::support::capture::at;
-use crate::support::program::{Outcome, Scratch, command};
+use crate::support::net::until;
+use crate::support::program::{Outcome, Scratch, command, run};
 use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, file, packet};
 
@@ -139,4 +141,60 @@ fn a_second_signal_ends_a_run_that_is_stuck() {
     gomon.signal("TERM");
     let status = gomon.end().status;
     assert_eq!(status, Some(1), "at once, without the rest");
+}
+
+/// gomon as the child of a shell that waits for it, reading two windows out of a FIFO: the shell, the
+/// other end of the FIFO, and the number of gomon.
+fn child_of_a_shell(scratch: &Scratch, flag: &str) -> (Running, File, String) {
+    let fifo = scratch.path().join("fifo");
+    let mut writer = open_fifo(&fifo);
+    writer.write_all(&file(&beacon(2))).unwrap();
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "\"$@\" & echo \"child $!\" >&2; wait", "sh", env!("CARGO_BIN_EXE_gomon")])
+        .arg(fifo);
+    shell.args([BOT, "--window", "1"]).args(flag.split_whitespace());
+    let mut shell = Running::start(shell.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let child = shell.wait_for_part("child ").trim().rsplit(' ').next().unwrap().to_owned();
+    // The first window is closed, and the flag in force.
+    shell.record();
+    (shell, writer, child)
+}
+
+#[test]
+fn the_end_of_the_parent_ends_a_run_with_everything_flushed_where_that_is_asked_for() {
+    let scratch = Scratch::new();
+    let (shell, writer, child) = child_of_a_shell(&scratch, "--die-with-parent");
+    shell.signal("KILL");
+    // The writer keeps it waiting for more, and whoever adopts it may not bury it.
+    let stat = format!("/proc/{child}/stat");
+    until("gomon ends", || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z")));
+    let mut run = shell.finish();
+    assert_eq!(run.status, None, "the shell's");
+    run.status = Some(0);
+    assert_flushed(&run, "KILL");
+    drop(writer);
+}
+
+#[test]
+fn the_end_of_the_parent_is_nothing_to_a_run_otherwise() {
+    let scratch = Scratch::new();
+    let (mut shell, mut writer, _) = child_of_a_shell(&scratch, "");
+    shell.signal("KILL");
+    let three = file(&beacon(3));
+    let record = (three.len() - 24) / 3;
+    writer.write_all(&three[three.len() - record..]).unwrap();
+    shell.record();
+    drop(writer);
+    let run = shell.finish();
+    assert!(run.line("Ledger: ").starts_with("Ledger: 3 frames seen = 3 counted "));
+}
+
+#[test]
+fn a_run_whose_parent_lives_on_ends_with_its_own_status() {
+    let scratch = Scratch::new();
+    let capture = scratch.file("beacon.pcap", &file(&beacon(1)));
+    let run = run(command().arg(capture).args([BOT, "--die-with-parent"]));
+    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+    assert_eq!(run.line("  die-with-parent: "), "  die-with-parent: true");
 }

@@ -11,8 +11,14 @@ use crate::support::net::{Net, held, until};
 use crate::support::program::{Outcome, Scratch, gomon, have};
 use crate::support::running::Running;
 
+#[path = "live/capture.rs"]
+mod capture;
+#[path = "live/clsact.rs"]
+mod clsact;
 #[path = "live/ends.rs"]
 mod ends;
+#[path = "live/ladder.rs"]
+mod ladder;
 #[path = "live/load.rs"]
 mod load;
 #[path = "live/modes.rs"]
@@ -26,6 +32,8 @@ const BOT: &str = "10.0.0.5";
 /// of every verdict, and the ledger of a window without one.
 const LONG: &str = "--window 1h --show-idle";
 
+const PCAP: &str = "--attach pcap";
+
 /// A network, unless this machine can't have one.
 fn net() -> Option<Net> {
     // `ip` and `tcpreplay` are both asked for, so that each that is missing is named.
@@ -35,7 +43,13 @@ fn net() -> Option<Net> {
 
 /// gomon, attached.
 fn attached(net: &Net, source: &str, args: &str) -> Running {
-    let mut gomon = Running::start(&mut net.gomon(source, args));
+    let mut command = net.gomon(source, args);
+    if args.contains(PCAP) && args.contains(LONG) {
+        // There is no map to look into: what was read is in the log. Of short windows there are
+        // records.
+        command.args(["--log-level", "debug"]);
+    }
+    let mut gomon = Running::start(&mut command);
     gomon.wait_for_part(" attached by ");
     gomon
 }
@@ -45,10 +59,15 @@ fn packet(host: u8, port: u16) -> Vec<u8> {
     udp(ip(BOT), ip(&format!("192.0.2.{host}")), port, 0)
 }
 
-/// Waits until the kernel has counted so many frames in the open window of a gomon, whatever became of
-/// them.
+/// Waits until so many frames were counted in the open window of a gomon, whatever became of them; by
+/// libpcap, in all windows, and for as many as were not waited for before.
 #[track_caller]
-fn until_counted(gomon: &Running, frames: u64) {
+fn until_counted(gomon: &mut Running, frames: u64) {
+    if held(gomon.id(), "map_id").is_empty() {
+        let read = |line: String| line.split_whitespace().nth(2).unwrap().parse::<u64>().unwrap();
+        while read(gomon.wait_for_part(" frames read")) < frames {}
+        return;
+    }
     until(&format!("{frames} frames are counted"), || seen(gomon.id()) >= frames);
 }
 
@@ -66,9 +85,9 @@ fn seen(process: u32) -> u64 {
 }
 
 /// Sends frames, waits until they are counted, and ends gomon.
-fn count(net: &Net, gomon: Running, frames: &[Vec<u8>]) -> Outcome {
+fn count(net: &Net, mut gomon: Running, frames: &[Vec<u8>]) -> Outcome {
     net.send(frames);
-    until_counted(&gomon, frames.len() as u64);
+    until_counted(&mut gomon, frames.len() as u64);
     gomon.signal("INT");
     finish(gomon)
 }

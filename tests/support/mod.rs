@@ -16,3 +16,4 @@ pub mod oracle;
 pub mod program;
 pub mod real;
 pub mod running;
+pub mod tun;

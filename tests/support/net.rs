@@ -40,8 +40,13 @@ impl Net {
         net.ip(["link", "add", TAP, "type", "veth", "peer", BOT_END, "netns", &net.bot]);
         net.ip(["link", "set", TAP, "up"]);
         done(within(&net.bot, "ip").args(["link", "set", BOT_END, "up"]));
-        until("the interfaces are up", || net.read("operstate") == "up");
+        net.until_up();
         net
+    }
+
+    /// Waits until both ends of the wire are up.
+    pub fn until_up(&self) {
+        until("the interfaces are up", || self.read("operstate") == "up");
     }
 
     /// A command in gomon's namespace, its output piped.
@@ -64,6 +69,11 @@ impl Net {
         done(within(&self.gomon, "ip").args(args))
     }
 
+    /// Takes an interface of this process's namespace into gomon's.
+    pub fn adopt(&self, interface: &str) {
+        done(Command::new("ip").args(["link", "set", interface, "netns", &self.gomon]));
+    }
+
     /// Sends frames from the bot's end, one after the other.
     #[track_caller]
     pub fn send(&self, frames: &[Vec<u8>]) {
@@ -72,24 +82,28 @@ impl Net {
         assert!(sender.wait().expect("tcpreplay ends").success(), "tcpreplay failed");
     }
 
+    /// Sends frames towards the bot.
+    #[track_caller]
+    pub fn answer(&self, frames: &[Vec<u8>]) {
+        let scratch = Scratch::new();
+        let mut sender = replaying(&self.gomon, TAP, &scratch, frames, 1);
+        assert!(sender.wait().expect("tcpreplay ends").success(), "tcpreplay failed");
+    }
+
     /// Starts to send frames as fast as can be, all of them `times` times.
     pub fn sender(&self, scratch: &Scratch, frames: &[Vec<u8>], times: u32) -> Child {
-        let frames: Vec<_> = frames.iter().map(|frame| at(0, frame.clone())).collect();
-        let capture = scratch.file("sent.pcap", &pcap(PLAIN, &frames));
-        within(&self.bot, "tcpreplay")
-            .args(["--quiet", "--topspeed", "--preload-pcap", "--intf1", BOT_END])
-            .arg(format!("--loop={times}"))
-            .arg(capture)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("tcpreplay starts")
+        replaying(&self.bot, BOT_END, scratch, frames, times)
     }
 
     /// Frames that the kernel says arrived at [`TAP`].
     pub fn arrived(&self) -> u64 {
         self.read("statistics/rx_packets").parse().expect("a number")
+    }
+
+    /// Sockets that capture frames in gomon's namespace.
+    pub fn captures(&self) -> usize {
+        // A line each behind one of headings.
+        done(within(&self.gomon, "cat").arg("/proc/net/packet")).lines().count() - 1
     }
 
     /// What the kernel says about [`TAP`], without the newline.
@@ -104,6 +118,27 @@ impl Drop for Net {
             let _ = Command::new("ip").args(["netns", "del", namespace]).status();
         }
     }
+}
+
+/// A process that sends frames out of an interface.
+fn replaying(
+    namespace: &str,
+    interface: &str,
+    scratch: &Scratch,
+    frames: &[Vec<u8>],
+    times: u32,
+) -> Child {
+    let frames: Vec<_> = frames.iter().map(|frame| at(0, frame.clone())).collect();
+    let capture = scratch.file("sent.pcap", &pcap(PLAIN, &frames));
+    within(namespace, "tcpreplay")
+        .args(["--quiet", "--topspeed", "--preload-pcap", "--intf1", interface])
+        .arg(format!("--loop={times}"))
+        .arg(capture)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("tcpreplay starts")
 }
 
 /// A command in a namespace: the process that is started becomes `program`.

@@ -33,7 +33,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build gomon and run it with ARGS; without any, show what it does on a demo capture
+    /// Build gomon and run it with ARGS, through sudo where they name an interface; without any, show
+    /// what it does on a demo capture
     #[command(disable_help_flag = true)]
     Run {
         /// Arguments for gomon, `--help` included

@@ -53,6 +53,9 @@ impl Run {
             log::warn!("--destination-rate-mode is deprecated: use --scan-detection-mode");
         }
         let stop = Stop::on_signals().context("listening to signals")?;
+        if settings.die_with_parent {
+            stop.when_the_parent_ends().context("watching the parent process")?;
+        }
         let name = settings.input.display().to_string();
         let opening = || format!("opening input {name:?}");
         let mut size = None;
@@ -134,14 +137,19 @@ impl Run {
 
 /// Reads a capture to its end.
 fn replay(settings: &Settings, reader: Reader, stop: &Stop, pipeline: &mut Pipeline) -> Result<()> {
-    let selection = Selection::new(settings.sources.clone(), settings.ignored_ranges());
-    let tally = Tally::new(selection, settings.max_destinations);
+    let tally = tally(settings);
     let policy = &settings.policy;
     let clock = Clock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
     Replay::new(clock, tally)
         .run(reader, stop, pipeline)
         .with_context(|| format!("reading {:?}", settings.input.display().to_string()))
         .map_err(|error| anyhow!("{error:#}: all that could be read was analysed"))
+}
+
+/// Counts what the settings ask for.
+fn tally(settings: &Settings) -> Tally {
+    let selection = Selection::new(settings.sources.clone(), settings.ignored_ranges());
+    Tally::new(selection, settings.max_destinations)
 }
 
 /// Has the kernel count what the settings ask for on `interface`.
@@ -156,7 +164,8 @@ fn attach(settings: &Settings, interface: &str, rungs: &[Rung], artifacts: bool)
             0
         },
     };
-    Live::attach(interface, rungs, &selected).with_context(|| format!("attaching to {interface}"))
+    Live::attach(interface, rungs, &selected, tally(settings))
+        .with_context(|| format!("attaching to {interface}"))
 }
 
 /// Counts on an interface until it goes or the run is stopped.
@@ -191,7 +200,7 @@ fn rungs(settings: &Settings) -> Result<Vec<Rung>> {
         Attach::Xdp => vec![Rung::Xdp],
         Attach::XdpGeneric => vec![Rung::XdpGeneric],
         Attach::Tc => vec![Rung::Tcx, Rung::Clsact],
-        Attach::Pcap => bail!("libpcap does not read interfaces here yet: give another --attach"),
+        Attach::Pcap => vec![Rung::Pcap],
     })
 }
 

@@ -114,6 +114,10 @@ pub struct Args {
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub attach: String,
 
+    /// End as on SIGTERM when the parent process ends (the thread of it that started gomon)
+    #[arg(long)]
+    pub die_with_parent: bool,
+
     /// Least severe messages to log on standard error: debug, info, warn, error
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,

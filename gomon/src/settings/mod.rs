@@ -100,6 +100,8 @@ pub struct Settings {
     pub capture_dir: PathBuf,
     /// How to attach to an interface.
     pub attach: Attach,
+    /// Whether the run ends with the parent process.
+    pub die_with_parent: bool,
     /// Least severe messages to log.
     pub log_level: LevelFilter,
     /// Whether banner, configuration and progress are left away.
@@ -213,6 +215,7 @@ impl Settings {
             },
             attach: quantity::word(&args.attach, &ATTACH)
                 .with_context(|| reading("--attach", &args.attach))?,
+            die_with_parent: args.die_with_parent,
             log_level: quantity::word(&args.log_level, &LEVELS)
                 .with_context(|| reading("--log-level", &args.log_level))?,
             quiet: args.quiet,

@@ -104,6 +104,7 @@ fn configuration(settings: &Settings) -> Vec<(&'static str, String)> {
         ("save-packets", settings.save_packets.to_string()),
         ("capture-dir", settings.capture_dir.display().to_string()),
         ("attach", settings.attach.name().to_owned()),
+        ("die-with-parent", settings.die_with_parent.to_string()),
         ("log-level", settings.log_level.to_string().to_lowercase()),
     ]
 }

@@ -9,11 +9,11 @@ mod stop;
 
 use std::ops::ControlFlow;
 
-use gomon_common::Address;
+use gomon_common::{Address, LinkType, Packet, Skip, parse, parse_common};
 
 pub use stop::Stop;
 
-use crate::core::{Timestamp, WindowCounts};
+use crate::core::{Tally, Timestamp, WindowCounts};
 use crate::frame::Frame;
 
 /// Takes what a source counts, in the order of time.
@@ -39,4 +39,34 @@ pub trait Receiver {
 
     /// How far the source is: frames read, and bytes of the input.
     fn progress(&mut self, frames: u64, bytes: u64);
+}
+
+/// Counts a frame that starts with a `link` header, and hands it on where it is wanted.
+#[inline]
+fn count(tally: &mut Tally, link: LinkType, frame: &Frame<'_>, receiver: &mut impl Receiver) {
+    match read(link, frame) {
+        Ok(packet) => {
+            tally.count(&packet, frame.length);
+            if receiver.wants_packets() {
+                hand_on(tally, &packet, frame, receiver);
+            }
+        }
+        Err(skip) => tally.skip(skip),
+    }
+}
+
+/// The packet in a frame that starts with a `link` header.
+#[inline]
+fn read(link: LinkType, frame: &Frame<'_>) -> Result<Packet, Skip> {
+    if link == LinkType::Ethernet {
+        return parse_common(frame.data).map_or_else(|| parse(LinkType::Ethernet, frame.data), Ok);
+    }
+    parse(link, frame.data)
+}
+
+/// Hands a packet on to where it may become a part of an artifact.
+fn hand_on(tally: &Tally, packet: &Packet, frame: &Frame<'_>, receiver: &mut impl Receiver) {
+    for host in tally.selection().remote_hosts(packet).into_iter().flatten() {
+        receiver.packet(host, tally.knows(host), frame);
+    }
 }

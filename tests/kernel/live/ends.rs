@@ -10,11 +10,11 @@ use crate::support::running::Running;
 
 #[test]
 fn live_an_interface_that_goes_ends_the_run_with_its_window_told() {
-    for mode in ["xdp", "xdp-generic", "tc"] {
+    for mode in ["xdp", "xdp-generic", "tc", "pcap"] {
         let Some(net) = net() else { return };
-        let gomon = attached(&net, BOT, &format!("{LONG} --attach {mode}"));
+        let mut gomon = attached(&net, BOT, &format!("{LONG} --attach {mode}"));
         net.send(&[packet(1, 80), packet(1, 80), packet(2, 53)]);
-        until_counted(&gomon, 3);
+        until_counted(&mut gomon, 3);
         net.ip(["link", "del", TAP]);
         let run = finish(gomon);
         let records = run.records();
@@ -63,8 +63,8 @@ fn live_killed_it_leaves_nothing_in_the_kernel() {
 #[test]
 fn live_a_signal_ends_a_silent_run_at_once() {
     let Some(net) = net() else { return };
-    for signal in ["INT", "TERM"] {
-        let gomon = attached(&net, BOT, LONG);
+    for (signal, mode) in [("INT", "auto"), ("TERM", "auto"), ("INT", "pcap"), ("TERM", "pcap")] {
+        let gomon = attached(&net, BOT, &format!("{LONG} --attach {mode}"));
         gomon.signal(signal);
         // The window is an hour, and the watchdog does not wait that long.
         let run = finish(gomon);
@@ -81,19 +81,22 @@ fn live_a_signal_ends_a_silent_run_at_once() {
 fn live_silent_windows_are_told_by_the_clock() {
     const WINDOW: u128 = 200; // milliseconds
     let Some(net) = net() else { return };
-    let mut gomon = attached(&net, BOT, &format!("--window {WINDOW}ms --show-idle"));
-    let first = start(&mut gomon);
-    let begun = Instant::now();
-    let mut last = first;
-    while last < first + 5 * WINDOW {
-        let this = start(&mut gomon);
-        assert!(this > last && (this - first).is_multiple_of(WINDOW), "{first} {last} {this}");
-        last = this;
+    for mode in ["auto", "pcap"] {
+        let args = format!("--window {WINDOW}ms --show-idle --attach {mode}");
+        let mut gomon = attached(&net, BOT, &args);
+        let first = start(&mut gomon);
+        let begun = Instant::now();
+        let mut last = first;
+        while last < first + 5 * WINDOW {
+            let this = start(&mut gomon);
+            assert!(this > last && (this - first).is_multiple_of(WINDOW), "{first} {last} {this}");
+            last = this;
+        }
+        // The first record may have waited to be read, but not for longer than a window.
+        assert!(begun.elapsed().as_millis() >= 3 * WINDOW, "{:?}", begun.elapsed());
+        gomon.signal("INT");
+        finish(gomon);
     }
-    // The first record may have waited to be read, but not for longer than a window.
-    assert!(begun.elapsed().as_millis() >= 3 * WINDOW, "{:?}", begun.elapsed());
-    gomon.signal("INT");
-    finish(gomon);
 }
 
 /// When the window of the next record starts, in milliseconds since the epoch.

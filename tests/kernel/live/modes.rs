@@ -7,11 +7,12 @@ use crate::support::frames::{arp, ip, ping, ping6, syn, udp};
 use crate::support::program::Outcome;
 
 /// The ways of attaching, and what gomon calls that which it then takes on a virtual interface.
-const MODES: [(&str, &str); 4] = [
+const MODES: [(&str, &str); 5] = [
     ("auto", "XDP (native)"),
     ("xdp", "XDP (native)"),
     ("xdp-generic", "XDP (generic)"),
     ("tc", "TCX"),
+    ("pcap", "libpcap"),
 ];
 
 /// Thresholds for [`mixed`] in a window of any length.
@@ -141,6 +142,9 @@ fn live_what_is_left_out_and_who_is_the_bot_is_as_in_a_replay() {
         ("2001:db8::5", "--c2-ip 2001:db8::4"),
         ("any", "--attach tc --ignore-dst 2001:db8::/48 --ignore-dst 192.0.2.1/32,192.0.2.2"),
         ("any", ""),
+        (BOT, "--attach pcap --ignore-dst 192.0.2.1,192.0.2.4/30 --c2-ip 192.0.2.200"),
+        ("10.0.0.7,2001:db8::5,10.0.0.5", "--attach pcap --ignore-dst 2001:db8::/126"),
+        ("any", "--attach pcap --ignore-dst 2001:db8::/48"),
     ] {
         let Some(net) = net() else { return };
         let args = format!("{LONG} {THRESHOLDS} {args}");

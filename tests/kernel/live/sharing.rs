@@ -1,11 +1,7 @@
-//! Interfaces with more than one program on them, and programs that may not be there at all.
-
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+//! Interfaces with more than one program on them.
 
 use super::{BOT, LONG, attached, finish, net, packet, until_counted};
-use crate::support::net::TAP;
-use crate::support::program::{Outcome, Scratch, have, run};
+use crate::support::program::{Outcome, run};
 
 #[track_caller]
 fn assert_counted(run: &Outcome, frames: u64) {
@@ -15,13 +11,14 @@ fn assert_counted(run: &Outcome, frames: u64) {
 
 #[test]
 fn live_two_on_one_interface_both_count() {
-    for (first, second) in [("tc", "tc"), ("xdp", "auto"), ("xdp-generic", "auto")] {
+    for (first, second) in [("tc", "tc"), ("xdp", "auto"), ("xdp-generic", "auto"), ("pcap", "xdp")]
+    {
         let Some(net) = net() else { return };
         let one = attached(&net, BOT, &format!("{LONG} --attach {first}"));
         let two = attached(&net, BOT, &format!("{LONG} --attach {second}"));
         net.send(&vec![packet(1, 80); 20]);
-        for gomon in [one, two] {
-            until_counted(&gomon, 20);
+        for mut gomon in [one, two] {
+            until_counted(&mut gomon, 20);
             gomon.signal("INT");
             let run = finish(gomon);
             assert_counted(&run, 20);
@@ -40,7 +37,7 @@ const HELD: &str = "another XDP program holds tap0";
 #[test]
 fn live_a_second_xdp_program_is_refused_with_the_reason() {
     let Some(net) = net() else { return };
-    let first = attached(&net, BOT, &format!("{LONG} --attach xdp"));
+    let mut first = attached(&net, BOT, &format!("{LONG} --attach xdp"));
     for mode in ["xdp", "xdp-generic"] {
         let second = run(&mut net.gomon(BOT, &format!("--attach {mode}")));
         assert_eq!(second.status, Some(1), "{}", second.stderr);
@@ -49,29 +46,7 @@ fn live_a_second_xdp_program_is_refused_with_the_reason() {
         assert!(errors[0].contains(HELD), "{}", second.stderr);
     }
     net.send(&[packet(1, 80)]);
-    until_counted(&first, 1);
+    until_counted(&mut first, 1);
     first.signal("INT");
     assert_counted(&finish(first), 1);
-}
-
-#[test]
-fn live_without_the_rights_it_names_them_and_attaches_nothing() {
-    let Some(net) = net().filter(|_| have("setpriv")) else { return };
-    // The program, where anybody may run it.
-    let scratch = Scratch::new();
-    fs::set_permissions(scratch.path(), Permissions::from_mode(0o755)).unwrap();
-    let program = scratch.path().join("gomon");
-    fs::copy(env!("CARGO_BIN_EXE_gomon"), &program).unwrap();
-    for mode in ["auto", "xdp", "xdp-generic", "tc"] {
-        let mut command = net.command("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
-        let run = run(command.args([TAP, BOT, "--attach", mode]));
-        assert_eq!(run.status, Some(1), "{mode}: {}", run.stderr);
-        let errors = run.errors();
-        assert_eq!(errors.len(), 1, "{mode}: {}", run.stderr);
-        for capability in ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"] {
-            assert!(errors[0].contains(capability), "{mode}: {}", run.stderr);
-        }
-        assert!(!net.ip(["link", "show", TAP]).contains("xdp"), "{mode}");
-    }
 }

@@ -7,12 +7,15 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 use aya::programs::links::FdLink;
 use aya::programs::tc::{NlOptions, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::XdpMode;
-use aya::programs::{LinkOrder, Program, SchedClassifier, Xdp, tc};
+use aya::programs::{LinkOrder, Program, ProgramError, SchedClassifier, Xdp};
 use gomon_common::kernel::names;
-use rustix::io::Errno;
 
-use super::interface;
-use super::kernel::Kernel;
+use super::capture::Capture;
+use super::clsact::{self, Claim};
+use super::kernel::{Kernel, Selected};
+use super::refusal::{explain, is_denied};
+use super::{Counter, interface};
+use crate::core::Tally;
 
 /// A way to attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +28,12 @@ pub enum Rung {
     XdpGeneric,
     /// TC by a filter of the clsact qdisc.
     Clsact,
+    /// No program: every frame comes up through libpcap.
+    Pcap,
 }
 
 /// The ladder, from its top.
-pub const LADDER: [Rung; 4] = [Rung::Xdp, Rung::Tcx, Rung::XdpGeneric, Rung::Clsact];
+pub const LADDER: [Rung; 5] = [Rung::Xdp, Rung::Tcx, Rung::XdpGeneric, Rung::Clsact, Rung::Pcap];
 
 impl fmt::Display for Rung {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,41 +42,101 @@ impl fmt::Display for Rung {
             Self::Tcx => "TCX",
             Self::XdpGeneric => "XDP (generic)",
             Self::Clsact => "TC (clsact)",
+            Self::Pcap => "libpcap",
         })
     }
 }
 
-/// Attaches by the first of `rungs` that the kernel takes, and says which.
+/// What is to be counted, for the kernel and for this side.
+pub(super) struct Wanted<'a> {
+    pub(super) selected: &'a Selected,
+    pub(super) tally: Tally,
+}
+
+/// What counts, and by which way.
+pub(super) struct Attached {
+    pub(super) rung: Rung,
+    pub(super) counter: Counter,
+    /// For filters that stay behind when this process is killed.
+    pub(super) claims: Vec<Claim>,
+}
+
+/// Attaches by the first of `rungs` that works, and says which.
 ///
 /// # Errors
 ///
-/// When it takes none, with its reason for the last.
-pub(super) fn attach(kernel: &mut Kernel, interface: &str, rungs: &[Rung]) -> Result<Rung> {
-    let mut last = anyhow!("there is no way to attach");
-    for &rung in rungs {
-        match step(kernel, interface, rung) {
-            Ok(()) => return Ok(rung),
-            Err(error) => {
-                last = explain(error, interface, Some(rung)).context(rung.to_string());
-                if rungs.len() > 1 {
-                    log::info!("attaching to {interface}: {last:#}: trying the next way");
+/// When none does, with the reason of each.
+pub(super) fn attach(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attached> {
+    let (capture, programs): (Vec<Rung>, Vec<Rung>) =
+        rungs.iter().partition(|rung| **rung == Rung::Pcap);
+    let capture = capture.first().copied();
+    let mut refusals = Vec::new();
+    let mut refused = |error: Error, another_is_next: bool| {
+        if another_is_next {
+            log::info!("attaching to {interface}: {error:#}: trying the next way");
+        }
+        refusals.push(format!("{error:#}"));
+    };
+    if !programs.is_empty() {
+        match kernel(interface, wanted.selected) {
+            Err(error) => refused(explain(error, interface, None), capture.is_some()),
+            Ok(mut kernel) => {
+                for (&rung, left) in programs.iter().zip((0..programs.len()).rev()) {
+                    let error = match step(&mut kernel, interface, rung) {
+                        Ok(claim) => {
+                            let mut claims = Vec::from_iter(claim);
+                            if wanted.selected.packets > 0 {
+                                claims.extend(answers(&mut kernel, interface));
+                            }
+                            let counter = Counter::Kernel(Box::new(kernel));
+                            return Ok(Attached { rung, counter, claims });
+                        }
+                        Err(error) => error,
+                    };
+                    // What may not be attached in one way may not be in another.
+                    let left = if is_denied(&error) { 0 } else { left };
+                    let error = explain(error, interface, Some(rung)).context(rung.to_string());
+                    refused(error, left > 0 || capture.is_some());
+                    if left == 0 {
+                        break;
+                    }
                 }
             }
         }
     }
-    Err(last)
-}
-
-fn step(kernel: &mut Kernel, interface: &str, rung: Rung) -> Result<()> {
-    match rung {
-        Rung::Xdp => xdp(kernel, interface, XdpMode::Driver),
-        Rung::XdpGeneric => xdp(kernel, interface, XdpMode::Skb),
-        Rung::Tcx => tc(kernel, interface, TcAttachOptions::TcxOrder(LinkOrder::first())),
-        Rung::Clsact => {
-            clsact(interface)?;
-            tc(kernel, interface, TcAttachOptions::Netlink(NlOptions::default()))
+    if let Some(rung) = capture {
+        match Capture::open(interface, wanted.tally, wanted.selected.packets > 0) {
+            Ok(capture) => {
+                let counter = Counter::Capture(Box::new(capture));
+                return Ok(Attached { rung, counter, claims: vec![] });
+            }
+            Err(error) => {
+                refused(explain(error, interface, Some(rung)).context(rung.to_string()), false);
+            }
         }
     }
+    Err(anyhow!(refusals.join("; ")))
+}
+
+/// The maps of the kernel's program, where it can have frames to count.
+fn kernel(interface: &str, selected: &Selected) -> Result<Kernel> {
+    inspect(interface)?;
+    Kernel::new(selected)
+}
+
+fn step(kernel: &mut Kernel, interface: &str, rung: Rung) -> Result<Option<Claim>> {
+    match rung {
+        Rung::Xdp => xdp(kernel, interface, XdpMode::Driver)?,
+        Rung::XdpGeneric => xdp(kernel, interface, XdpMode::Skb)?,
+        Rung::Tcx => tc(kernel, interface, TcAttachOptions::TcxOrder(LinkOrder::first()))?,
+        Rung::Clsact => {
+            let claim = clsact::prepare(interface)?;
+            tc(kernel, interface, TcAttachOptions::Netlink(NlOptions::default()))?;
+            return Ok(Some(claim));
+        }
+        Rung::Pcap => bail!("libpcap takes no program"),
+    }
+    Ok(None)
 }
 
 fn xdp(kernel: &mut Kernel, interface: &str, mode: XdpMode) -> Result<()> {
@@ -80,13 +145,14 @@ fn xdp(kernel: &mut Kernel, interface: &str, mode: XdpMode) -> Result<()> {
     for name in [names::XDP_FRAGS, names::XDP] {
         let program: &mut Xdp = program(kernel, name)?.try_into()?;
         if let Err(error) = loaded(program.load()) {
+            log::debug!("{name}: {error:#}");
             refused = Some(error);
             continue;
         }
         let id = program.attach(interface, mode)?;
         // Without a link the program would stay when this process is killed.
         let link = program.take_link(id)?;
-        let link = FdLink::try_from(link).context("this kernel attaches XDP without a link")?;
+        let link = FdLink::try_from(link).context("attaching XDP by a link takes Linux 5.9")?;
         program.attach_to_link(link.try_into()?)?;
         return Ok(());
     }
@@ -112,26 +178,25 @@ fn classifier(
 
 /// Has the answers to the bot looked at, which go out at its tap. Without them, artifacts hold one
 /// direction, and the log says so.
-pub(super) fn answers(kernel: &mut Kernel, interface: &str) {
+fn answers(kernel: &mut Kernel, interface: &str) -> Option<Claim> {
     let mut egress =
         |options| classifier(kernel, names::TC_EGRESS, interface, TcAttachType::Egress, options);
-    let attached = egress(TcAttachOptions::TcxOrder(LinkOrder::first())).or_else(|_| {
-        clsact(interface)?;
-        egress(TcAttachOptions::Netlink(NlOptions::default()))
-    });
-    if let Err(error) = attached {
+    let mut attach = || match egress(TcAttachOptions::TcxOrder(LinkOrder::first())) {
+        Ok(()) => Ok(None),
+        Err(_) => {
+            let claim = clsact::prepare(interface)?;
+            egress(TcAttachOptions::Netlink(NlOptions::default()))?;
+            Ok(Some(claim))
+        }
+    };
+    let attached: Result<_> = attach();
+    attached.unwrap_or_else(|error| {
         log::warn!(
-            "artifacts lack what goes back to the bot: attaching to what goes out: {error:#}"
+            "artifacts lack what goes back to the bot: attaching to what goes out of {interface}: \
+             {error:#}"
         );
-    }
-}
-
-/// Makes sure that the qdisc is there that filters hang on.
-fn clsact(interface: &str) -> Result<()> {
-    match tc::qdisc_add_clsact(interface).map_err(Error::from) {
-        Err(error) if errno(&error) != Some(Errno::EXIST) => Err(error),
-        _ => Ok(()),
-    }
+        None
+    })
 }
 
 fn program<'a>(kernel: &'a mut Kernel, name: &str) -> Result<&'a mut Program> {
@@ -139,46 +204,29 @@ fn program<'a>(kernel: &'a mut Kernel, name: &str) -> Result<&'a mut Program> {
 }
 
 /// A program that an earlier rung loaded is as good.
-fn loaded(result: Result<(), aya::programs::ProgramError>) -> Result<()> {
+fn loaded(result: Result<(), ProgramError>) -> Result<()> {
     match result {
-        Ok(()) | Err(aya::programs::ProgramError::AlreadyLoaded) => Ok(()),
+        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
+        Err(ProgramError::LoadError { io_error, verifier_log }) => {
+            log::debug!("the verifier's log: {verifier_log}");
+            Err(Error::from(io_error).context("loading the program"))
+        }
         Err(error) => Err(error.into()),
     }
 }
 
-/// The kernel's number in an error, if it has one.
-fn errno(error: &Error) -> Option<Errno> {
-    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>())?;
-    io.raw_os_error().map(Errno::from_raw_os_error)
-}
-
-/// Adds what the kernel's number does not say.
-pub(super) fn explain(error: Error, interface: &str, rung: Option<Rung>) -> Error {
-    match errno(&error) {
-        // Busy: held in the same mode. There already: held in the other one.
-        Some(Errno::BUSY | Errno::EXIST) if matches!(rung, Some(Rung::Xdp | Rung::XdpGeneric)) => {
-            error.context(format!("another XDP program holds {interface}"))
-        }
-        Some(Errno::PERM | Errno::ACCESS) => error.context(
-            "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are needed: grant them or run as root",
-        ),
-        Some(Errno::NODEV) => error.context("there is no such interface"),
-        _ => error,
-    }
-}
-
-/// What the kernel says about an interface before anything is attached.
+/// What the kernel says about an interface before a program is attached to it.
 ///
 /// # Errors
 ///
 /// When it carries no Ethernet frames.
-pub(super) fn inspect(interface: &str) -> Result<()> {
-    let read = |name: &str| interface::read(interface, name).unwrap_or_default();
+fn inspect(interface: &str) -> Result<()> {
+    let kind = interface::read(interface, "type").unwrap_or_default();
     // ARPHRD_ETHER, and the loopback interface, which has Ethernet headers too.
-    if !matches!(read("type").as_str(), "1" | "772" | "") {
-        bail!("{interface} carries no Ethernet frames: name a tap or an Ethernet interface");
+    if !matches!(kind.as_str(), "1" | "772" | "") {
+        bail!("{interface} carries no Ethernet frames, which libpcap alone counts here");
     }
-    if read("operstate") == "down" {
+    if interface::is_down(interface) {
         log::warn!("{interface} is down: nothing is counted until it is up");
     }
     Ok(())

@@ -21,6 +21,11 @@ pub(super) fn number(interface: &str) -> Option<String> {
     read(interface, "ifindex")
 }
 
+/// Whether an interface is switched off, or nobody is at the other end.
+pub(super) fn is_down(interface: &str) -> bool {
+    read(interface, "operstate").is_some_and(|state| state == "down")
+}
+
 /// What the kernel has to say about an interface under `name`.
 pub(super) fn read(interface: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(Path::new(FOLDER).join(interface).join(name)).ok()?;

@@ -1,7 +1,8 @@
-//! Waiting for the end of a pane, and noticing when the interface goes.
+//! Waiting for the end of a pane and for what is to be read before, and noticing when the interface
+//! goes.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::net::{
@@ -19,6 +20,8 @@ const LINK_GROUP: u32 = 1;
 pub(super) enum Woken {
     /// The pane is over.
     Due,
+    /// There is something to read.
+    Readable,
     /// The stop was requested.
     Stopped,
     /// The interface is gone.
@@ -43,14 +46,22 @@ impl Links {
         Ok(Self { socket, number })
     }
 
-    /// Waits until `due`, or for something that happens before.
-    pub(super) fn wait(&self, due: Instant, stop: &Stop) -> io::Result<Woken> {
+    /// Waits until `due`, or for something that happens before. What ends the pane goes before what is
+    /// to be read from `inputs`, so that no rate of packets can hold it up.
+    pub(super) fn wait(
+        &self,
+        inputs: Vec<BorrowedFd<'_>>,
+        due: Instant,
+        stop: &Stop,
+    ) -> io::Result<Woken> {
+        let mut fds = vec![self.socket.as_fd()];
+        fds.extend(inputs);
         loop {
-            let heard = stop.wait_until(&self.socket.as_fd(), due)?;
+            let ready = stop.wait_until(&fds, due)?;
             if stop.is_requested() {
                 return Ok(Woken::Stopped);
             }
-            if heard {
+            if ready == Some(0) {
                 self.forget_announcements();
                 if self.is_gone() {
                     return Ok(Woken::Gone);
@@ -58,6 +69,9 @@ impl Links {
             }
             if Instant::now() >= due {
                 return Ok(Woken::Due);
+            }
+            if ready.is_some_and(|input| input > 0) {
+                return Ok(Woken::Readable);
             }
         }
     }

@@ -1,25 +1,36 @@
-//! Live: the kernel counts, and once a pane the counts are fetched.
+//! Live: the kernel counts, and once a pane the counts are fetched. Where it can't, libpcap brings up
+//! the frames, and they are counted here.
 
 mod attach;
+mod capture;
 mod clock;
+mod clsact;
 pub mod interface;
 mod kernel;
 mod link;
 mod object;
+mod order;
 mod packets;
+mod refusal;
+mod release;
+mod rights;
 
 use std::fmt;
-use std::time::Duration;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 pub use attach::{LADDER, Rung};
 pub use kernel::{Kernel, Selected};
 
+use self::attach::{Attached, Wanted};
+use self::capture::Capture;
 use self::clock::Clock;
+use self::clsact::Claim;
 use self::link::{Links, Woken};
 use super::{Receiver, Stop};
-use crate::core::Span;
+use crate::core::{Span, Tally, WindowCounts};
 
 /// The shortest pane of an interface: turning the page waits for every processor once.
 pub const SHORTEST_PANE: Duration = Duration::from_millis(100);
@@ -29,10 +40,71 @@ pub const MAX_DESTINATIONS: usize = 1_000_000;
 /// A bot that is being counted.
 pub struct Live {
     interface: String,
-    kernel: Kernel,
+    counter: Counter,
+    /// Dropped after the filters they are for.
+    _claims: Vec<Claim>,
     links: Links,
     rung: Rung,
     clock: Clock,
+}
+
+/// What counts the open pane.
+enum Counter {
+    /// A program in the kernel.
+    Kernel(Box<Kernel>),
+    /// This process, frame by frame.
+    Capture(Box<Capture>),
+}
+
+impl Counter {
+    /// What becomes readable when there is something to read before the pane is over.
+    fn wakes(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Self::Kernel(_) => Vec::new(),
+            Self::Capture(capture) => capture.wakes(),
+        }
+    }
+
+    /// How often to read although nothing has become readable.
+    fn tick(&self) -> Option<Duration> {
+        match self {
+            Self::Kernel(kernel) => kernel.tick(),
+            Self::Capture(capture) => capture.tick(),
+        }
+    }
+
+    /// Reads what there is, or as much of it as takes no time to speak of.
+    fn read(&mut self, clock: &Clock, receiver: &mut impl Receiver) -> Result<()> {
+        match self {
+            Self::Kernel(kernel) => {
+                kernel.read(clock, receiver);
+                Ok(())
+            }
+            Self::Capture(capture) => capture.read(receiver),
+        }
+    }
+
+    /// Learns when the first pane is to end, in nanoseconds on the monotonic clock.
+    fn first_pane(&mut self, end: u64) -> Result<()> {
+        match self {
+            Self::Kernel(kernel) => kernel.first_pane(end),
+            Self::Capture(_) => Ok(()),
+        }
+    }
+
+    /// Closes the open pane, which covers `span`, and opens the next, which is to end at `end`.
+    fn close_pane(
+        &mut self,
+        span: Span,
+        end: u64,
+        clock: &Clock,
+        receiver: &mut impl Receiver,
+    ) -> Result<WindowCounts> {
+        match self {
+            Self::Kernel(kernel) => kernel.close_pane(span, end, clock, receiver),
+            Self::Capture(capture) => Ok(capture.close_pane(span, receiver)),
+        }
+    }
 }
 
 impl fmt::Display for Live {
@@ -42,22 +114,24 @@ impl fmt::Display for Live {
 }
 
 impl Live {
-    /// Attaches to `interface` by the first of `rungs` that works. Counting starts here.
+    /// Attaches to `interface` by the first of `rungs` that works. Counting starts here: what is
+    /// `selected`, or where the kernel does not count, with `tally`, which is to select the same.
     ///
     /// # Errors
     ///
-    /// When nothing can be attached, with the kernel's reason.
-    pub fn attach(interface: &str, rungs: &[Rung], selected: &Selected) -> Result<Self> {
-        attach::inspect(interface)?;
+    /// When nothing can be attached, with the reasons.
+    pub fn attach(
+        interface: &str,
+        rungs: &[Rung],
+        selected: &Selected,
+        tally: Tally,
+    ) -> Result<Self> {
         let links = Links::watch(interface).context("watching the interface")?;
-        let mut kernel =
-            Kernel::new(selected).map_err(|error| attach::explain(error, interface, None))?;
-        let rung = attach::attach(&mut kernel, interface, rungs)?;
-        if selected.packets > 0 {
-            attach::answers(&mut kernel, interface);
-        }
+        let wanted = Wanted { selected, tally };
+        let Attached { rung, counter, claims } = attach::attach(interface, rungs, wanted)?;
         let clock = Clock::start();
-        Ok(Self { interface: interface.to_owned(), kernel, links, rung, clock })
+        let interface = interface.to_owned();
+        Ok(Self { interface, counter, _claims: claims, links, rung, clock })
     }
 
     /// Hands on a pane every `pane` until the stop is requested or the interface goes. The last,
@@ -65,17 +139,18 @@ impl Live {
     ///
     /// # Errors
     ///
-    /// When the kernel's counts can't be fetched.
+    /// When the kernel's counts can't be fetched, or libpcap can't read.
     pub fn run(mut self, pane: Duration, stop: &Stop, receiver: &mut impl Receiver) -> Result<()> {
         // A pane is a year at most, and this lasts for five centuries.
         let length = u64::try_from(pane.as_nanos()).unwrap_or(u64::MAX).max(1);
         let clock = self.clock;
         let end_of = |number: u64| length.saturating_mul(number + 1);
         let mut number = 0;
-        self.kernel.first_pane(clock.monotonic_at(end_of(number)))?;
+        let mut outcome = Ok(());
+        self.counter.first_pane(clock.monotonic_at(end_of(number)))?;
         loop {
             let due = end_of(number);
-            let woken = self.wait(due, stop, receiver)?;
+            let woken = self.wait(due, stop, receiver, &mut outcome)?;
             let elapsed = clock.elapsed();
             let next = (elapsed / length).max(number + 1);
             // A pane that could not be closed in time, on a machine that slept for one, comes out
@@ -84,28 +159,38 @@ impl Live {
             let end = clock.at(if late { elapsed } else { due });
             let span = Span { start: clock.at(length.saturating_mul(number)), end };
             let next_end = clock.monotonic_at(end_of(next));
-            let counts = self.kernel.close_pane(span, next_end, &clock, receiver)?;
+            let counts = self.counter.close_pane(span, next_end, &clock, receiver)?;
             if receiver.pane(counts).is_break() || woken != Woken::Due {
                 if woken == Woken::Gone {
                     log::info!("interface {} is gone", self.interface);
                 }
-                return Ok(());
+                return outcome;
             }
             number = next;
         }
     }
 
-    /// Waits until so many nanoseconds after the start, or for something that happens before. What the
-    /// kernel has to hand on meanwhile is handed on.
-    fn wait(&mut self, due: u64, stop: &Stop, receiver: &mut impl Receiver) -> Result<Woken> {
-        let due = self.clock.instant(due);
-        let Some(tick) = self.kernel.tick() else { return Ok(self.links.wait(due, stop)?) };
+    /// Waits until so many nanoseconds after the start, or for something that happens before. What
+    /// there is to read meanwhile is read; when that fails, the wait ends, and `outcome` says why.
+    fn wait(
+        &mut self,
+        due: u64,
+        stop: &Stop,
+        receiver: &mut impl Receiver,
+        outcome: &mut Result<()>,
+    ) -> Result<Woken> {
+        let end = self.clock.instant(due);
         loop {
-            let wake = due.min(std::time::Instant::now() + tick);
-            let woken = self.links.wait(wake, stop)?;
-            self.kernel.read(&self.clock, receiver);
-            if woken != Woken::Due || wake == due {
-                return Ok(woken);
+            let tick = self.counter.tick().map_or(end, |tick| end.min(Instant::now() + tick));
+            match self.links.wait(self.counter.wakes(), tick, stop)? {
+                Woken::Due if Instant::now() >= end => return Ok(Woken::Due),
+                Woken::Due | Woken::Readable => {
+                    *outcome = self.counter.read(&self.clock, receiver);
+                }
+                woken @ (Woken::Stopped | Woken::Gone) => return Ok(woken),
+            }
+            if outcome.is_err() {
+                return Ok(Woken::Stopped);
             }
         }
     }

@@ -126,7 +126,7 @@ impl Pcap {
 }
 
 /// The error for a link type that gomon can't look into, by its number.
-pub(super) fn unsupported(number: u32) -> String {
+pub(in crate::source) fn unsupported(number: u32) -> String {
     let name = i32::try_from(number).ok().and_then(|n| pcap::Linktype(n).get_name().ok());
     let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
     format!(
@@ -135,6 +135,6 @@ pub(super) fn unsupported(number: u32) -> String {
 }
 
 /// libpcap's own words, without the prefix the binding puts in front.
-fn message(error: &pcap::Error) -> String {
+pub(in crate::source) fn message(error: &pcap::Error) -> String {
     if let pcap::Error::PcapError(text) = error { text.clone() } else { error.to_string() }
 }

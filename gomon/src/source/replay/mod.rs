@@ -2,7 +2,7 @@
 
 mod compression;
 mod input;
-mod libpcap;
+pub(super) mod libpcap;
 mod pcapng;
 mod plain;
 mod reader;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use anyhow::{Result, anyhow};
-use gomon_common::{LinkType, Skip, parse, parse_common};
+use gomon_common::Skip;
 
 pub use compression::Compression;
 pub use input::Input;
@@ -22,7 +22,7 @@ pub use reader::Reader;
 
 use super::{Receiver, Stop};
 use crate::core::{Clock, Place, Tally, Timestamp};
-use crate::frame::{Frame, FrameLink};
+use crate::frame::{Frame, FrameLink, KeptFrame};
 
 /// Frames between two looks at the stop request and two reports of progress.
 const BREATH: u64 = 1 << 14;
@@ -32,17 +32,9 @@ pub struct Replay {
     clock: Clock,
     tally: Tally,
     /// A frame whose timestamp is far ahead, until the next one shows whether to believe it.
-    held: Option<Held>,
+    held: Option<(Timestamp, KeptFrame)>,
     /// Frames of link types that can't be looked into, by type.
     unsupported: BTreeMap<u32, u64>,
-}
-
-/// A frame on its own.
-struct Held {
-    time: Timestamp,
-    link: FrameLink,
-    length: u32,
-    data: Vec<u8>,
 }
 
 impl Replay {
@@ -89,7 +81,7 @@ impl Replay {
                 }
             }
         }
-        if let Some(held) = self.held.take() {
+        if let Some((_, held)) = self.held.take() {
             self.tally.ledger_mut().wild += 1;
             self.count(&held.frame(), receiver);
         }
@@ -105,20 +97,15 @@ impl Replay {
     /// Puts a frame into its pane.
     #[inline]
     fn frame(&mut self, frame: &Frame<'_>, receiver: &mut impl Receiver) -> ControlFlow<()> {
-        if let Some(held) = self.held.take() {
-            self.settle(&held, frame.time, receiver)?;
+        if let Some((time, held)) = self.held.take() {
+            self.settle(time, &held, frame.time, receiver)?;
         }
         match self.clock.place(frame.time) {
             Place::Current => {}
             Place::Late => self.tally.ledger_mut().late += 1,
             Place::Ahead(panes) => self.advance(panes, receiver)?,
             Place::Wild => {
-                self.held = frame.time.map(|time| Held {
-                    time,
-                    link: frame.link,
-                    length: frame.length,
-                    data: frame.data.to_vec(),
-                });
+                self.held = frame.time.map(|time| (time, frame.keep()));
                 return ControlFlow::Continue(());
             }
         }
@@ -126,16 +113,18 @@ impl Replay {
         ControlFlow::Continue(())
     }
 
-    /// Counts a held frame where the timestamp `next` of the frame after it shows that it belongs.
+    /// Counts a frame held at `time` where the timestamp `next` of the frame after it shows that it
+    /// belongs.
     #[cold]
     fn settle(
         &mut self,
-        held: &Held,
+        time: Timestamp,
+        held: &KeptFrame,
         next: Option<Timestamp>,
         receiver: &mut impl Receiver,
     ) -> ControlFlow<()> {
-        if self.clock.confirms(held.time, next) {
-            self.advance(self.clock.panes_to(held.time), receiver)?;
+        if self.clock.confirms(time, next) {
+            self.advance(self.clock.panes_to(time), receiver)?;
         } else {
             self.tally.ledger_mut().wild += 1;
         }
@@ -157,26 +146,12 @@ impl Replay {
     /// Counts a frame in the open pane.
     #[inline]
     fn count(&mut self, frame: &Frame<'_>, receiver: &mut impl Receiver) {
-        let parsed = match frame.link {
-            FrameLink::Known(LinkType::Ethernet) => {
-                parse_common(frame.data).map_or_else(|| parse(LinkType::Ethernet, frame.data), Ok)
-            }
-            FrameLink::Known(link) => parse(link, frame.data),
+        match frame.link {
+            FrameLink::Known(link) => super::count(&mut self.tally, link, frame, receiver),
             FrameLink::Unsupported(number) => {
                 *self.unsupported.entry(number).or_default() += 1;
-                Err(Skip::NotIp)
+                self.tally.skip(Skip::NotIp);
             }
-        };
-        match parsed {
-            Ok(packet) => {
-                self.tally.count(&packet, frame.length);
-                if receiver.wants_packets() {
-                    for host in self.tally.selection().remote_hosts(&packet).into_iter().flatten() {
-                        receiver.packet(host, self.tally.knows(host), frame);
-                    }
-                }
-            }
-            Err(skip) => self.tally.skip(skip),
         }
     }
 
@@ -188,11 +163,5 @@ impl Replay {
                 Err(anyhow!("{frames} frame(s) left out: {}", libpcap::unsupported(number)))
             }
         }
-    }
-}
-
-impl Held {
-    fn frame(&self) -> Frame<'_> {
-        Frame { time: Some(self.time), link: self.link, length: self.length, data: &self.data }
     }
 }

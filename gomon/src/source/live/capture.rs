@@ -1,0 +1,265 @@
+//! Counting on an interface without the kernel's help: every frame comes up through libpcap, on
+//! machines without eBPF or without the rights for it.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Error, Result, anyhow, bail};
+use gomon_common::LinkType;
+use pcap::{Active, Direction, Precision};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::order::Waiting;
+use crate::core::{Span, Tally, Timestamp, WindowCounts};
+use crate::frame::{Frame, FrameLink, KeptFrame};
+use crate::source::replay::libpcap::{message, unsupported};
+use crate::source::{Receiver, count, hand_on, read};
+
+/// Bytes kept of a frame: all of it, as tcpdump does.
+const SNAP_LENGTH: i32 = 262_144;
+/// What the kernel's buffer takes, in bytes: room for eighty thousand of the smallest frames. It is
+/// mapped here, and so a part of this process's memory.
+const BUFFER: i32 = 16 << 20;
+/// The same for the other direction, which only artifacts want.
+const SMALL_BUFFER: i32 = 8 << 20;
+/// How long the kernel may keep frames back, in milliseconds, to hand on many at once. As often as
+/// that a quarter of a megabyte of its buffer is used up, for however few frames.
+const RETENTION: i32 = 20;
+/// After so long it keeps nothing back from before: that takes twice the time above, and two ticks of
+/// its clock, of which there are a hundred a second at least.
+const SETTLED: Duration = Duration::from_millis(70);
+/// The longest that closing a pane takes, whatever the wall clock does meanwhile.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Frames between two looks at the clock and at signals.
+const BREATH: usize = 4096;
+
+/// Counts what libpcap reads from an interface.
+pub(super) struct Capture {
+    link: LinkType,
+    tally: Tally,
+    /// What comes in through the interface, as XDP and TC see it.
+    incoming: Tap,
+    /// What goes out, for artifacts alone: it is not counted, and not in the ledger.
+    outgoing: Option<Tap>,
+    /// Packets of both directions that may not be in order yet.
+    waiting: Waiting,
+    /// Frames read, for the log.
+    frames: u64,
+    /// Why nothing more can be read, and since when. That is so, too, when the interface goes, which
+    /// may be told here a little before it is told to all.
+    failed: Option<(String, Instant)>,
+}
+
+/// One direction of an interface.
+struct Tap {
+    capture: pcap::Capture<Active>,
+    /// The first frame of the pane that is not open yet.
+    next: Option<KeptFrame>,
+    /// Frames lost so far, by the kernel and by the interface. The numbers run over.
+    lost: (u32, u32),
+}
+
+/// Why the reading of frames ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There are no more.
+    Dry,
+    /// It is time to look at the clock.
+    Breath,
+    /// The next one belongs to the next pane.
+    Later,
+}
+
+impl Capture {
+    /// Starts to capture on `interface`: what comes in is counted with `tally`, and with `packets`
+    /// what goes out is captured too.
+    ///
+    /// # Errors
+    ///
+    /// When libpcap can't capture there, or not in a form that gomon can look into.
+    pub(super) fn open(interface: &str, tally: Tally, packets: bool) -> Result<Self> {
+        let incoming = Tap::open(interface, Direction::In, BUFFER)?;
+        let outgoing = packets.then(|| Tap::open(interface, Direction::Out, SMALL_BUFFER));
+        let pcap::Linktype(number) = incoming.capture.get_datalink();
+        let number = number.unsigned_abs();
+        let Some(link) = LinkType::from_number(number) else { bail!(unsupported(number)) };
+        Ok(Self {
+            link,
+            tally,
+            incoming,
+            outgoing: outgoing.transpose()?,
+            waiting: Waiting::default(),
+            frames: 0,
+            failed: None,
+        })
+    }
+
+    /// What there is to read becomes readable here.
+    pub(super) fn wakes(&self) -> Vec<BorrowedFd<'_>> {
+        let taps = self.taps().filter(|_| self.failed.is_none());
+        taps.map(|tap| tap.capture.as_fd()).collect()
+    }
+
+    /// How often to read although nothing becomes readable.
+    pub(super) fn tick(&self) -> Option<Duration> {
+        self.failed.as_ref().map(|_| PATIENCE)
+    }
+
+    /// Counts what was captured, or as much of it as takes no time to speak of.
+    ///
+    /// # Errors
+    ///
+    /// When libpcap can't read, and not because the interface goes.
+    pub(super) fn read(&mut self, receiver: &mut impl Receiver) -> Result<()> {
+        let before = self.frames;
+        self.read_until(None, receiver);
+        if self.frames > before {
+            log::debug!("{} frames read", self.frames);
+        }
+        let settled = i64::try_from(SETTLED.as_nanos()).unwrap_or(i64::MAX);
+        self.waiting.hand_on(now().after(-settled), receiver);
+        match &self.failed {
+            Some((why, since)) if since.elapsed() >= PATIENCE => bail!("{why}"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes the open pane: counts what was captured until now, what the kernel still keeps back
+    /// included. A frame captured later is the first of the next pane; once there is one, nothing is
+    /// waited for, so that what goes out can't keep what comes in waiting.
+    pub(super) fn close_pane(&mut self, span: Span, receiver: &mut impl Receiver) -> WindowCounts {
+        let (closed, begun) = (now(), Instant::now());
+        while begun.elapsed() < PATIENCE {
+            let left = SETTLED.saturating_sub(begun.elapsed());
+            match self.read_until(Some(closed), receiver) {
+                End::Later => break,
+                End::Dry if left.is_zero() => break,
+                End::Dry => self.wait(left),
+                End::Breath => {}
+            }
+        }
+        // What comes in for the next pane is not read yet.
+        self.waiting.hand_on(Timestamp::from_nanoseconds(i64::MAX), receiver);
+        self.tally.ledger_mut().lost = self.incoming.newly_lost();
+        let missed = self.outgoing.as_mut().map_or(0, Tap::newly_lost);
+        if missed > 0 {
+            receiver.packets_lost(missed);
+        }
+        self.tally.take(span)
+    }
+
+    fn taps(&self) -> impl Iterator<Item = &Tap> {
+        [&self.incoming].into_iter().chain(&self.outgoing)
+    }
+
+    /// Reads both directions, up to the first frame at or after `closed` in each, and says why it ended
+    /// with what comes in.
+    fn read_until(&mut self, closed: Option<Timestamp>, receiver: &mut impl Receiver) -> End {
+        let Self { link, tally, incoming, outgoing, waiting, frames, failed } = self;
+        let receiver = &mut waiting.before(receiver);
+        let end = incoming.read(*link, closed, |frame| {
+            *frames += 1;
+            count(tally, *link, frame, receiver);
+        });
+        let other = outgoing.as_mut().map_or(Ok(End::Later), |outgoing| {
+            outgoing.read(*link, closed, |frame| {
+                if let Ok(packet) = read(*link, frame) {
+                    hand_on(tally, &packet, frame, receiver);
+                }
+            })
+        });
+        match (end, other) {
+            // What was captured before the interface went is still there to read, behind the error.
+            (Err(error), _) | (_, Err(error)) if failed.is_none() => {
+                *failed = Some((message(&error), Instant::now()));
+                End::Breath
+            }
+            (end, _) => end.unwrap_or(End::Later),
+        }
+    }
+
+    /// Waits for more frames, where there are not already some of the next pane.
+    fn wait(&self, longest: Duration) {
+        let dry = self.taps().filter(|tap| tap.next.is_none());
+        let mut fds: Vec<_> =
+            dry.map(|tap| PollFd::from_borrowed_fd(tap.capture.as_fd(), PollFlags::IN)).collect();
+        // A signal has its turn when the pane is closed, which is soon.
+        let _ = poll(&mut fds, Timespec::try_from(longest).ok().as_ref());
+    }
+}
+
+impl Tap {
+    fn open(interface: &str, direction: Direction, buffer: i32) -> Result<Self> {
+        let refused = |error: pcap::Error| -> Error { anyhow!("{}", message(&error)) };
+        let capture = pcap::Capture::from_device(interface)
+            .map_err(refused)?
+            .snaplen(SNAP_LENGTH)
+            .buffer_size(buffer)
+            // Immediate mode has one slot a frame, each as large as the largest frame.
+            .timeout(RETENTION)
+            .precision(Precision::Nano)
+            .promisc(false)
+            .open()
+            .and_then(pcap::Capture::setnonblock)
+            .map_err(refused)?;
+        // libpcap looks at the direction of each frame itself. A filter in the kernel would be faster,
+        // but what is captured while it is put in place is judged by libpcap, which then finds no
+        // direction in it and drops it.
+        capture.direction(direction).map_err(refused)?;
+        Ok(Self { capture, next: None, lost: (0, 0) })
+    }
+
+    /// Reads frames, [`BREATH`] at most, up to the first one at or after `closed`, which is read the
+    /// next time.
+    fn read(
+        &mut self,
+        link: LinkType,
+        closed: Option<Timestamp>,
+        mut frame: impl FnMut(&Frame<'_>),
+    ) -> Result<End, pcap::Error> {
+        let later = |frame: &Frame<'_>| closed.is_some_and(|closed| frame.time >= Some(closed));
+        if let Some(next) = self.next.take() {
+            if later(&next.frame()) {
+                self.next = Some(next);
+                return Ok(End::Later);
+            }
+            frame(&next.frame());
+        }
+        for _ in 0..BREATH {
+            let packet = match self.capture.next_packet() {
+                Ok(packet) => packet,
+                Err(pcap::Error::TimeoutExpired) => return Ok(End::Dry),
+                Err(error) => return Err(error),
+            };
+            // With nanosecond precision libpcap keeps nanoseconds in `tv_usec`.
+            let time = packet.header.ts;
+            let this = Frame {
+                time: Some(Timestamp::from_parts(time.tv_sec, time.tv_usec)),
+                link: FrameLink::Known(link),
+                length: packet.header.len,
+                data: packet.data,
+            };
+            if later(&this) {
+                self.next = Some(this.keep());
+                return Ok(End::Later);
+            }
+            frame(&this);
+        }
+        Ok(End::Breath)
+    }
+
+    /// Frames lost since the last time.
+    fn newly_lost(&mut self) -> u64 {
+        let Ok(stat) = self.capture.stats() else { return 0 };
+        let (kernel, interface) = self.lost;
+        self.lost = (stat.dropped, stat.if_dropped);
+        u64::from(stat.dropped.wrapping_sub(kernel))
+            + u64::from(stat.if_dropped.wrapping_sub(interface))
+    }
+}
+
+/// What the clock of the wall shows, by which frames are stamped.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::saturating(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX))
+}

@@ -1,0 +1,61 @@
+//! Why the kernel refuses to attach, in words: its number says little on its own.
+
+use anyhow::{Error, anyhow};
+use rustix::io::Errno;
+
+use super::{Rung, interface, release, rights};
+
+/// The kernel's number in an error, if it has one.
+pub(super) fn errno(error: &Error) -> Option<Errno> {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>())?;
+    io.raw_os_error().map(Errno::from_raw_os_error)
+}
+
+/// Whether the error is for a lack of the rights that every program takes.
+pub(super) fn is_denied(error: &Error) -> bool {
+    matches!(errno(error), Some(Errno::PERM | Errno::ACCESS))
+        && rights::lacking(&rights::PROGRAMS).is_some()
+}
+
+/// Adds to an error on `rung`, or before any program was attached, what it means and what to do.
+pub(super) fn explain(error: Error, interface: &str, rung: Option<Rung>) -> Error {
+    let why = match (rung, errno(&error)) {
+        // libpcap has words, and no numbers.
+        (Some(Rung::Pcap), _) if interface::is_down(interface) => {
+            Some(format!("type: ip link set {interface} up"))
+        }
+        (Some(Rung::Pcap), _) => {
+            let denied = error.to_string().contains("not permitted");
+            rights::lacking(&rights::CAPTURE).filter(|_| denied)
+        }
+        (_, None) => None,
+        // Busy: held in the same mode. There already: held in the other one.
+        (Some(Rung::Xdp | Rung::XdpGeneric), Some(Errno::BUSY | Errno::EXIST)) => {
+            Some(format!("another XDP program holds {interface}: take it off, or give --attach tc"))
+        }
+        (rung, Some(number @ (Errno::PERM | Errno::ACCESS))) => denied(rung, number),
+        (_, Some(Errno::NODEV)) => Some("there is no such interface".to_owned()),
+        (rung, Some(number)) => release::missing(rung, number),
+    };
+    match why {
+        Some(why) => anyhow!("{error:#}: {why}"),
+        None => error,
+    }
+}
+
+fn denied(rung: Option<Rung>, number: Errno) -> Option<String> {
+    let lacking = rights::lacking(&rights::PROGRAMS);
+    let lacking = lacking.or_else(|| match rung {
+        Some(Rung::Clsact) => rights::lacking(&rights::FILTERS),
+        _ => None,
+    });
+    lacking.or_else(|| match number {
+        Errno::PERM => Some(
+            "this process has the capabilities it takes: see whether a seccomp filter, a security \
+             module or lockdown forbids BPF"
+                .to_owned(),
+        ),
+        // The verifier refuses a program with this number.
+        _ => Some("see the verifier's log with --log-level debug".to_owned()),
+    })
+}
