@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use gomon_xdpgen::{Attached, Sent, Traffic};
+
 use super::capture::{PLAIN, at, pcap};
 use super::program::Scratch;
 
@@ -51,6 +53,13 @@ impl Net {
         command
     }
 
+    /// A command in the bot's namespace, its output piped.
+    pub fn bot_command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = within(&self.bot, program);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     /// gomon, in its namespace, counting on [`TAP`].
     pub fn gomon(&self, source: &str, args: &str) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_gomon"));
@@ -87,9 +96,27 @@ impl Net {
             .expect("tcpreplay starts")
     }
 
+    /// Sends frames from the bot's end inside the kernel, as fast as it can. They arrive only where an
+    /// XDP program is in the driver of [`TAP`].
+    #[track_caller]
+    pub fn generate(&self, traffic: &Traffic, frames: u64) -> Sent {
+        traffic.send(&self.bot, BOT_END, frames).expect("the generator sends")
+    }
+
+    /// Puts an XDP program that does nothing into the driver of [`TAP`].
+    #[track_caller]
+    pub fn passing(&self) -> Attached {
+        Attached::passing(&self.gomon, TAP).expect("the kernel takes the program")
+    }
+
     /// Frames that the kernel says arrived at [`TAP`].
     pub fn arrived(&self) -> u64 {
-        self.read("statistics/rx_packets").parse().expect("a number")
+        self.statistic("rx_packets")
+    }
+
+    /// What the kernel counts under a name at [`TAP`].
+    pub fn statistic(&self, name: &str) -> u64 {
+        self.read(&format!("statistics/{name}")).parse().expect("a number")
     }
 
     /// What the kernel says about [`TAP`], without the newline.
