@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use etherparse::{NetHeaders, PacketHeaders, TransportHeader};
 use gomon_xdpgen::{Order, Traffic};
 
-use crate::privileged;
 use crate::support::net::{Net, TAP};
 use crate::support::program::{Scratch, have};
 use crate::support::running::Running;
+use crate::{generates, privileged};
 
 const FRAMES: usize = 3000;
 
@@ -22,7 +22,7 @@ struct Packet {
 
 /// What arrives of generated traffic.
 fn arriving(traffic: &Traffic) -> Option<Vec<Packet>> {
-    if [have("ip"), have("tcpdump"), privileged()] != [true; 3] {
+    if [have("ip"), have("tcpdump"), privileged(), generates()] != [true; 4] {
         return None;
     }
     let net = Net::new();

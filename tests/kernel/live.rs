@@ -17,6 +17,8 @@ mod ends;
 mod load;
 #[path = "live/modes.rs"]
 mod modes;
+#[path = "live/offloads.rs"]
+mod offloads;
 #[path = "live/sharing.rs"]
 mod sharing;
 

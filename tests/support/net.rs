@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio, id};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -15,7 +16,7 @@ use super::program::Scratch;
 /// The interface that gomon counts on, in its own namespace.
 pub const TAP: &str = "tap0";
 /// The other end, in the bot's namespace.
-const BOT_END: &str = "bot0";
+pub const BOT_END: &str = "bot0";
 
 /// A bot's namespace, and the one gomon runs in. Nothing but what a test sends is on the wire between
 /// them: there are no addresses, and no IPv6 that makes itself some.
@@ -103,10 +104,36 @@ impl Net {
         traffic.send(&self.bot, BOT_END, frames).expect("the generator sends")
     }
 
+    /// Runs ip(8) in the bot's namespace, and returns what it prints.
+    #[track_caller]
+    pub fn bot_ip<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> String {
+        done(within(&self.bot, "ip").args(args))
+    }
+
+    /// A TCP connection from the bot to gomon's side, each with an address of its own in 10.0.0.0/24.
+    #[track_caller]
+    pub fn connection(&self, bot: &str, other: &str) -> (TcpStream, TcpStream) {
+        self.bot_ip(["addr", "add", &format!("{bot}/24"), "dev", BOT_END]);
+        self.ip(["addr", "add", &format!("{other}/24"), "dev", TAP]);
+        // A socket stays in the namespace it was made in.
+        let listen = || Ok(TcpListener::bind((other, 0))?);
+        let listener = gomon_xdpgen::within(&self.gomon, listen).expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let connect = || Ok(TcpStream::connect(address)?);
+        let client = gomon_xdpgen::within(&self.bot, connect).expect("a connection");
+        (client, listener.accept().expect("the connection").0)
+    }
+
     /// Puts an XDP program that does nothing into the driver of [`TAP`].
     #[track_caller]
     pub fn passing(&self) -> Attached {
         Attached::passing(&self.gomon, TAP).expect("the kernel takes the program")
+    }
+
+    /// Gives every frame that the bot sends a VLAN tag beside it, as hardware does that takes it out.
+    #[track_caller]
+    pub fn tagging(&self, vlan: u16) -> Attached {
+        Attached::tagging(&self.bot, BOT_END, vlan).expect("the kernel takes the program")
     }
 
     /// Frames that the kernel says arrived at [`TAP`].

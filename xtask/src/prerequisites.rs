@@ -40,6 +40,7 @@ const TESTS: &[Need] = &[
     need(File::Program("c++"), "g++"),
     need(File::Program("ip"), "iproute2"),
     need(File::Program("tcpreplay"), "tcpreplay"),
+    need(File::Program("ethtool"), "ethtool"),
 ];
 const BENCH: &[Need] =
     &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("time"), "time")];
@@ -176,7 +177,7 @@ mod tests {
         assert_eq!(packages_when_present(BUILD, &[]), ["build-essential", "libpcap-dev"]);
         assert_eq!(
             packages_when_present(TESTS, &[]),
-            ["tcpdump", "tshark", "g++", "iproute2", "tcpreplay"]
+            ["tcpdump", "tshark", "g++", "iproute2", "tcpreplay", "ethtool"]
         );
         let ebpf =
             "rustc-web cargo-web rust-web-src llvm-22-dev libpolly-22-dev libzstd-dev zlib1g-dev";

@@ -3,7 +3,8 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use super::{BOT, LONG, attached, finish, net, packet, until_counted};
+use super::{BOT, LONG, attached, comparable, finish, ledger, net, packet, replay, until_counted};
+use crate::support::frames::{arp, ip, udp};
 use crate::support::net::TAP;
 use crate::support::program::{Outcome, Scratch, have, run};
 
@@ -31,6 +32,39 @@ fn live_two_on_one_interface_both_count() {
                 let said = said.expect("why it is not XDP");
                 assert!(said.contains(" INFO ") && said.contains(HELD), "{said}");
             }
+        }
+    }
+}
+
+#[test]
+fn live_two_bots_on_one_interface_are_counted_each_by_its_own() {
+    const OTHER: &str = "10.0.0.6";
+    let mut frames = Vec::new();
+    for host in 1..=20 {
+        let destination = ip(&format!("192.0.2.{}", host % 4));
+        frames.push(udp(ip(BOT), destination, 80, host));
+        if host % 2 == 0 {
+            frames.push(udp(ip(OTHER), destination, 53, host));
+        }
+    }
+    frames.extend([udp(ip("10.0.0.7"), ip("192.0.2.1"), 80, 0), arp()]);
+    let bots = [(BOT, 20), (OTHER, 10)];
+    for modes in [["tc", "tc"], ["xdp", "tc"], ["tc", "xdp"]] {
+        let Some(net) = net() else { return };
+        let gomons = bots.into_iter().zip(modes).map(|((bot, packets), mode)| {
+            (bot, packets, attached(&net, bot, &format!("{LONG} --attach {mode}")))
+        });
+        let gomons: Vec<_> = gomons.collect();
+        net.send(&frames);
+        for (bot, packets, gomon) in gomons {
+            until_counted(&gomon, frames.len() as u64);
+            gomon.signal("INT");
+            let (run, expected) = (finish(gomon), replay(bot, LONG, &frames));
+            assert_eq!(comparable(&run), comparable(&expected), "{bot} {modes:?}");
+            assert_eq!(ledger(&run), ledger(&expected), "{bot} {modes:?}");
+            let others = frames.len() - packets - 1;
+            let counts = format!(" = {packets} counted + {others} not from the bot ");
+            assert!(ledger(&run).contains(&counts), "{bot} {modes:?}: {}", ledger(&run));
         }
     }
 }

@@ -11,6 +11,7 @@ pub(crate) const STACK: Register = 10;
 /// Helpers of the kernel's, by their numbers.
 pub(crate) const MAP_LOOKUP: i32 = 1;
 pub(crate) const RANDOM: i32 = 7;
+pub(crate) const PUSH_TAG: i32 = 18;
 pub(crate) const REDIRECT: i32 = 23;
 
 /// An instruction as the kernel takes it.

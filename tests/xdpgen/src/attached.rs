@@ -1,4 +1,4 @@
-//! Programs on the receiving end.
+//! Programs on interfaces.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -6,37 +6,50 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use anyhow::{Context as _, Result};
 
 use crate::statistics::{self, Statistics};
-use crate::{bpf, namespace, programs};
+use crate::{
+    bpf::{self, Hook},
+    namespace, programs,
+};
 
-/// An XDP program in the driver of an interface, until it is dropped. It passes every frame on.
+/// A program on an interface, until it is dropped. It passes every frame on.
 pub struct Attached {
     program: OwnedFd,
     _link: OwnedFd,
 }
 
 impl Attached {
-    /// A program that does nothing, so that frames arrive.
+    /// An XDP program that does nothing, so that frames arrive.
     ///
     /// # Errors
     ///
     /// When the kernel refuses it, with its reason.
     pub fn passing(namespace: &str, interface: &str) -> Result<Self> {
-        Self::attach(namespace, interface, programs::receiver()?)
+        Self::attach(Hook::Xdp, namespace, interface, programs::receiver()?)
     }
 
-    /// A program that counts the frames to each of `hosts` hosts from `first` on, as simply as can be.
+    /// An XDP program that counts the frames to each of `hosts` hosts from `first` on, as simply as can be.
     ///
     /// # Errors
     ///
     /// When the kernel refuses it, with its reason.
     pub fn counting(namespace: &str, interface: &str, first: Ipv4Addr, hosts: u32) -> Result<Self> {
-        Self::attach(namespace, interface, programs::counting_receiver(first, hosts)?)
+        Self::attach(Hook::Xdp, namespace, interface, programs::counting_receiver(first, hosts)?)
     }
 
-    fn attach(namespace: &str, interface: &str, program: OwnedFd) -> Result<Self> {
-        let attach = || Ok(bpf::attach(program.as_fd(), namespace::index(interface)?)?);
+    /// A TC program that gives every frame that leaves a VLAN tag, to be put in by the interface. A
+    /// virtual one does not: the tag arrives beside its frame, as from hardware that takes tags out.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses it, with its reason. It needs Linux 6.6.
+    pub fn tagging(namespace: &str, interface: &str, vlan: u16) -> Result<Self> {
+        Self::attach(Hook::TcxEgress, namespace, interface, programs::tagger(vlan)?)
+    }
+
+    fn attach(hook: Hook, namespace: &str, interface: &str, program: OwnedFd) -> Result<Self> {
+        let attach = || Ok(bpf::attach(hook, program.as_fd(), namespace::index(interface)?)?);
         let link = namespace::within(namespace, attach)
-            .with_context(|| format!("attach an XDP program to {interface}"))?;
+            .with_context(|| format!("attach a BPF program to {interface}"))?;
         Ok(Self { program, _link: link })
     }
 

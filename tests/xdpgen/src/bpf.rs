@@ -16,13 +16,30 @@ const PROG_TEST_RUN: u32 = 10;
 const LINK_CREATE: u32 = 28;
 const ENABLE_STATS: u32 = 32;
 
-const PROG_TYPE_XDP: u32 = 6;
-const ATTACH_TYPE_XDP: u32 = 37;
 const IN_THE_DRIVER: u32 = 1 << 2;
 const LIVE_FRAMES: u32 = 1 << 1;
 
 /// What the verifier says, as far as it is shown.
 const LOG: usize = 1 << 16;
+
+/// Where a program runs.
+#[derive(Clone, Copy)]
+pub(crate) enum Hook {
+    /// In an interface's driver, on what arrives.
+    Xdp,
+    /// At the end of TC, on what leaves (Linux 6.6).
+    TcxEgress,
+}
+
+impl Hook {
+    /// The kernel's numbers for a program's type, for the place, and flags.
+    fn numbers(self) -> (u32, u32, u32) {
+        match self {
+            Self::Xdp => (6, 37, IN_THE_DRIVER),
+            Self::TcxEgress => (3, 47, 0),
+        }
+    }
+}
 
 /// Kinds of maps, by their numbers.
 #[derive(Clone, Copy)]
@@ -88,7 +105,7 @@ struct TestRun {
 struct LinkCreate {
     program: u32,
     interface: u32,
-    attach_type: u32,
+    place: u32,
     flags: u32,
 }
 
@@ -170,11 +187,12 @@ pub(crate) fn update<const K: usize, const V: usize>(
     Ok(())
 }
 
-/// Loads an XDP program.
-pub(crate) fn load(instructions: &[Instruction]) -> Result<OwnedFd> {
+/// Loads a program.
+pub(crate) fn load(hook: Hook, instructions: &[Instruction]) -> Result<OwnedFd> {
     let mut log = vec![0; LOG];
+    let (kind, ..) = hook.numbers();
     let attributes = ProgLoad {
-        kind: PROG_TYPE_XDP,
+        kind,
         count: u32::try_from(instructions.len())?,
         instructions: address(instructions),
         license: address(c"GPL".to_bytes_with_nul()),
@@ -187,7 +205,7 @@ pub(crate) fn load(instructions: &[Instruction]) -> Result<OwnedFd> {
         let said: Vec<_> = log.trim_end_matches(['\0', '\n']).lines().collect();
         // The last line counts instructions, the one before it says what is wrong.
         let why = said.len().checked_sub(2).and_then(|line| said.get(line)).copied();
-        format!("load an XDP program: {}", why.unwrap_or("the verifier says nothing"))
+        format!("load a BPF program: {}", why.unwrap_or("the verifier says nothing"))
     })
 }
 
@@ -204,14 +222,10 @@ pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io
     bpf(attributes).map(drop)
 }
 
-/// Attaches an XDP program to an interface's driver, for as long as the link is kept.
-pub(crate) fn attach(program: BorrowedFd<'_>, interface: u32) -> io::Result<OwnedFd> {
-    descriptor(LinkCreate {
-        program: number(program),
-        interface,
-        attach_type: ATTACH_TYPE_XDP,
-        flags: IN_THE_DRIVER,
-    })
+/// Attaches a program to an interface, for as long as the link is kept.
+pub(crate) fn attach(hook: Hook, program: BorrowedFd<'_>, interface: u32) -> io::Result<OwnedFd> {
+    let (_, place, flags) = hook.numbers();
+    descriptor(LinkCreate { program: number(program), interface, place, flags })
 }
 
 /// Lets the kernel take the time of programs, for as long as the descriptor is kept (Linux 5.8).

@@ -1,18 +1,22 @@
-//! The XDP programs: one that sends, and two that receive.
+//! The programs: one that sends, two that receive, and one that tags.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::Result;
 
-use crate::assembly::{Assembly, MAP_LOOKUP, RANDOM, REDIRECT, Register, STACK, Width};
-use crate::bpf::{self, Kind};
+use crate::assembly::{Assembly, MAP_LOOKUP, PUSH_TAG, RANDOM, REDIRECT, Register, STACK, Width};
+use crate::bpf::{self, Hook, Kind};
 use crate::traffic::{CHECKSUM, DESTINATION, NUMBER, Order, Traffic};
 
 /// What the kernel passes to an XDP program: where the frame starts and ends.
 const START: i16 = 0;
 const END: i16 = 4;
 const PASS: i32 = 2;
+/// What TC goes on with to the next program.
+const NEXT: i32 = -1;
+/// 802.1Q, as it lies in a frame.
+const TAG: u16 = 0x8100_u16.to_be();
 
 /// Registers by what the programs keep in them.
 const CONTEXT: Register = 1;
@@ -49,7 +53,7 @@ pub(crate) fn sender(traffic: &Traffic, interface: u32) -> Result<OwnedFd> {
     code.call(REDIRECT);
     code.exit();
     // The program keeps its map.
-    bpf::load(code.instructions())
+    bpf::load(Hook::Xdp, code.instructions())
 }
 
 /// A map with one number in it.
@@ -91,7 +95,7 @@ pub(crate) fn receiver() -> Result<OwnedFd> {
     let mut code = Assembly::default();
     code.set(0, PASS);
     code.exit();
-    bpf::load(code.instructions())
+    bpf::load(Hook::Xdp, code.instructions())
 }
 
 /// Takes every frame, and counts those to each of so many hosts from `first` on: one look into a hash,
@@ -102,7 +106,7 @@ pub(crate) fn counting_receiver(first: Ipv4Addr, hosts: u32) -> Result<OwnedFd> 
         let address = Ipv4Addr::from_bits(first.to_bits().wrapping_add(host));
         bpf::update(map.as_fd(), address.octets(), [0; 8])?;
     }
-    bpf::load(counting(map.as_fd()).instructions())
+    bpf::load(Hook::Xdp, counting(map.as_fd()).instructions())
 }
 
 fn counting(map: BorrowedFd<'_>) -> Assembly {
@@ -122,4 +126,15 @@ fn counting(map: BorrowedFd<'_>) -> Assembly {
     code.set(0, PASS);
     code.exit();
     code
+}
+
+/// Gives every frame a VLAN tag, beside the frame: the interface is to put it in.
+pub(crate) fn tagger(vlan: u16) -> Result<OwnedFd> {
+    let mut code = Assembly::default();
+    code.set(2, TAG.into());
+    code.set(3, vlan.into());
+    code.call(PUSH_TAG);
+    code.set(0, NEXT);
+    code.exit();
+    bpf::load(Hook::TcxEgress, code.instructions())
 }
