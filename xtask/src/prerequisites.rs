@@ -44,6 +44,8 @@ const TESTS: &[Need] = &[
 ];
 const BENCH: &[Need] =
     &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("time"), "time")];
+const BENCH_LIVE: &[Need] =
+    &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("ip"), "iproute2")];
 /// Debian's compiler for the kernel's side, and what its linker is built with.
 const EBPF: &[Need] = &[
     need(File::At("/usr/bin/rustc"), "rustc-web"),
@@ -78,6 +80,10 @@ pub(crate) fn for_testing() -> Result<()> {
 
 pub(crate) fn for_measuring() -> Result<()> {
     install(&[BUILD, BENCH].concat())
+}
+
+pub(crate) fn for_measuring_live() -> Result<()> {
+    install(&[BUILD, BENCH_LIVE].concat())
 }
 
 pub(crate) fn for_ebpf() -> Result<()> {
