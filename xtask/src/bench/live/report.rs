@@ -18,8 +18,9 @@ packets are made inside the kernel (live XDP frames) and redirected over a pair 
 the sender's processor also runs the receiver's program; frames that find the queue between the
 interfaces full reach nobody; lost is what arrived and was not counted; gomon's windows are of 1 s, its
 records are read from a pipe; tcpdump writes to /dev/null, filters by the same host, and has an XDP
-program before it that does nothing (frames arrive only with one); bare counting is an XDP program with
-one look into a hash of {HOSTS} hosts and one addition; ns a packet by the kernel's statistics
+program before it that does nothing (frames arrive only with one), the one of the first row; bare
+counting is an XDP program with one look into a hash of {HOSTS} hosts and one addition; ns a packet are
+by the kernel's statistics, and the first row is what these cost themselves
 ",
     )
 }
@@ -49,6 +50,10 @@ pub(super) fn table(traffic: &Traffic, frames: u64, rows: &[(Subject, Vec<Round>
     }
     for (subject, rounds) in rows {
         let gomons: Vec<_> = rounds.iter().filter_map(|round| round.gomon.as_ref()).collect();
+        let confessed = rounds.iter().filter_map(|round| round.confessed).reduce(|a, b| a + b);
+        if let Some(confessed) = confessed {
+            let _ = writeln!(table, "{subject}: says that the kernel dropped {confessed}");
+        }
         if let Some(first) = gomons.first() {
             let _ = writeln!(table, "{subject}: {}, {}", first.way, times(&gomons));
         }

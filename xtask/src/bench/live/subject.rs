@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use gomon_xdpgen::{Sent, Statistics, Traffic, of_process};
+use gomon_xdpgen::{Attached, Sent, Statistics, Traffic, of_process};
 
 use super::{
     HOSTS,
@@ -21,6 +21,8 @@ use crate::frames::BOT;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
+    /// A program that does nothing: what being measured costs.
+    Idle,
     /// The least that counting costs: one look into a hash, one addition.
     Bare,
     Gomon,
@@ -40,6 +42,8 @@ pub(super) struct Round {
     /// In user space, with the processor's time while packets came.
     pub(super) taken: Option<Taken>,
     pub(super) gomon: Option<Gomon>,
+    /// Frames that it says itself it has lost.
+    pub(super) confessed: Option<u64>,
 }
 
 /// What is asked of gomon alone.
@@ -60,7 +64,8 @@ const SAVED: &str = "100";
 const LEFT_OVER: Duration = Duration::from_millis(1500);
 
 impl Subject {
-    pub(super) const ALL: [Self; 4] = [Self::Bare, Self::Gomon, Self::Saving, Self::Tcpdump];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Idle, Self::Bare, Self::Gomon, Self::Saving, Self::Tcpdump];
 
     /// One round; none where it can't be had.
     pub(super) fn run(
@@ -72,7 +77,11 @@ impl Subject {
         directory: &Path,
     ) -> Result<Option<Round>> {
         match self {
-            Self::Bare => bare(network, traffic, frames).map(Some),
+            Self::Idle => bare(network, traffic, frames, &network.passing()?).map(Some),
+            Self::Bare => {
+                let program = network.counting(traffic, HOSTS.min(traffic.hosts))?;
+                bare(network, traffic, frames, &program).map(Some)
+            }
             Self::Gomon => self::gomon(network, traffic, frames, gomon, None),
             Self::Saving => self::gomon(network, traffic, frames, gomon, Some(directory)),
             Self::Tcpdump => tcpdump(network, traffic, frames).map(Some),
@@ -83,6 +92,7 @@ impl Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.pad(match self {
+            Self::Idle => "no counting",
             Self::Bare => "bare counting",
             Self::Gomon => "gomon",
             Self::Saving => "gomon --save-packets 100",
@@ -91,8 +101,7 @@ impl fmt::Display for Subject {
     }
 }
 
-fn bare(network: &Network, traffic: &Traffic, frames: u64) -> Result<Round> {
-    let program = network.counting(traffic, HOSTS.min(traffic.hosts))?;
+fn bare(network: &Network, traffic: &Traffic, frames: u64, program: &Attached) -> Result<Round> {
     let round = send(network, traffic, frames)?;
     let program = program.statistics()?;
     Ok(Round { counted: program.runs, program: Some(program), ..round })
@@ -111,6 +120,7 @@ fn send(network: &Network, traffic: &Traffic, frames: u64) -> Result<Round> {
         program: None,
         taken: None,
         gomon: None,
+        confessed: None,
     })
 }
 
@@ -181,7 +191,8 @@ fn tcpdump(network: &Network, traffic: &Traffic, frames: u64) -> Result<Round> {
     thread::sleep(LEFT_OVER);
     let said = process.interrupt()?;
     let counted = number(&said, "", " packets captured").context("find what tcpdump captured")?;
-    Ok(Round { counted, ..round })
+    let confessed = number(&said, "", " packets dropped by kernel");
+    Ok(Round { counted, confessed, ..round })
 }
 
 fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
