@@ -36,8 +36,8 @@ fn live_two_on_one_interface_both_count() {
     }
 }
 
-#[test]
-fn live_two_bots_on_one_interface_are_counted_each_by_its_own() {
+/// Two bots on one interface, each with a gomon of its own.
+fn two_bots(modes: [&str; 2]) {
     const OTHER: &str = "10.0.0.6";
     let mut frames = Vec::new();
     for host in 1..=20 {
@@ -48,25 +48,37 @@ fn live_two_bots_on_one_interface_are_counted_each_by_its_own() {
         }
     }
     frames.extend([udp(ip("10.0.0.7"), ip("192.0.2.1"), 80, 0), arp()]);
-    let bots = [(BOT, 20), (OTHER, 10)];
-    for modes in [["tc", "tc"], ["xdp", "tc"], ["tc", "xdp"]] {
-        let Some(net) = net() else { return };
-        let gomons = bots.into_iter().zip(modes).map(|((bot, packets), mode)| {
+    let Some(net) = net() else { return };
+    let bots = [(BOT, 20), (OTHER, 10)].into_iter().zip(modes);
+    let bots: Vec<_> = bots
+        .map(|((bot, packets), mode)| {
             (bot, packets, attached(&net, bot, &format!("{LONG} --attach {mode}")))
-        });
-        let gomons: Vec<_> = gomons.collect();
-        net.send(&frames);
-        for (bot, packets, gomon) in gomons {
-            until_counted(&gomon, frames.len() as u64);
-            gomon.signal("INT");
-            let (run, expected) = (finish(gomon), replay(bot, LONG, &frames));
-            assert_eq!(comparable(&run), comparable(&expected), "{bot} {modes:?}");
-            assert_eq!(ledger(&run), ledger(&expected), "{bot} {modes:?}");
-            let others = frames.len() - packets - 1;
-            let counts = format!(" = {packets} counted + {others} not from the bot ");
-            assert!(ledger(&run).contains(&counts), "{bot} {modes:?}: {}", ledger(&run));
-        }
+        })
+        .collect();
+    net.send(&frames);
+    for (bot, packets, gomon) in bots {
+        until_counted(&gomon, frames.len() as u64);
+        gomon.signal("INT");
+        let (run, expected) = (finish(gomon), replay(bot, LONG, &frames));
+        assert_eq!(comparable(&run), comparable(&expected), "{bot} {modes:?}");
+        assert_eq!(ledger(&run), ledger(&expected), "{bot} {modes:?}");
+        let others = frames.len() - packets - 1;
+        let counts = format!(" = {packets} counted + {others} not from the bot ");
+        assert!(ledger(&run).contains(&counts), "{bot} {modes:?}: {}", ledger(&run));
     }
+}
+
+#[test]
+fn live_two_bots_on_one_interface_are_counted_each_by_its_own() {
+    for modes in [["tc", "tc"], ["xdp", "tc"], ["tc", "xdp"]] {
+        two_bots(modes);
+    }
+}
+
+#[test]
+#[ignore = "behind a generic XDP program, TC misses the Ethernet header's 14 bytes"]
+fn live_two_bots_are_counted_each_by_its_own_where_one_has_generic_xdp() {
+    two_bots(["tc", "xdp-generic"]);
 }
 
 const HELD: &str = "another XDP program holds tap0";
