@@ -10,6 +10,8 @@ mod support;
 
 #[path = "kernel/differential.rs"]
 mod differential;
+#[path = "kernel/generator.rs"]
+mod generator;
 #[path = "kernel/live.rs"]
 mod live;
 #[path = "kernel/object.rs"]
@@ -23,4 +25,20 @@ fn privileged() -> bool {
         println!("SKIPPED: loading kernel programs needs root");
     }
     root
+}
+
+/// Whether the kernel makes frames itself, for the packet generator.
+fn generates() -> bool {
+    linux(5, 18, "generating packets inside the kernel")
+}
+
+/// Whether the kernel is new enough; says that the test is skipped when not.
+fn linux(major: u32, minor: u32, what: &str) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
+    let new = (numbers.next(), numbers.next()) >= (Some(major), Some(minor));
+    if !new {
+        println!("SKIPPED: {what} needs Linux {major}.{minor}: this is {}", release.trim());
+    }
+    new
 }

@@ -23,6 +23,8 @@ mod ladder;
 mod load;
 #[path = "live/modes.rs"]
 mod modes;
+#[path = "live/offloads.rs"]
+mod offloads;
 #[path = "live/sharing.rs"]
 mod sharing;
 

@@ -2,10 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio, id};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use gomon_xdpgen::{Attached, Sent, Traffic};
 
 use super::capture::{PLAIN, at, pcap};
 use super::program::Scratch;
@@ -13,7 +16,7 @@ use super::program::Scratch;
 /// The interface that gomon counts on, in its own namespace.
 pub const TAP: &str = "tap0";
 /// The other end, in the bot's namespace.
-const BOT_END: &str = "bot0";
+pub const BOT_END: &str = "bot0";
 
 /// A bot's namespace, and the one gomon runs in. Nothing but what a test sends is on the wire between
 /// them: there are no addresses, and no IPv6 that makes itself some.
@@ -52,6 +55,13 @@ impl Net {
     /// A command in gomon's namespace, its output piped.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = within(&self.gomon, program);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// A command in the bot's namespace, its output piped.
+    pub fn bot_command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = within(&self.bot, program);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -95,9 +105,53 @@ impl Net {
         replaying(&self.bot, BOT_END, scratch, frames, times)
     }
 
+    /// Sends frames from the bot's end inside the kernel, as fast as it can. They arrive only where an
+    /// XDP program is in the driver of [`TAP`].
+    #[track_caller]
+    pub fn generate(&self, traffic: &Traffic, frames: u64) -> Sent {
+        traffic.send(&self.bot, BOT_END, frames).expect("the generator sends")
+    }
+
+    /// Runs ip(8) in the bot's namespace, and returns what it prints.
+    #[track_caller]
+    pub fn bot_ip<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> String {
+        done(within(&self.bot, "ip").args(args))
+    }
+
+    /// A TCP connection from the bot to gomon's side, each with an address of its own in 10.0.0.0/24.
+    #[track_caller]
+    pub fn connection(&self, bot: &str, other: &str) -> (TcpStream, TcpStream) {
+        self.bot_ip(["addr", "add", &format!("{bot}/24"), "dev", BOT_END]);
+        self.ip(["addr", "add", &format!("{other}/24"), "dev", TAP]);
+        // A socket stays in the namespace it was made in.
+        let listen = || Ok(TcpListener::bind((other, 0))?);
+        let listener = gomon_xdpgen::within(&self.gomon, listen).expect("a listener");
+        let address = listener.local_addr().expect("its address");
+        let connect = || Ok(TcpStream::connect(address)?);
+        let client = gomon_xdpgen::within(&self.bot, connect).expect("a connection");
+        (client, listener.accept().expect("the connection").0)
+    }
+
+    /// Puts an XDP program that does nothing into the driver of [`TAP`].
+    #[track_caller]
+    pub fn passing(&self) -> Attached {
+        Attached::passing(&self.gomon, TAP).expect("the kernel takes the program")
+    }
+
+    /// Gives every frame that the bot sends a VLAN tag beside it, as hardware does that takes it out.
+    #[track_caller]
+    pub fn tagging(&self, vlan: u16) -> Attached {
+        Attached::tagging(&self.bot, BOT_END, vlan).expect("the kernel takes the program")
+    }
+
     /// Frames that the kernel says arrived at [`TAP`].
     pub fn arrived(&self) -> u64 {
-        self.read("statistics/rx_packets").parse().expect("a number")
+        self.statistic("rx_packets")
+    }
+
+    /// What the kernel counts under a name at [`TAP`].
+    pub fn statistic(&self, name: &str) -> u64 {
+        self.read(&format!("statistics/{name}")).parse().expect("a number")
     }
 
     /// Sockets that capture frames in gomon's namespace.

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast gomon is on this machine, beside the fastest program that reads
 //! the same packets.
 
+mod live;
 mod measure;
 mod report;
 mod traffic;
@@ -25,6 +26,8 @@ pub(crate) enum Options {
         #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
         pairs: u32,
     },
+    /// Count on an interface, in turn with tcpdump and with the least a counting program can do
+    Live(live::Options),
 }
 
 const REPLAYS: [Traffic; 2] = [
@@ -35,7 +38,13 @@ const REPLAYS: [Traffic; 2] = [
 ];
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let Options::Replay { pairs } = *options;
+    match options {
+        Options::Replay { pairs } => replay(*pairs),
+        Options::Live(options) => live::run(options),
+    }
+}
+
+fn replay(pairs: u32) -> Result<()> {
     prerequisites::for_measuring()?;
     eprintln!("xtask: building gomon");
     let gomon = workspace::build_gomon()?;

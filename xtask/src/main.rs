@@ -1,8 +1,8 @@
 //! The project's own commands, so that a checkout and stable Rust are all anybody needs:
 //! `cargo xtask run`, `cargo xtask test`, `cargo xtask bench`.
 //!
-//! Depends on no other crate of the workspace: it must build before libpcap is there, because it
-//! is what installs it.
+//! Depends on no crate of gomon's own, only on the packet generator: it must build before libpcap is
+//! there, because it is what installs it.
 
 #![expect(clippy::print_stderr, reason = "progress goes to stderr, to people; results to stdout")]
 

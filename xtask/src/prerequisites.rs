@@ -40,9 +40,12 @@ const TESTS: &[Need] = &[
     need(File::Program("c++"), "g++"),
     need(File::Program("ip"), "iproute2"),
     need(File::Program("tcpreplay"), "tcpreplay"),
+    need(File::Program("ethtool"), "ethtool"),
 ];
 const BENCH: &[Need] =
     &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("time"), "time")];
+const BENCH_LIVE: &[Need] =
+    &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("ip"), "iproute2")];
 /// Debian's compiler for the kernel's side, and what its linker is built with.
 const EBPF: &[Need] = &[
     need(File::At("/usr/bin/rustc"), "rustc-web"),
@@ -77,6 +80,10 @@ pub(crate) fn for_testing() -> Result<()> {
 
 pub(crate) fn for_measuring() -> Result<()> {
     install(&[BUILD, BENCH].concat())
+}
+
+pub(crate) fn for_measuring_live() -> Result<()> {
+    install(&[BUILD, BENCH_LIVE].concat())
 }
 
 pub(crate) fn for_ebpf() -> Result<()> {
@@ -176,7 +183,7 @@ mod tests {
         assert_eq!(packages_when_present(BUILD, &[]), ["build-essential", "libpcap-dev"]);
         assert_eq!(
             packages_when_present(TESTS, &[]),
-            ["tcpdump", "tshark", "g++", "iproute2", "tcpreplay"]
+            ["tcpdump", "tshark", "g++", "iproute2", "tcpreplay", "ethtool"]
         );
         let ebpf =
             "rustc-web cargo-web rust-web-src llvm-22-dev libpolly-22-dev libzstd-dev zlib1g-dev";

@@ -88,7 +88,7 @@ fn live_through_libpcap_losses_are_told_and_the_ledger_balances() {
     const FRAMES: u16 = 1000;
     const TIMES: u32 = 1000;
     let Some(net) = net() else { return };
-    let mut gomon = attached(&net, BOT, &format!("{} {PCAP}", load::ARGS));
+    let mut gomon = attached(&net, BOT, &format!("{} {PCAP}", load::SHORT));
     let frames = vec![packet(1, 80); FRAMES.into()];
     let scratch = Scratch::new();
     // More than the buffer holds comes while nobody reads.

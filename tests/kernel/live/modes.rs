@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::{BOT, LONG, attached, comparable, count, ledger, net, packet, replay};
+use super::{
+    BOT, LONG, attached, comparable, count, finish, ledger, net, packet, replay, until_counted,
+};
 use crate::support::frames::{arp, ip, ping, ping6, syn, udp};
 use crate::support::program::Outcome;
 
@@ -152,5 +154,40 @@ fn live_what_is_left_out_and_who_is_the_bot_is_as_in_a_replay() {
         let run = count(&net, attached(&net, source, &args), &frames);
         assert_eq!(comparable(&run), comparable(&expected), "{source} {args}");
         assert_eq!(ledger(&run), ledger(&expected), "{source} {args}");
+    }
+}
+
+#[test]
+fn live_a_sweep_beyond_the_cap_is_counted_and_estimated_as_in_a_replay() {
+    const HOSTS: u16 = 10_000;
+    const AT_ONCE: usize = 200;
+    let host = |nth: u16| ip(&format!("198.18.{}.{}", nth / 250, nth % 250));
+    let mut frames: Vec<_> = (0..HOSTS).map(|nth| syn(ip(BOT), host(nth), 23)).collect();
+    // One that is known goes on being counted when there is no more room.
+    frames.extend(vec![syn(ip(BOT), host(0), 23); 40]);
+    frames.extend([syn(ip(BOT), host(0), 24), syn(ip(BOT), host(9000), 23)]);
+    let args = format!("{LONG} --packet-threshold 30/window --max-destinations 500");
+    let expected = replay(BOT, &args, &frames);
+    assert_eq!(classes(&expected), ["attack", "scan"]);
+    for (mode, _) in MODES {
+        let Some(net) = net() else { return };
+        let mut gomon = attached(&net, BOT, &format!("{args} --attach {mode}"));
+        // No more than the wire holds, which is a queue.
+        for (nth, frames) in (1..).zip(frames.chunks(AT_ONCE)) {
+            net.send(frames);
+            let sent = (nth * AT_ONCE).min((nth - 1) * AT_ONCE + frames.len());
+            until_counted(&mut gomon, sent as u64);
+        }
+        gomon.signal("INT");
+        let run = finish(gomon);
+        assert_eq!(comparable(&run), comparable(&expected), "{mode}");
+        // Overflow included: only the time and the loss differ.
+        assert_eq!(run.line("Ledger: "), expected.line("Ledger: "), "{mode}");
+        let scan = &run.records()[1]["metadata"]["gomon"];
+        assert_eq!(scan["hosts_exact"], false, "{scan}");
+        assert_eq!(scan["overflow_packets"], 9_502, "{scan}");
+        let hosts = scan["hosts"].as_u64().unwrap();
+        // One host is under attack, and left out.
+        assert!(hosts.abs_diff(9_999) < 500, "{hosts} hosts");
     }
 }

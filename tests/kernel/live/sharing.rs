@@ -1,6 +1,7 @@
 //! Interfaces with more than one program on them.
 
-use super::{BOT, LONG, attached, finish, net, packet, until_counted};
+use super::{BOT, LONG, attached, comparable, finish, ledger, net, packet, replay, until_counted};
+use crate::support::frames::{arp, ip, udp};
 use crate::support::program::{Outcome, run};
 
 #[track_caller]
@@ -30,6 +31,50 @@ fn live_two_on_one_interface_both_count() {
             }
         }
     }
+}
+
+/// Two bots on one interface, each with a gomon of its own.
+fn two_bots(modes: [&str; 2]) {
+    const OTHER: &str = "10.0.0.6";
+    let mut frames = Vec::new();
+    for host in 1..=20 {
+        let destination = ip(&format!("192.0.2.{}", host % 4));
+        frames.push(udp(ip(BOT), destination, 80, host));
+        if host % 2 == 0 {
+            frames.push(udp(ip(OTHER), destination, 53, host));
+        }
+    }
+    frames.extend([udp(ip("10.0.0.7"), ip("192.0.2.1"), 80, 0), arp()]);
+    let Some(net) = net() else { return };
+    let bots = [(BOT, 20), (OTHER, 10)].into_iter().zip(modes);
+    let bots: Vec<_> = bots
+        .map(|((bot, packets), mode)| {
+            (bot, packets, attached(&net, bot, &format!("{LONG} --attach {mode}")))
+        })
+        .collect();
+    net.send(&frames);
+    for (bot, packets, mut gomon) in bots {
+        until_counted(&mut gomon, frames.len() as u64);
+        gomon.signal("INT");
+        let (run, expected) = (finish(gomon), replay(bot, LONG, &frames));
+        assert_eq!(comparable(&run), comparable(&expected), "{bot} {modes:?}");
+        assert_eq!(ledger(&run), ledger(&expected), "{bot} {modes:?}");
+        let others = frames.len() - packets - 1;
+        let counts = format!(" = {packets} counted + {others} not from the bot ");
+        assert!(ledger(&run).contains(&counts), "{bot} {modes:?}: {}", ledger(&run));
+    }
+}
+
+#[test]
+fn live_two_bots_on_one_interface_are_counted_each_by_its_own() {
+    for modes in [["tc", "tc"], ["xdp", "tc"], ["tc", "xdp"]] {
+        two_bots(modes);
+    }
+}
+
+#[test]
+fn live_two_bots_are_counted_each_by_its_own_where_one_has_generic_xdp() {
+    two_bots(["tc", "xdp-generic"]);
 }
 
 const HELD: &str = "another XDP program holds tap0";

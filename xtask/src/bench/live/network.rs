@@ -1,0 +1,113 @@
+//! Two namespaces joined by a pair of interfaces. Nothing but what is generated is on it.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use gomon_xdpgen::{Attached, Sent, Traffic};
+use serde_json::Value;
+
+use crate::workspace::describe;
+
+/// Names that stay the same: what a run that was killed left behind is found by the next.
+const RECEIVER: &str = "gomon-bench-tap";
+const SENDER: &str = "gomon-bench-bot";
+/// The interface that is counted on.
+pub(super) const TAP: &str = "tap0";
+const BOT_END: &str = "bot0";
+
+pub(super) struct Network {
+    receiver: &'static str,
+    sender: &'static str,
+}
+
+/// What the kernel counted at the receiving end.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Arrived {
+    pub(super) frames: u64,
+    /// Frames that found the queue between the interfaces full, before anybody could see them.
+    pub(super) dropped: u64,
+}
+
+impl Network {
+    pub(super) fn new() -> Result<Self> {
+        remove();
+        let network = Self { receiver: RECEIVER, sender: SENDER };
+        for namespace in [RECEIVER, SENDER] {
+            ip(&["netns", "add", namespace])?;
+            // No addresses that make themselves, and no packets about them.
+            gomon_xdpgen::within(namespace, || {
+                for place in ["all", "default"] {
+                    let path = format!("/proc/sys/net/ipv6/conf/{place}/disable_ipv6");
+                    if fs::exists(&path)? {
+                        fs::write(&path, "1").with_context(|| format!("write {path}"))?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        ip(&[
+            "-n", RECEIVER, "link", "add", TAP, "type", "veth", "peer", BOT_END, "netns", SENDER,
+        ])?;
+        ip(&["-n", RECEIVER, "link", "set", TAP, "up"])?;
+        ip(&["-n", SENDER, "link", "set", BOT_END, "up"])?;
+        Ok(network)
+    }
+
+    /// A program at the receiving end, its output piped.
+    pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", self.receiver]).arg(program);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(super) fn send(&self, traffic: &Traffic, frames: u64) -> Result<Sent> {
+        traffic.send(self.sender, BOT_END, frames)
+    }
+
+    /// Takes frames and does nothing.
+    pub(super) fn passing(&self) -> Result<Attached> {
+        Attached::passing(self.receiver, TAP)
+    }
+
+    /// Takes frames and counts those to the first hosts of some traffic, as simply as can be.
+    pub(super) fn counting(&self, traffic: &Traffic, hosts: u32) -> Result<Attached> {
+        Attached::counting(self.receiver, TAP, traffic.destination, hosts)
+    }
+
+    pub(super) fn arrived(&self) -> Result<Arrived> {
+        let text = ip(&["-n", self.receiver, "-s", "-j", "link", "show", TAP])?;
+        let parsed: Value = serde_json::from_str(&text).context("read what `ip -s -j` says")?;
+        let number = |name: &str| parsed[0]["stats64"]["rx"][name].as_u64();
+        let counts = number("packets").zip(number("dropped"));
+        let (frames, dropped) = counts.context("find the statistics in what `ip -s -j` says")?;
+        Ok(Arrived { frames, dropped })
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        remove();
+    }
+}
+
+fn remove() {
+    for namespace in [RECEIVER, SENDER] {
+        // That there is none is as good.
+        let _ = Command::new("ip").args(["netns", "del", namespace]).output();
+    }
+}
+
+fn ip(args: &[&str]) -> Result<String> {
+    let mut command = Command::new("ip");
+    command.args(args);
+    let attempt = || format!("run `{}`", describe(&command));
+    let output = Command::new("ip").args(args).output().with_context(attempt)?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {}", attempt(), stderr.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
