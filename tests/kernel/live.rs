@@ -13,6 +13,8 @@ use crate::support::running::Running;
 
 #[path = "live/ends.rs"]
 mod ends;
+#[path = "live/guest.rs"]
+mod guest;
 #[path = "live/load.rs"]
 mod load;
 #[path = "live/modes.rs"]
