@@ -17,6 +17,8 @@ mod capture;
 mod clsact;
 #[path = "live/ends.rs"]
 mod ends;
+#[path = "live/guest.rs"]
+mod guest;
 #[path = "live/ladder.rs"]
 mod ladder;
 #[path = "live/load.rs"]

@@ -33,12 +33,7 @@ impl Net {
         let name = |end| format!("gomon-t{}-{number}-{end}", id());
         let net = Self { gomon: name("tap"), bot: name("bot") };
         for namespace in [&net.gomon, &net.bot] {
-            done(Command::new("ip").args(["netns", "add", namespace]));
-            let off = "cd /proc/sys/net/ipv6/conf && for f in */disable_ipv6; do echo 1 > $f; done";
-            done(
-                within(namespace, "sh")
-                    .args(["-c", &format!("[ ! -d /proc/sys/net/ipv6 ] || {{ {off}; }}")]),
-            );
+            make_namespace(namespace);
         }
         net.ip(["link", "add", TAP, "type", "veth", "peer", BOT_END, "netns", &net.bot]);
         net.ip(["link", "set", TAP, "up"]);
@@ -195,8 +190,16 @@ fn replaying(
         .expect("tcpreplay starts")
 }
 
+/// Makes a namespace, without IPv6.
+pub fn make_namespace(name: &str) {
+    done(Command::new("ip").args(["netns", "add", name]));
+    let off = "cd /proc/sys/net/ipv6/conf && for f in */disable_ipv6; do echo 1 > $f; done";
+    let off = format!("[ ! -d /proc/sys/net/ipv6 ] || {{ {off}; }}");
+    done(within(name, "sh").args(["-c", &off]));
+}
+
 /// A command in a namespace: the process that is started becomes `program`.
-fn within(namespace: &str, program: impl AsRef<OsStr>) -> Command {
+pub fn within(namespace: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace]).arg(program);
     command
@@ -204,7 +207,7 @@ fn within(namespace: &str, program: impl AsRef<OsStr>) -> Command {
 
 /// Runs a command that has to succeed, and returns what it prints.
 #[track_caller]
-fn done(command: &mut Command) -> String {
+pub fn done(command: &mut Command) -> String {
     let output = command.output().expect("a program that is installed");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {stderr}");

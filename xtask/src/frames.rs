@@ -1,7 +1,7 @@
 //! Builds the Ethernet frames of generated captures: hosts on one wire, addressed by their IPv4
 //! address alone.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, SocketAddrV6};
 
 use anyhow::Result;
 use etherparse::{
@@ -22,6 +22,23 @@ pub(crate) fn udp(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Resul
     let mut frame = Vec::with_capacity(packet.size(payload.len()));
     packet.write(&mut frame, payload)?;
     Ok(frame)
+}
+
+/// The same over IPv6.
+pub(crate) fn udp6(from: SocketAddrV6, to: SocketAddrV6, payload: &[u8]) -> Result<Vec<u8>> {
+    let packet = PacketBuilder::ethernet2([2; 6], [4; 6])
+        .ipv6(from.ip().octets(), to.ip().octets(), TTL)
+        .udp(from.port(), to.port());
+    let mut frame = Vec::with_capacity(packet.size(payload.len()));
+    packet.write(&mut frame, payload)?;
+    Ok(frame)
+}
+
+/// A frame with tags behind its addresses, the outermost first.
+pub(crate) fn tagged(tags: &[u16], frame: &[u8]) -> Vec<u8> {
+    let (addresses, rest) = frame.split_at(12);
+    let tags = tags.iter().flat_map(|kind| [kind.to_be_bytes(), 7_u16.to_be_bytes()]);
+    [addresses, &tags.flatten().collect::<Vec<_>>(), rest].concat()
 }
 
 /// `flags` are tcpdump's letters: S, F, P and, for an acknowledgment, a dot.

@@ -11,11 +11,13 @@ mod demo;
 mod ebpf;
 mod frames;
 mod fuzz;
+mod kernels;
 mod pcap;
 mod prerequisites;
 mod random;
 mod run;
 mod test;
+mod vm;
 mod workspace;
 
 use std::{env, ffi::OsString, io, process::ExitCode};
@@ -48,6 +50,11 @@ enum Command {
     /// Measure gomon beside tcpdump
     #[command(subcommand)]
     Bench(bench::Options),
+    /// Boot Debian's kernels, and count on each in every way it has of attaching
+    Kernels(kernels::Options),
+    /// Be the first process of a virtual machine
+    #[command(subcommand, hide = true)]
+    Guest(vm::inside::Orders),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +70,10 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<()> {
+    // There, the project's directory is not.
+    if let Command::Guest(orders) = &cli.command {
+        return vm::inside::obey(orders);
+    }
     let called_from = env::current_dir().context("find the working directory")?;
     // Every path below is relative to the project, whatever directory this was typed in.
     env::set_current_dir(workspace::root()).context("enter the project's directory")?;
@@ -72,6 +83,8 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Ebpf(options) => ebpf::execute(&options),
         Command::Test(options) => test::all(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Kernels(options) => kernels::run(&options),
+        Command::Guest(orders) => vm::inside::obey(&orders),
     }
 }
 

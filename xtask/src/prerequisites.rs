@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::workspace::describe;
+use crate::{vm::debian::KEYRING, workspace::describe};
 
 /// Something to be found on the machine, and the Debian package it comes with.
 #[derive(Clone, Copy)]
@@ -46,6 +46,17 @@ const BENCH: &[Need] =
     &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("time"), "time")];
 const BENCH_LIVE: &[Need] =
     &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("ip"), "iproute2")];
+/// Virtual machines, and what their kernels are fetched and unpacked with.
+const MACHINES: &[Need] = &[
+    need(File::Program("qemu-system-x86_64"), "qemu-system-x86"),
+    need(File::At(KEYRING), "debian-archive-keyring"),
+    need(File::Program("dpkg"), "dpkg"),
+    need(File::Program("strip"), "binutils"),
+    need(File::Program("xz"), "xz-utils"),
+];
+/// What is packed into them.
+const PACKED: &[Need] =
+    &[need(File::Program("ip"), "iproute2"), need(File::Program("tcpreplay"), "tcpreplay")];
 /// Debian's compiler for the kernel's side, and what its linker is built with.
 const EBPF: &[Need] = &[
     need(File::At("/usr/bin/rustc"), "rustc-web"),
@@ -68,7 +79,7 @@ pub(crate) fn for_building() -> Result<()> {
 /// Tests that find a tool missing skip themselves, so its absence is no reason to stop. In CI it
 /// is: a skipped test there is one that nobody runs.
 pub(crate) fn for_testing() -> Result<()> {
-    match install(&[BUILD, TESTS].concat()) {
+    match install(&[BUILD, TESTS, MACHINES].concat()) {
         Err(error) if missing(BUILD, Path::exists).is_empty() && !in_ci() => {
             eprintln!("xtask: {error:#}");
             eprintln!("xtask: going on without: tests that want more are SKIPPED");
@@ -76,6 +87,15 @@ pub(crate) fn for_testing() -> Result<()> {
         }
         outcome => outcome,
     }
+}
+
+pub(crate) fn for_kernels() -> Result<()> {
+    install(&[BUILD, MACHINES, PACKED].concat())
+}
+
+/// Whether virtual machines can be made here.
+pub(crate) fn has_machines() -> bool {
+    missing(&[MACHINES, PACKED].concat(), Path::exists).is_empty()
 }
 
 pub(crate) fn for_measuring() -> Result<()> {

@@ -12,6 +12,7 @@ use clap::Args;
 use crate::{
     ebpf, fuzz,
     prerequisites::{self, in_ci},
+    vm,
     workspace::{cargo, describe, run},
 };
 
@@ -42,6 +43,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
     let doc = ["doc", "--workspace", "--no-deps"];
     report.step("doc", cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
     object(&mut report)?;
+    guest(&mut report)?;
     let test = ["test", "--workspace"];
     report.step("test", cargo().args(test).args(&options.args))?;
     if options.fuzz_seconds == 0 {
@@ -70,6 +72,23 @@ fn object(report: &mut Report) -> Result<()> {
     }
     ebpf::check()?;
     report.skip("ebpf", "no compiler for the kernel's side: cargo xtask ebpf installs it");
+    Ok(())
+}
+
+/// A virtual machine for the test that needs one. What it is made of comes from a mirror, which is not
+/// always there.
+fn guest(report: &mut Report) -> Result<()> {
+    const NAME: &str = "guest";
+    if !rustix::process::geteuid().is_root() && !in_ci() {
+        report.skip(NAME, "tests on the kernel need root");
+    } else if !prerequisites::has_machines() && !in_ci() {
+        report.skip(NAME, "what virtual machines need is not installed: see above");
+    } else if let Err(error) = report.time(NAME, vm::prepare_guest) {
+        if in_ci() {
+            return Err(error);
+        }
+        report.skip(NAME, &format!("{error:#}"));
+    }
     Ok(())
 }
 

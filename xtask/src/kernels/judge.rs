@@ -1,0 +1,189 @@
+//! What gomon reported on a kernel, beside what was sent.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use serde_json::Value;
+
+use super::traffic::{Fate, Sent};
+use crate::vm::inside::Report;
+
+/// What came of one way of attaching.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Attached in the way named, with every count as it was sent; why the ways above were not taken.
+    Exact { attached: String, steps: Vec<String> },
+    /// Counts that are not what was sent.
+    Wrong(String),
+    /// Not attached.
+    Refused(String),
+}
+
+/// Packets and bytes of each destination, and frames under each entry of the ledger.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counted {
+    destinations: BTreeMap<(String, SocketAddr), [u64; 2]>,
+    ledger: BTreeMap<&'static str, u64>,
+}
+
+/// The entries of a ledger.
+const ENTRIES: [&str; 7] =
+    ["frames", "counted", "not_from_bot", "ignored", "not_ip", "malformed", "lost"];
+
+impl Verdict {
+    pub(super) fn of(report: Report, sent: &[Sent]) -> Self {
+        let Some(attached) = report.said.iter().find_map(|line| line.split_once(" attached by "))
+        else {
+            let error = report.said.iter().find_map(|line| line.strip_prefix("gomon: "));
+            return Self::Refused(error.unwrap_or("without a word").to_owned());
+        };
+        // "XDP (native) on tap0"
+        let attached = attached.1.trim_end_matches(" on tap0").to_owned();
+        let (told, expected) = (Counted::told(&report.records), Counted::expected(sent));
+        if !report.success {
+            return Self::Wrong(format!("{attached}: it failed: {}", report.said.join("\n")));
+        }
+        if told != expected {
+            return Self::Wrong(format!("{attached}: {told:?} instead of {expected:?}"));
+        }
+        let steps = report.said.into_iter().filter(|line| line.contains("trying the next way"));
+        Self::Exact { attached, steps: steps.collect() }
+    }
+
+    pub(super) fn is_exact(&self) -> bool {
+        matches!(self, Self::Exact { .. })
+    }
+
+    pub(super) fn is_wrong(&self) -> bool {
+        matches!(self, Self::Wrong(_))
+    }
+
+    /// What there is to be said beside the table.
+    pub(super) fn reasons(&self) -> Vec<&str> {
+        match self {
+            Self::Exact { steps, .. } => steps.iter().map(String::as_str).collect(),
+            Self::Wrong(why) | Self::Refused(why) => vec![why],
+        }
+    }
+}
+
+/// A cell of the table.
+impl fmt::Display for Verdict {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact { attached, .. } => out.write_str(attached),
+            Self::Wrong(_) => out.write_str("WRONG"),
+            Self::Refused(_) => out.write_str("no"),
+        }
+    }
+}
+
+impl Counted {
+    fn expected(sent: &[Sent]) -> Self {
+        let mut counted =
+            Self { ledger: ENTRIES.map(|entry| (entry, 0)).into(), ..Self::default() };
+        for Sent { frame, fate } in sent {
+            counted.enter("frames", 1);
+            match fate {
+                Fate::Counted { protocol, destination } => {
+                    let length = frame.len() as u64;
+                    counted.add(protocol, *destination, [1, length]);
+                    counted.enter("counted", 1);
+                }
+                Fate::NotFromBot => counted.enter("not_from_bot", 1),
+                Fate::NotIp => counted.enter("not_ip", 1),
+                Fate::Malformed => counted.enter("malformed", 1),
+            }
+        }
+        counted
+    }
+
+    fn told(records: &[Value]) -> Self {
+        let mut counted = Self::default();
+        for record in records {
+            let number = |value: &Value| value.as_u64().unwrap_or_default();
+            for entry in ENTRIES {
+                counted.enter(entry, number(&record["metadata"]["gomon"]["ledger"][entry]));
+            }
+            let flow = &record["flow"];
+            let host = record["dest_ip"].as_str().and_then(|text| text.parse::<IpAddr>().ok());
+            let port = record["dest_port"].as_u64().and_then(|port| u16::try_from(port).ok());
+            if let (true, Some(host), Some(port)) = (flow.is_object(), host, port) {
+                let counts = [&flow["pkts_toserver"], &flow["bytes_toserver"]].map(number);
+                let protocol = record["proto"].as_str().unwrap_or_default();
+                counted.add(protocol, (host, port).into(), counts);
+            }
+        }
+        counted
+    }
+
+    fn add(&mut self, protocol: &str, destination: SocketAddr, counts: [u64; 2]) {
+        let sum = self.destinations.entry((protocol.to_owned(), destination)).or_default();
+        sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+
+    fn enter(&mut self, entry: &'static str, frames: u64) {
+        *self.ledger.entry(entry).or_default() += frames;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::kernels::traffic;
+
+    fn report(records: Vec<Value>, said: &[&str]) -> Report {
+        Report { success: true, records, said: said.iter().map(ToString::to_string).collect() }
+    }
+
+    /// What gomon says of ten frames in each of two windows.
+    fn exact() -> Vec<Value> {
+        let window = json!([
+            { "metadata": { "gomon": { "ledger": { "frames": 10, "counted": 10 } } } },
+            { "dest_ip": "203.0.113.50", "dest_port": 53, "proto": "UDP",
+              "flow": { "pkts_toserver": 10, "bytes_toserver": 89_420 } },
+        ]);
+        let window = window.as_array().unwrap();
+        window.iter().chain(window).cloned().collect()
+    }
+
+    fn sent() -> Vec<Sent> {
+        let ten = || traffic::jumbo().unwrap().into_iter().filter(|sent| sent.frame.len() == 8942);
+        ten().chain(ten()).collect()
+    }
+
+    #[test]
+    fn windows_add_up() {
+        let said =
+            ["x INFO TCX: no: trying the next way", "x INFO attached by TC (clsact) on tap0"];
+        let verdict = Verdict::of(report(exact(), &said), &sent());
+        assert_eq!(verdict.to_string(), "TC (clsact)", "{verdict:?}");
+        assert_eq!(verdict.reasons(), &said[..1]);
+        assert!(verdict.is_exact());
+    }
+
+    #[test]
+    fn one_packet_more_or_less_is_wrong() {
+        let said = ["x INFO attached by TCX on tap0"];
+        let mut records = exact();
+        records[1]["flow"]["pkts_toserver"] = 11.into();
+        assert!(Verdict::of(report(records, &said), &sent()).is_wrong());
+        let mut records = exact();
+        records.remove(0);
+        assert!(Verdict::of(report(records, &said), &sent()).is_wrong());
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_its_reason() {
+        let verdict = Verdict::of(report(vec![], &["gomon: attaching to tap0: no"]), &sent());
+        assert_eq!(
+            (verdict.to_string(), verdict.reasons()),
+            ("no".into(), vec!["attaching to tap0: no"])
+        );
+    }
+}
