@@ -36,6 +36,7 @@ impl Address {
     /// The IPv6 address with these octets.
     #[must_use]
     #[inline]
+    #[expect(clippy::many_single_char_names, reason = "sixteen bytes side by side")]
     pub const fn v6(octets: [u8; 16]) -> Self {
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
         Self::v6_halves([a, b, c, d, e, f, g, h], [i, j, k, l, m, n, o, p])
@@ -51,6 +52,7 @@ impl Address {
     /// The 16 bytes, network order, IPv4 in its mapped form.
     #[must_use]
     #[inline]
+    #[expect(clippy::many_single_char_names, reason = "sixteen bytes side by side")]
     pub const fn bytes(self) -> [u8; 16] {
         let [a, b, c, d, e, f, g, h] = self.high.to_ne_bytes();
         let [i, j, k, l, m, n, o, p] = self.low.to_ne_bytes();

@@ -11,6 +11,8 @@ use crate::support::net::{Net, held, until};
 use crate::support::program::{Outcome, Scratch, gomon, have};
 use crate::support::running::Running;
 
+#[path = "live/artifacts.rs"]
+mod artifacts;
 #[path = "live/capture.rs"]
 mod capture;
 #[path = "live/clsact.rs"]

@@ -181,13 +181,13 @@ fn classifier(
 fn answers(kernel: &mut Kernel, interface: &str) -> Option<Claim> {
     let mut egress =
         |options| classifier(kernel, names::TC_EGRESS, interface, TcAttachType::Egress, options);
-    let mut attach = || match egress(TcAttachOptions::TcxOrder(LinkOrder::first())) {
-        Ok(()) => Ok(None),
-        Err(_) => {
-            let claim = clsact::prepare(interface)?;
-            egress(TcAttachOptions::Netlink(NlOptions::default()))?;
-            Ok(Some(claim))
+    let mut attach = || {
+        if egress(TcAttachOptions::TcxOrder(LinkOrder::first())).is_ok() {
+            return Ok(None);
         }
+        let claim = clsact::prepare(interface)?;
+        egress(TcAttachOptions::Netlink(NlOptions::default()))?;
+        Ok(Some(claim))
     };
     let attached: Result<_> = attach();
     attached.unwrap_or_else(|error| {

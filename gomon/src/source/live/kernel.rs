@@ -81,14 +81,14 @@ impl Kernel {
         let bot = selected.sources.addresses().next().map_or([0; 16], Address::bytes);
         let any = u8::from(selected.sources == Sources::Any);
         let more = u8::from(!others.is_empty());
-        let ignores = u8::from(!selected.ignored.is_empty());
+        let leaves_out = u8::from(!selected.ignored.is_empty());
         let talks = log::max_level() >= LevelFilter::Debug;
         let level = if talks { aya_log::Level::Debug as u8 } else { 0 };
         let mut ebpf = loader
             .override_global(names::BOT, &bot, true)
             .override_global(names::ANY_SOURCE, &any, true)
             .override_global(names::MORE_SOURCES, &more, true)
-            .override_global(names::IGNORES, &ignores, true)
+            .override_global(names::IGNORES, &leaves_out, true)
             .override_global(names::PACKETS_PER_HOST, &selected.packets, true)
             .override_global(aya_log::LEVEL, &level, true)
             .load(object::bytes())
@@ -183,8 +183,8 @@ impl Kernel {
         if let Some(packets) = &mut self.packets {
             packets.finish(closed, clock, receiver);
         }
+        // What belongs to the pane that is open now has to wait until the receiver has this one.
         let counts = self.collect(closed, span)?;
-        self.read(clock, receiver);
         let lost = std::mem::take(&mut self.packets_lost);
         if lost > 0 {
             receiver.packets_lost(lost);

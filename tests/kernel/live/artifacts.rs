@@ -1,0 +1,186 @@
+//! Packets for artifacts come up from the kernel: of a slow bot all, of a fast one the last.
+
+use std::path::Path;
+use std::thread;
+
+use gomon::core::Timestamp;
+use gomon::source::Stop;
+use gomon::source::replay::{Input, Reader};
+use gomon_xdpgen::{Order, Traffic};
+use serde_json::Value;
+
+use super::{BOT, LONG, attached, finish, net, packet, until_counted};
+use crate::generates;
+use crate::support::frames::{ip, udp};
+use crate::support::program::{Outcome, Scratch};
+
+/// Frames with their times.
+type Frames = Vec<(Timestamp, Vec<u8>)>;
+
+/// Time and bytes of every frame in a file.
+fn frames(path: &Path) -> Frames {
+    let input = Input::open(path, Stop::default()).expect("the artifact opens");
+    let mut reader = Reader::new(input).expect("the artifact is a capture");
+    let mut frames = Vec::new();
+    while let Some(frame) = reader.next_frame().expect("the artifact is whole") {
+        frames.push((frame.time.expect("a timestamp"), frame.data.to_vec()));
+    }
+    frames
+}
+
+/// The frames of the artifacts of alerts about a host, with the start of their window.
+fn saved(run: &[Value], host: &str) -> Vec<(Timestamp, Frames)> {
+    let about = run.iter().filter(|record| record["dest_ip"] == host);
+    let alerts = about.filter(|record| record["event_type"] == "alert");
+    let artifacts = alerts.map(|alert| {
+        let text = alert["timestamp"].as_str().unwrap();
+        let start = jiff::Timestamp::strptime("%Y-%m-%dT%H:%M:%S%.f%z", text).unwrap();
+        let start = Timestamp::saturating(start.as_nanosecond());
+        (start, frames(Path::new(alert["capture_file"].as_str().expect("an artifact"))))
+    });
+    artifacts.collect()
+}
+
+#[track_caller]
+fn assert_in_order(frames: &[(Timestamp, Vec<u8>)]) {
+    assert!(frames.is_sorted_by_key(|(time, _)| *time), "{frames:?}");
+}
+
+#[test]
+fn live_artifacts_hold_the_last_packets_of_both_directions_as_they_were() {
+    for mode in ["xdp", "xdp-generic", "tc"] {
+        let Some(net) = net() else { return };
+        let scratch = Scratch::new();
+        let args = format!("{LONG} --attach {mode} --packet-threshold 10/window");
+        let args = format!("{args} --save-packets 12 --capture-dir {}", scratch.path().display());
+        let mut gomon = attached(&net, BOT, &args);
+        let to = |n: usize| udp(ip(BOT), ip("192.0.2.1"), 80, n);
+        let back = |n: usize| udp(ip("192.0.2.1"), ip(BOT), 40000, n);
+        let mut tagged = to(99);
+        tagged.splice(12..12, [0x81, 0, 0, 7]);
+        let mut expected: Vec<Vec<u8>> = Vec::new();
+        let mut counted = 0;
+        for round in 0..5 {
+            let sent: Vec<_> = (0..3).map(|n| to(10 * round + n)).chain([tagged.clone()]).collect();
+            net.send(&sent);
+            counted += sent.len() as u64;
+            until_counted(&mut gomon, counted);
+            // What the bot never asked for is nobody's.
+            let answers = [back(round), udp(ip("192.0.2.2"), ip(BOT), 1, 1)];
+            net.answer(&answers);
+            expected.extend(sent);
+            expected.push(answers[0].clone());
+        }
+        net.send(&vec![packet(3, 80); 5]);
+        until_counted(&mut gomon, counted + 5);
+        gomon.signal("INT");
+        let run = finish(gomon);
+        let artifacts = saved(&run.records(), "192.0.2.1");
+        assert_eq!(artifacts.len(), 1, "{mode}: {}", run.stdout);
+        let (_, frames) = &artifacts[0];
+        assert_in_order(frames);
+        let frames: Vec<_> = frames.iter().map(|(_, data)| data.clone()).collect();
+        assert_eq!(frames, expected[expected.len() - 12..], "{mode}");
+        assert!(run.line("Summary: ").contains(" 1 capture(s) saved"), "{mode}: {}", run.stderr);
+        assert!(run.line("Attached: ").ends_with(" on tap0, 0 lost"), "{mode}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn live_artifacts_of_a_scan_hold_the_packets_of_every_host() {
+    let Some(net) = net() else { return };
+    let scratch = Scratch::new();
+    let args = format!("{LONG} --save-packets 2 --capture-dir {}", scratch.path().display());
+    let mut gomon = attached(&net, BOT, &args);
+    let sent: Vec<_> = (1..=40).flat_map(|host| [packet(host, 80), packet(host, 81)]).collect();
+    net.send(&sent);
+    until_counted(&mut gomon, sent.len() as u64);
+    gomon.signal("INT");
+    let run = finish(gomon);
+    let artifacts = saved(&run.records(), "0.0.0.0");
+    assert_eq!(artifacts.len(), 1, "{}", run.stdout);
+    let frames: Vec<_> = artifacts[0].1.iter().map(|(_, data)| data.clone()).collect();
+    assert_eq!(frames, sent);
+}
+
+/// Frames that are made inside the kernel, the packets kept of a host, and where in a frame its number
+/// stands: behind the headers of Ethernet, IPv4 and UDP.
+const GENERATED: u64 = 3_000_000;
+const KEPT: usize = 100;
+const NUMBER: usize = 14 + 20 + 8;
+const SECOND: i64 = 1_000_000_000;
+/// How far before the end of its window a flood's packet may lie, in nanoseconds.
+const LATEST: i64 = SECOND / 10;
+
+#[test]
+fn live_artifacts_of_a_flood_and_of_a_slow_attack_at_the_same_time() {
+    let Some(net) = net().filter(|_| generates()) else { return };
+    let scratch = Scratch::new();
+    let args = format!(
+        "--window 1s --attach xdp --packet-threshold 3/window --save-packets {KEPT} --capture-dir {}",
+        scratch.path().display()
+    );
+    let mut gomon = attached(&net, BOT, &args);
+    let flood = Traffic {
+        source: BOT.parse().unwrap(),
+        destination: [198, 18, 0, 0].into(),
+        hosts: 1,
+        order: Order::RoundRobin,
+        port: 80,
+        length: 64,
+        numbered: true,
+    };
+    let slow: Vec<_> = (0..40).map(|n| udp(ip(BOT), ip("192.0.2.9"), 80, n)).collect();
+    let (run, records) = thread::scope(|scope| {
+        let sender = scope.spawn(|| net.generate(&flood, GENERATED));
+        let mut records = Vec::new();
+        // One packet a record: some in every window.
+        for frame in &slow {
+            net.send(std::slice::from_ref(frame));
+        }
+        while !sender.is_finished() {
+            records.push(gomon.record());
+        }
+        gomon.signal("INT");
+        let run = finish(gomon);
+        records.extend(run.records());
+        (run, records)
+    });
+    let floods = saved(&records, "198.18.0.0");
+    assert!(floods.len() > 1, "{} windows with a flood", floods.len());
+    let whole = net.statistic("rx_dropped") == 0;
+    // The last window ended with the flood somewhere in it.
+    for (start, frames) in &floods[..floods.len() - 1] {
+        assert_eq!(frames.len(), KEPT);
+        assert_in_order(frames);
+        let end = start.after(SECOND);
+        let oldest = end.since(frames[0].0);
+        // The start is told to the microsecond.
+        assert!((-1000..=LATEST + 1000).contains(&oldest), "{oldest} ns before the end");
+        let numbers: Vec<_> = frames
+            .iter()
+            .map(|(_, data)| u64::from_be_bytes(data[NUMBER..NUMBER + 8].try_into().unwrap()))
+            .collect();
+        let run = numbers.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        assert!(run || !whole, "a consecutive run: {numbers:?}");
+    }
+    // Every packet of the slow one is there, whatever the flood beside it.
+    let kept: Vec<_> = saved(&records, "192.0.2.9").into_iter().flat_map(|(_, f)| f).collect();
+    let attacks = kept.iter().map(|(_, data)| data.clone());
+    let told: u64 = packets_told(&records, "192.0.2.9");
+    assert_eq!(attacks.count() as u64, told, "of {} sent", slow.len());
+    assert!(told > 10, "{told} packets in attacks");
+    assert!(nothing_lost(&run), "{}", run.line("Attached: "));
+}
+
+/// The packets of attacks on a host.
+fn packets_told(records: &[Value], host: &str) -> u64 {
+    let about = records.iter().filter(|record| record["dest_ip"] == host);
+    let alerts = about.filter(|record| record["event_type"] == "alert");
+    alerts.map(|alert| alert["metadata"]["gomon"]["packets"].as_u64().unwrap()).sum()
+}
+
+/// Whether nothing was lost, neither to counts nor to artifacts.
+fn nothing_lost(run: &Outcome) -> bool {
+    run.line("Attached: ").ends_with(" on tap0, 0 lost")
+}
