@@ -25,9 +25,9 @@ pub mod names {
 
     /// Array of one [`Current`](super::Current): the generation that is counted into.
     pub const CURRENT: &str = "CURRENT";
-    /// Per generation a hash of [`Endpoint`](crate::Endpoint) to [`Counted`](super::Counted).
+    /// Per generation a hash of [`Endpoint`](crate::Endpoint) to [`Destination`](super::Destination).
     pub const ENDPOINTS: &str = "ENDPOINTS";
-    /// Per generation a hash of [`Address`](crate::Address) to [`Host`](super::Host).
+    /// Per generation a hash of [`Address`](crate::Address) to [`Destination`](super::Destination).
     pub const HOSTS: &str = "HOSTS";
     /// Per generation and CPU the numbers of [`Entry`](super::Entry).
     pub const LEDGER: &str = "LEDGER";
@@ -69,7 +69,7 @@ pub const DEFAULT_DESTINATIONS: usize = 1024;
 pub const SLOT: u64 = 100_000_000;
 /// Packets a CPU sends up in a slot, of all hosts together; past that, each host's first
 /// [`FEW_PACKETS`]. The last slot of a pane has no such limit: what an artifact wants is there.
-pub const PACKETS_PER_SLOT: u64 = 4096;
+pub const PACKETS_PER_SLOT: u64 = 1024;
 /// Packets of a host that are sent up in a slot however many hosts there are.
 pub const FEW_PACKETS: u32 = 4;
 /// Bytes of a frame that are sent up at most: with what stands before them they are the longest record
@@ -103,19 +103,19 @@ pub struct Counted {
 
 const _: () = assert!(size_of::<Counted>() == 16);
 
-/// What is kept of a known host.
+/// What is kept of a known destination, an endpoint or a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Host {
-    /// What went to it and is in no endpoint.
-    pub beside: Counted,
+pub struct Destination {
+    /// What went to the endpoint; to the host, as far as it is in no endpoint.
+    pub counted: Counted,
     /// The slot of the latest packet that was sent up, and how many there were in it.
     pub slot: u32,
     /// See `slot`.
     pub sent: u32,
 }
 
-const _: () = assert!(size_of::<Host>() == 24);
+const _: () = assert!(size_of::<Destination>() == 24);
 
 /// What stands before the bytes of a packet that is sent up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,6 +253,9 @@ pub enum Entry {
     /// The latest slot in which packets were sent up, and how many there were in it.
     Slot,
     SlotPackets,
+    /// The latest tick of the kernel's timer that was looked at, and the monotonic clock then.
+    Tick,
+    TickTime,
 }
 
 /// The ledger of one generation on one CPU. A power of two, so that a place can be kept on it by a mask.
@@ -286,7 +289,7 @@ mod tests {
                 Entry::Truncated as usize + position
             );
         }
-        assert!((Entry::SlotPackets as usize) < size_of::<LedgerPage>() / size_of::<u64>());
+        assert!((Entry::TickTime as usize) < size_of::<LedgerPage>() / size_of::<u64>());
     }
 
     #[test]

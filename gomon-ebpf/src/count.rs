@@ -43,7 +43,7 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
         if let Ok(packet) = parse(LinkType::Ethernet, &self.whole)
             && sources::is_bot(packet.destination.address())
         {
-            self.send_up(generation, &page, &packet.source);
+            self.offer(generation, &page, &packet.source);
         }
     }
 
@@ -65,18 +65,27 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
     /// Enters a packet into the books.
     #[inline(always)]
     fn enter(&self, generation: u32, page: &Page, packet: &Packet) {
-        if sources::is_bot(packet.source) {
-            let entry = self.count_packet(generation, page, packet);
-            page.enter(entry);
-            if packets::wanted() && matches!(entry, Entry::Counted) {
-                self.send_up(generation, page, &packet.destination.address());
-            }
-        } else {
+        if !sources::is_bot(packet.source) {
             page.enter(Entry::NotFromBot);
             // On an interface that is no tap, answers come in too.
             if packets::wanted() && sources::is_bot(packet.destination.address()) {
-                self.send_up(generation, page, &packet.source);
+                self.offer(generation, page, &packet.source);
             }
+            return;
+        }
+        let endpoint = &packet.destination;
+        if let Some(known) = endpoints::add(generation, endpoint, self.wire_length()) {
+            page.enter(Entry::Counted);
+            if packets::wanted() && packets::admits(&known, page, packets::slot(generation, page)) {
+                known.enter_sent();
+                self.offer(generation, page, &endpoint.address());
+            }
+            return;
+        }
+        let entry = self.count_new(generation, page, endpoint);
+        page.enter(entry);
+        if packets::wanted() && matches!(entry, Entry::Counted) {
+            self.offer(generation, page, &endpoint.address());
         }
     }
 
@@ -86,17 +95,8 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
         self.length + if self.tag.is_some() { 4 } else { 0 }
     }
 
-    /// Counts a packet of the bot, and says where the ledger has it.
-    #[inline(always)]
-    fn count_packet(&self, generation: u32, page: &Page, packet: &Packet) -> Entry {
-        let (endpoint, length) = (&packet.destination, self.wire_length());
-        if endpoints::add(generation, endpoint, length) {
-            return Entry::Counted;
-        }
-        self.count_new(generation, page, endpoint)
-    }
-
-    /// Counts a packet to an endpoint that is not known, or for which there is no room.
+    /// Counts a packet of the bot to an endpoint that is not known, or for which there is no room, and
+    /// says where the ledger has it.
     #[inline(never)]
     fn count_new(&self, generation: u32, page: &Page, endpoint: &Endpoint) -> Entry {
         let (host, length) = (endpoint.address(), self.wire_length());
@@ -119,15 +119,26 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
     }
 
     /// Sends a packet between the bot and a known host up, as far as an artifact can want it.
-    /// A function of its own for the same reason.
-    #[inline(never)]
-    fn send_up(&self, generation: u32, page: &Page, host: &Address) {
-        let Some(now) = packets::admit(generation, page, host) else { return };
-        let tag = self.tag.as_ref().map(|tag| (tag.kind, tag.control));
-        let sizes = (self.wire_length() as u32, self.length as u32);
-        let lost = packets::send(self.context, now, *host, sizes, tag, generation);
-        if lost {
+    #[inline(always)]
+    fn offer(&self, generation: u32, page: &Page, host: &Address) {
+        if !self.send_up(generation, page, host) {
             page.enter(Entry::PacketsLost);
         }
+    }
+
+    /// Sends a packet up unless there were enough of its host; false when there was no room for it. A
+    /// function of its own for the reason above, and one that returns something, for the kernel looks at
+    /// what is returned also where nothing is.
+    #[inline(never)]
+    fn send_up(&self, generation: u32, page: &Page, host: &Address) -> bool {
+        let Some(known) = hosts::get(generation, host) else { return true };
+        if !packets::admits(&known, page, packets::slot(generation, page)) {
+            return true;
+        }
+        known.enter_sent();
+        page.enter_sent();
+        let tag = self.tag.as_ref().map(|tag| (tag.kind, tag.control));
+        let sizes = (self.wire_length() as u32, self.length as u32);
+        packets::send(self.context, *host, sizes, tag, generation)
     }
 }

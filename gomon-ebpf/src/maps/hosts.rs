@@ -5,11 +5,12 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::{ArrayOfMaps, HashMap};
 use aya_ebpf::macros::btf_map;
 use gomon_common::Address;
-use gomon_common::kernel::{DEFAULT_DESTINATIONS, Entry, GENERATIONS, Host};
+use gomon_common::kernel::{DEFAULT_DESTINATIONS, Entry, GENERATIONS};
 
+use super::known::Known;
 use super::ledger::Page;
 
-/// The value is a [`Host`], and not called so for the reason the endpoints have.
+/// The values are those of the endpoints.
 type Inner = HashMap<Address, [u64; 3], DEFAULT_DESTINATIONS>;
 
 #[btf_map]
@@ -38,39 +39,12 @@ pub(crate) fn know(generation: u32, page: &Page, host: &Address) -> bool {
 #[inline(always)]
 pub(crate) fn add(generation: u32, host: &Address, length: u64) -> bool {
     let Some(known) = get(generation, host) else { return false };
-    // SAFETY: the host is a live value of the map.
-    unsafe { super::add(&raw mut (*known.0).beside, length) };
+    known.add(length);
     true
 }
 
-/// A known host. Entries are removed only when no program is left that counts into their generation.
-pub(crate) struct Known(*mut Host);
-
+/// A known host.
 #[inline(always)]
 pub(crate) fn get(generation: u32, host: &Address) -> Option<Known> {
-    let host = HOSTS.get(generation)?.get_ptr_mut(host)?;
-    Some(Known(host.cast()))
-}
-
-impl Known {
-    /// Packets of the host that were sent up in this slot. Where two CPUs begin one at the same time, a
-    /// packet of it more may be.
-    #[inline(always)]
-    pub(crate) fn sent_in(&self, slot: u32) -> u32 {
-        // SAFETY: the host is a live value of the map; numbers of four bytes are read and written whole.
-        unsafe {
-            if (*self.0).slot != slot {
-                (*self.0).slot = slot;
-                (*self.0).sent = 0;
-            }
-            (*self.0).sent
-        }
-    }
-
-    /// Enters a packet that is sent up.
-    #[inline(always)]
-    pub(crate) fn enter_sent(&self) {
-        // SAFETY: as above.
-        unsafe { super::increment(&raw mut (*self.0).sent) };
-    }
+    HOSTS.get(generation)?.get_ptr_mut(host).map(Known::new)
 }

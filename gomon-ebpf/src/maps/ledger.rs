@@ -3,6 +3,7 @@
 use core::hint::black_box;
 
 use aya_ebpf::btf_maps::PerCpuArray;
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns};
 use aya_ebpf::macros::btf_map;
 use gomon_common::Skip;
 use gomon_common::kernel::{Entry, GENERATIONS, LedgerPage};
@@ -58,6 +59,20 @@ impl Page {
     #[inline(always)]
     pub(crate) fn enter_sent(&self) {
         self.enter(Entry::SlotPackets);
+    }
+
+    /// The monotonic clock in nanoseconds, as it was at most a tick of the timer ago: asking for the
+    /// tick costs nothing, and for the time as much as a look into a map.
+    #[inline(always)]
+    pub(crate) fn recent_time(&self) -> u64 {
+        // SAFETY: gomon's kernel side runs where these helpers may be called.
+        let tick = unsafe { bpf_jiffies64() };
+        if self.get(Entry::Tick) != tick {
+            self.set(Entry::Tick, tick);
+            // SAFETY: as above.
+            self.set(Entry::TickTime, unsafe { bpf_ktime_get_ns() });
+        }
+        self.get(Entry::TickTime)
     }
 
     #[inline(always)]

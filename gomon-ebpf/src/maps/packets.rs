@@ -12,8 +12,9 @@ use aya_ebpf::{EbpfContext, Global};
 use gomon_common::Address;
 use gomon_common::kernel::{FEW_PACKETS, MAX_CAPTURED, PACKETS_PER_SLOT, Saved};
 
+use super::current;
+use super::known::Known;
 use super::ledger::Page;
-use super::{current, hosts};
 
 #[btf_map]
 static PACKETS: PerfEventByteArray = PerfEventByteArray::new();
@@ -28,37 +29,33 @@ pub(crate) fn wanted() -> bool {
     PACKETS_PER_HOST.load() != 0
 }
 
-/// Whether a packet between the bot and `host` is to be sent up; if so, the time, in nanoseconds on the
-/// monotonic clock.
+/// Which slot it is.
 #[inline(always)]
-pub(crate) fn admit(generation: u32, page: &Page, host: &Address) -> Option<u64> {
-    let host = hosts::get(generation, host)?;
-    // SAFETY: gomon's kernel side runs where this helper may be called.
-    let now = unsafe { bpf_ktime_get_ns() };
-    let slot = current::slot(generation, now);
-    let sent = host.sent_in(slot);
-    if sent >= PACKETS_PER_HOST.load() {
-        return None;
-    }
-    if slot != 0 && page.sent_in(slot) >= PACKETS_PER_SLOT && sent >= FEW_PACKETS {
-        return None;
-    }
-    host.enter_sent();
-    page.enter_sent();
-    Some(now)
+pub(crate) fn slot(generation: u32, page: &Page) -> u32 {
+    current::slot(generation, page.recent_time())
 }
 
-/// Sends a packet up. True when there was no room for it.
+/// Whether a packet of a destination is to be sent up. As of an endpoint no more is sent than of its
+/// host, an endpoint's no spares looking for the host.
+#[inline(always)]
+pub(crate) fn admits(destination: &Known, page: &Page, slot: u32) -> bool {
+    let sent = destination.sent_in(slot);
+    let within_budget = slot == 0 || page.sent_in(slot) < PACKETS_PER_SLOT || sent < FEW_PACKETS;
+    sent < PACKETS_PER_HOST.load() && within_budget
+}
+
+/// Sends a packet up. False when there was no room for it.
 #[inline(always)]
 pub(crate) fn send(
     context: &impl EbpfContext,
-    now: u64,
     host: Address,
     (wire, there): (u32, u32),
     tag: Option<(u16, u16)>,
     generation: u32,
 ) -> bool {
     let captured = if there < MAX_CAPTURED { there } else { MAX_CAPTURED };
+    // SAFETY: gomon's kernel side runs where this helper may be called.
+    let now = unsafe { bpf_ktime_get_ns() };
     let mut saved = Saved::new(now, host, wire, captured, generation);
     if let Some((kind, control)) = tag {
         saved = saved.tagged(kind, control);
@@ -75,5 +72,5 @@ pub(crate) fn send(
             size_of::<Saved>() as u64,
         )
     };
-    result != 0
+    result == 0
 }

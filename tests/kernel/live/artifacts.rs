@@ -105,7 +105,7 @@ fn live_artifacts_of_a_scan_hold_the_packets_of_every_host() {
 
 /// Frames that are made inside the kernel, the packets kept of a host, and where in a frame its number
 /// stands: behind the headers of Ethernet, IPv4 and UDP.
-const GENERATED: u64 = 3_000_000;
+const GENERATED: u64 = 5_000_000;
 const KEPT: usize = 100;
 const NUMBER: usize = 14 + 20 + 8;
 const SECOND: i64 = 1_000_000_000;

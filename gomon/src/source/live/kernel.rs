@@ -24,11 +24,10 @@ use crate::source::Receiver;
 /// How often the program's own messages are looked for.
 const LOG_TICK: Duration = Duration::from_millis(100);
 
-/// Packets and bytes, as they lie in the maps.
-type Counted = [u64; 2];
-type Endpoints = HashMap<MapData, [u8; 24], Counted>;
-/// As [`gomon_common::kernel::Host`] lies there; what is behind the counts is the program's own.
-type Hosts = HashMap<MapData, [u8; 16], [u64; 3]>;
+/// As [`gomon_common::kernel::Destination`] lies there; what is behind the counts is the program's own.
+type Destination = [u64; 3];
+type Endpoints = HashMap<MapData, [u8; 24], Destination>;
+type Hosts = HashMap<MapData, [u8; 16], Destination>;
 /// As [`Current`] lies there.
 type CurrentValue = [u64; 3];
 type Registers = [u8; registers::REGISTERS];
@@ -237,7 +236,7 @@ impl Kernel {
 
     fn drain(&mut self, generation: u32, span: Span) -> Result<WindowCounts> {
         let (endpoints, hosts) = &self.open[generation as usize];
-        let counts = |[packets, bytes]: Counted| Counts { packets, bytes };
+        let counts = |[packets, bytes, _]: Destination| Counts { packets, bytes };
         let mut page = LedgerPage::default();
         for (number, cpu) in self.ledger.get(&generation, 0)?.iter().enumerate() {
             let lost = cpu[Entry::PacketsLost as usize];
@@ -259,8 +258,8 @@ impl Kernel {
             ledger.malformed[reason as usize] = at(Entry::of(Skip::Malformed(reason)));
         }
         let mut overflow = Overflow {
-            endpoints: counts([at(Entry::OverflowPackets), at(Entry::OverflowBytes)]),
-            hosts: counts([at(Entry::OverflowHostPackets), at(Entry::OverflowHostBytes)]),
+            endpoints: counts([at(Entry::OverflowPackets), at(Entry::OverflowBytes), 0]),
+            hosts: counts([at(Entry::OverflowHostPackets), at(Entry::OverflowHostBytes), 0]),
             distinct: None,
         };
         if overflow.hosts.packets > 0 {
@@ -276,9 +275,7 @@ impl Kernel {
             .collect::<Result<_, _>>()?;
         let hosts = hosts
             .iter()
-            .map(|entry| {
-                entry.map(|(key, [packets, bytes, _])| (Address::v6(key), counts([packets, bytes])))
-            })
+            .map(|entry| entry.map(|(key, value)| (Address::v6(key), counts(value))))
             .collect::<Result<_, _>>()?;
         Ok(WindowCounts::from_parts(span, ledger, endpoints, hosts, overflow))
     }
