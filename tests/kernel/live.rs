@@ -25,6 +25,8 @@ mod guest;
 mod ladder;
 #[path = "live/load.rs"]
 mod load;
+#[path = "live/log.rs"]
+mod log;
 #[path = "live/modes.rs"]
 mod modes;
 #[path = "live/offloads.rs"]

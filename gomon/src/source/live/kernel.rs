@@ -160,6 +160,10 @@ impl Kernel {
         if let Some(packets) = &mut self.packets {
             packets.read(self.generation, clock, receiver);
         }
+        self.flush_log();
+    }
+
+    fn flush_log(&mut self) {
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
@@ -184,6 +188,7 @@ impl Kernel {
         }
         // What belongs to the pane that is open now has to wait until the receiver has this one.
         let counts = self.collect(closed, span)?;
+        self.flush_log();
         let lost = std::mem::take(&mut self.packets_lost);
         if lost > 0 {
             receiver.packets_lost(lost);
