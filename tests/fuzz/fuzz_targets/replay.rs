@@ -47,6 +47,8 @@ impl Receiver for Books {
 
     fn packet(&mut self, _: Address, _: bool, _: &Frame<'_>) {}
 
+    fn packets_lost(&mut self, _: u64) {}
+
     fn progress(&mut self, frames: u64, _: u64) {
         self.frames = frames;
     }
