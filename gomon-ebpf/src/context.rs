@@ -89,12 +89,6 @@ fn first_piece(context: &TcContext) -> u32 {
     (context.data_end() - context.data()) as u32
 }
 
-/// The length of a packet's frame, without a tag that was taken out of it.
-#[inline(always)]
-pub(crate) fn frame_length(context: &TcContext) -> u32 {
-    context.len() + in_front(context)
-}
-
 /// The length of a frame over all its buffers.
 #[inline(always)]
 pub(crate) fn total_length(context: &XdpContext) -> u64 {
@@ -134,31 +128,50 @@ impl Fetch for XdpContext {
     }
 }
 
-impl Fetch for TcContext {
-    #[inline(always)]
-    unsafe fn fetch(&self, offset: u32, to: *mut c_void, length: u32) -> i64 {
-        // From the frame's start: where a generic XDP program ran before, the buffer's own data can
-        // start behind the Ethernet header.
-        // SAFETY: as the caller promises.
-        let result = unsafe {
-            bpf_skb_load_bytes_relative(self.as_ptr(), offset, to, length, BPF_HDR_START_MAC)
-        };
-        if result == 0 || first_piece(self) == self.len() {
-            return result;
-        }
-        // That reads the first piece only, which may end with the Ethernet header.
-        let Some(offset) = offset.checked_sub(in_front(self)) else { return result };
-        // SAFETY: as the caller promises.
-        unsafe { bpf_skb_load_bytes(self.as_ptr(), offset, to, length) }
-    }
-}
-
 impl<C: Fetch> Frame for Fetched<'_, C> {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         let mut bytes = MaybeUninit::<[u8; N]>::uninit();
         // SAFETY: there is room for `N` bytes.
         let result = unsafe { self.0.fetch(offset as u32, bytes.as_mut_ptr().cast(), N as u32) };
+        // SAFETY: all `N` bytes were written.
+        (result == 0).then(|| unsafe { bytes.assume_init() })
+    }
+}
+
+/// A packet that has become a socket buffer.
+pub(crate) struct SocketBuffer<'a> {
+    context: &'a TcContext,
+    in_front: u32,
+}
+
+impl<'a> SocketBuffer<'a> {
+    #[inline(always)]
+    pub(crate) fn new(context: &'a TcContext) -> Self {
+        Self { context, in_front: in_front(context) }
+    }
+
+    /// The length of the frame, without a tag that was taken out of it.
+    #[inline(always)]
+    pub(crate) fn length(&self) -> u64 {
+        u64::from(self.context.len() + self.in_front)
+    }
+}
+
+impl Frame for SocketBuffer<'_> {
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+        let (context, to) = (self.context.as_ptr(), bytes.as_mut_ptr().cast());
+        let (offset, length) = (offset as u32, N as u32);
+        let result = if self.in_front == 0 {
+            // SAFETY: there is room for `N` bytes.
+            unsafe { bpf_skb_load_bytes(context, offset, to, length) }
+        } else {
+            // From the frame's start, and no farther than its buffer's first piece.
+            // SAFETY: as above.
+            unsafe { bpf_skb_load_bytes_relative(context, offset, to, length, BPF_HDR_START_MAC) }
+        };
         // SAFETY: all `N` bytes were written.
         (result == 0).then(|| unsafe { bytes.assume_init() })
     }

@@ -17,7 +17,7 @@ use aya_ebpf::bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 
-use context::{Fetched, Nothing, OneBuffer};
+use context::{Fetched, Nothing, OneBuffer, SocketBuffer};
 use count::Arrival;
 
 /// Frames in one buffer: every kernel that has XDP.
@@ -52,18 +52,12 @@ pub fn gomon_tc_egress(context: TcContext) -> i32 {
     TC_ACT_UNSPEC
 }
 
-/// No short cut: two parsers over fetched bytes are more than the stack holds.
+/// No short cut: nothing of it has to lie where a pointer reaches.
 #[inline(always)]
-fn of_socket_buffer(
-    context: &TcContext,
-) -> Arrival<'_, TcContext, Nothing, Fetched<'_, TcContext>> {
-    Arrival {
-        context,
-        front: Nothing,
-        whole: Fetched(context),
-        length: context::frame_length(context).into(),
-        tag: context::tag(context),
-    }
+fn of_socket_buffer(context: &TcContext) -> Arrival<'_, TcContext, Nothing, SocketBuffer<'_>> {
+    let whole = SocketBuffer::new(context);
+    let length = whole.length();
+    Arrival { context, front: Nothing, whole, length, tag: context::tag(context) }
 }
 
 #[panic_handler]
