@@ -16,29 +16,17 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use gomon::core::Timestamp;
-use gomon::source::Stop;
-use gomon::source::replay::{Input, Reader};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use support::capture::{Captured, PLAIN, Pcapng, SECOND, START, at, pcap};
 use support::frames::{ip, syn, udp, without_ethernet};
 use support::program::{Outcome, Scratch, command, gomon, have, outcome};
+use support::real::frames;
 
 const BOT: &str = "10.0.0.5";
 
-/// Time and bytes of every frame in a file.
-fn frames(path: &Path) -> Vec<(Timestamp, Vec<u8>)> {
-    let input = Input::open(path, Stop::default()).expect("the artifact opens");
-    let mut reader = Reader::new(input).expect("the artifact is a capture");
-    let mut frames = Vec::new();
-    while let Some(frame) = reader.next_frame().expect("the artifact is whole") {
-        frames.push((frame.time.expect("a timestamp"), frame.data.to_vec()));
-    }
-    frames
-}
-
-/// The same of frames as they were captured.
+/// Time and bytes of frames as they were captured.
 fn original<'a>(frames: impl IntoIterator<Item = &'a Captured>) -> Vec<(Timestamp, Vec<u8>)> {
     let time = |frame: &Captured| Timestamp::from_nanoseconds(i64::try_from(frame.time).unwrap());
     frames.into_iter().map(|frame| (time(frame), frame.data.clone())).collect()

@@ -57,7 +57,7 @@ pub mod names {
     pub const PACKETS_PER_HOST: &str = "PACKETS_PER_HOST";
 }
 
-/// Prefixes that can be ignored, the bot's own addresses and the guard of IPv4 included.
+/// Prefixes that can be ignored, the guard of IPv4 included.
 pub const MAX_IGNORED: usize = 16_384;
 /// Addresses a bot can have beside the first.
 pub const MAX_SOURCES: usize = 1024;
@@ -82,9 +82,7 @@ pub const MAX_CAPTURED: u32 = 65_400;
 #[repr(C)]
 pub struct Current {
     /// The generation that is counted into.
-    pub generation: u32,
-    /// Always 0.
-    pub padding: u32,
+    pub generation: u64,
     /// The end of each generation's pane, as far as it is planned.
     pub ends: [u64; GENERATIONS as usize],
 }

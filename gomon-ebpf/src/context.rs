@@ -1,6 +1,5 @@
 //! The bytes of a frame, as the kernel shows them. The only place where packet memory is read.
 
-use core::ffi::c_void;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext as _;
@@ -108,32 +107,15 @@ impl Frame for Nothing {
 
 /// Bytes that a helper of the kernel's fetches one by one: slower than a pointer, but a frame may lie in
 /// pieces, and the verifier has no offsets to follow.
-pub(crate) struct Fetched<'a, C>(pub(crate) &'a C);
+pub(crate) struct Pieces<'a>(pub(crate) &'a XdpContext);
 
-/// A context whose bytes can be fetched.
-pub(crate) trait Fetch {
-    /// Copies `length` bytes from `offset` to `to`; 0 when all were there.
-    ///
-    /// # Safety
-    ///
-    /// `to` has room for `length` bytes.
-    unsafe fn fetch(&self, offset: u32, to: *mut c_void, length: u32) -> i64;
-}
-
-impl Fetch for XdpContext {
-    #[inline(always)]
-    unsafe fn fetch(&self, offset: u32, to: *mut c_void, length: u32) -> i64 {
-        // SAFETY: as the caller promises.
-        unsafe { bpf_xdp_load_bytes(self.ctx, offset, to, length) }
-    }
-}
-
-impl<C: Fetch> Frame for Fetched<'_, C> {
+impl Frame for Pieces<'_> {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+        let to = bytes.as_mut_ptr().cast();
         // SAFETY: there is room for `N` bytes.
-        let result = unsafe { self.0.fetch(offset as u32, bytes.as_mut_ptr().cast(), N as u32) };
+        let result = unsafe { bpf_xdp_load_bytes(self.0.ctx, offset as u32, to, N as u32) };
         // SAFETY: all `N` bytes were written.
         (result == 0).then(|| unsafe { bytes.assume_init() })
     }

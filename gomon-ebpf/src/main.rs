@@ -17,7 +17,7 @@ use aya_ebpf::bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 
-use context::{Fetched, Nothing, OneBuffer, SocketBuffer};
+use context::{Nothing, OneBuffer, Pieces, SocketBuffer};
 use count::Arrival;
 
 /// Frames in one buffer: every kernel that has XDP.
@@ -32,7 +32,7 @@ pub fn gomon_xdp(context: XdpContext) -> u32 {
 /// Frames in several buffers too, as jumbo MTUs need them: Linux 5.18.
 #[xdp(frags)]
 pub fn gomon_xdp_frags(context: XdpContext) -> u32 {
-    let (front, whole) = (OneBuffer::new(&context), Fetched(&context));
+    let (front, whole) = (OneBuffer::new(&context), Pieces(&context));
     let length = context::total_length(&context);
     Arrival { context: &context, front, whole, length, tag: None }.count();
     XDP_PASS

@@ -1,6 +1,11 @@
-//! Real captures with what tshark counts in them, where they lie beside the project.
+//! Real captures with what tshark counts in them, where they lie beside the project; and what is in a
+//! capture, by the reader of replays.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use gomon::core::Timestamp;
+use gomon::source::Stop;
+use gomon::source::replay::{Input, Reader};
 
 /// The folder of real captures: `$GOMON_CAPTURES`, or `../shared/captures` beside the project. Tests
 /// that use it say so when it is not there.
@@ -24,4 +29,18 @@ pub fn capture_files() -> Vec<PathBuf> {
     });
     files.sort();
     files
+}
+
+/// Frames with their times.
+pub type Frames = Vec<(Timestamp, Vec<u8>)>;
+
+/// Time and bytes of every frame in a file.
+pub fn frames(path: &Path) -> Frames {
+    let input = Input::open(path, Stop::default()).expect("the capture opens");
+    let mut reader = Reader::new(input).expect("it is a capture");
+    let mut frames = Vec::new();
+    while let Some(frame) = reader.next_frame().expect("the capture is whole") {
+        frames.push((frame.time.expect("a timestamp"), frame.data.to_vec()));
+    }
+    frames
 }

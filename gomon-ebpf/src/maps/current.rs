@@ -9,7 +9,7 @@ static CURRENT: Array<Current, 1> = Array::new();
 
 #[inline(always)]
 pub(crate) fn generation() -> u32 {
-    CURRENT.get(0).map_or(0, |current| current.generation)
+    CURRENT.get(0).map_or(0, |current| current.generation as u32)
 }
 
 /// How many whole slots lie between `now` and the end of a generation's pane; 0 when it is over.

@@ -4,8 +4,6 @@ use std::path::Path;
 use std::thread;
 
 use gomon::core::Timestamp;
-use gomon::source::Stop;
-use gomon::source::replay::{Input, Reader};
 use gomon_xdpgen::{Order, Traffic};
 use serde_json::Value;
 
@@ -13,20 +11,7 @@ use super::{BOT, LONG, attached, finish, net, packet, until_counted};
 use crate::generates;
 use crate::support::frames::{ip, udp};
 use crate::support::program::{Outcome, Scratch};
-
-/// Frames with their times.
-type Frames = Vec<(Timestamp, Vec<u8>)>;
-
-/// Time and bytes of every frame in a file.
-fn frames(path: &Path) -> Frames {
-    let input = Input::open(path, Stop::default()).expect("the artifact opens");
-    let mut reader = Reader::new(input).expect("the artifact is a capture");
-    let mut frames = Vec::new();
-    while let Some(frame) = reader.next_frame().expect("the artifact is whole") {
-        frames.push((frame.time.expect("a timestamp"), frame.data.to_vec()));
-    }
-    frames
-}
+use crate::support::real::{Frames, frames};
 
 /// The frames of the artifacts of alerts about a host, with the start of their window.
 fn saved(run: &[Value], host: &str) -> Vec<(Timestamp, Frames)> {

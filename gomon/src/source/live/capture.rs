@@ -2,13 +2,14 @@
 //! machines without eBPF or without the rights for it.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result, anyhow, bail};
 use gomon_common::LinkType;
 use pcap::{Active, Direction, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::clock;
 use super::order::Waiting;
 use crate::core::{Span, Tally, Timestamp, WindowCounts};
 use crate::frame::{Frame, FrameLink, KeptFrame};
@@ -117,7 +118,7 @@ impl Capture {
             log::debug!("{} frames read", self.frames);
         }
         let settled = i64::try_from(SETTLED.as_nanos()).unwrap_or(i64::MAX);
-        self.waiting.hand_on(now().after(-settled), receiver);
+        self.waiting.hand_on(clock::wall().after(-settled), receiver);
         match &self.failed {
             Some((why, since)) if since.elapsed() >= PATIENCE => bail!("{why}"),
             _ => Ok(()),
@@ -128,7 +129,7 @@ impl Capture {
     /// included. A frame captured later is the first of the next pane; once there is one, nothing is
     /// waited for, so that what goes out can't keep what comes in waiting.
     pub(super) fn close_pane(&mut self, span: Span, receiver: &mut impl Receiver) -> WindowCounts {
-        let (closed, begun) = (now(), Instant::now());
+        let (closed, begun) = (clock::wall(), Instant::now());
         while begun.elapsed() < PATIENCE {
             let left = SETTLED.saturating_sub(begun.elapsed());
             match self.read_until(Some(closed), receiver) {
@@ -256,10 +257,4 @@ impl Tap {
         u64::from(stat.dropped.wrapping_sub(kernel))
             + u64::from(stat.if_dropped.wrapping_sub(interface))
     }
-}
-
-/// What the clock of the wall shows, by which frames are stamped.
-pub(super) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::saturating(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX))
 }

@@ -21,9 +21,7 @@ pub(super) struct Clock {
 impl Clock {
     /// Counting begins now.
     pub(super) fn start() -> Self {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let wall = Timestamp::saturating(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX));
-        Self { wall, instant: Instant::now(), monotonic: monotonic() }
+        Self { wall: wall(), instant: Instant::now(), monotonic: monotonic() }
     }
 
     /// Nanoseconds since the start.
@@ -51,15 +49,16 @@ impl Clock {
         let since = i128::from(monotonic) - i128::from(self.monotonic);
         self.wall.after(i64::try_from(since).unwrap_or(i64::MAX))
     }
-
-    /// What the kernel's monotonic clock shows now.
-    #[expect(clippy::unused_self, reason = "it is one of this clock's hands")]
-    pub(super) fn monotonic(&self) -> u64 {
-        monotonic()
-    }
 }
 
-fn monotonic() -> u64 {
+/// What the clock of the wall shows now, by which libpcap stamps frames.
+pub(super) fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::saturating(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX))
+}
+
+/// What the kernel's monotonic clock shows now, in nanoseconds.
+pub(super) fn monotonic() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)

@@ -10,7 +10,7 @@ use aya::maps::{
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use gomon_common::kernel::{Current, Entry, GENERATIONS, LedgerPage, names};
+use gomon_common::kernel::{Entry, GENERATIONS, LedgerPage, names};
 use gomon_common::parse::Malformed;
 use gomon_common::{Address, Endpoint, Skip, registers};
 use log::{LevelFilter, Log};
@@ -28,7 +28,7 @@ const LOG_TICK: Duration = Duration::from_millis(100);
 type Destination = [u64; 3];
 type Endpoints = HashMap<MapData, [u8; 24], Destination>;
 type Hosts = HashMap<MapData, [u8; 16], Destination>;
-/// As [`Current`] lies there.
+/// As [`gomon_common::kernel::Current`] lies there.
 type CurrentValue = [u64; 3];
 type Registers = [u8; registers::REGISTERS];
 
@@ -56,7 +56,7 @@ pub struct Kernel {
     /// The maps of each generation.
     open: [(Endpoints, Hosts); GENERATIONS as usize],
     generation: u32,
-    /// When the pane of each ends, as [`Current`] has it.
+    /// When the pane of each ends, in nanoseconds on the monotonic clock.
     ends: [u64; GENERATIONS as usize],
     packets: Option<Packets>,
     /// What the program itself has to say, when somebody asked for it.
@@ -224,12 +224,8 @@ impl Kernel {
 
     /// Tells the program which generation is current, and when its pane ends.
     fn publish(&mut self) -> Result<()> {
-        let Current { generation, padding, ends: [first, second] } =
-            Current { generation: self.generation, padding: 0, ends: self.ends };
-        let [g0, g1, g2, g3] = generation.to_ne_bytes();
-        let [p0, p1, p2, p3] = padding.to_ne_bytes();
-        let head = u64::from_ne_bytes([g0, g1, g2, g3, p0, p1, p2, p3]);
-        self.current.set(0, [head, first, second], 0).context("turning the page")
+        let [first, second] = self.ends;
+        self.current.set(0, [self.generation.into(), first, second], 0).context("turning the page")
     }
 
     /// The counts of a closed generation, whose maps are then ready for the next turn.

@@ -23,6 +23,11 @@ impl Waiting {
         }
     }
 
+    /// Has a packet wait here.
+    pub(super) fn push(&mut self, host: Address, known: bool, frame: &Frame<'_>) {
+        self.0.push((host, known, frame.keep()));
+    }
+
     /// A receiver that has packets wait here, and hands everything else on to `receiver`.
     pub(super) fn before<'a, R>(&'a mut self, receiver: &'a mut R) -> Before<'a, R> {
         Before { waiting: self, receiver }
@@ -49,7 +54,7 @@ impl<R: Receiver> Receiver for Before<'_, R> {
     }
 
     fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>) {
-        self.waiting.0.push((host, known, frame.keep()));
+        self.waiting.push(host, known, frame);
     }
 
     fn packets_lost(&mut self, packets: u64) {

@@ -3,19 +3,21 @@
 //! Each processor has a perf buffer of its own. Nobody is woken for a packet: the buffers are looked
 //! into once a [`TICK`], and what they hold is put into the order of time.
 
+use std::borrow::Cow;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use aya::maps::{Array, Map, MapData};
 use aya::util::online_cpus;
-use bytes::Bytes;
 use gomon_common::LinkType;
-use gomon_common::kernel::Saved;
+use gomon_common::kernel::{GENERATIONS, Saved};
 use perf_event::events::Software;
 use perf_event::{Builder, SampleFlag, Sampler};
 
-use super::clock::Clock;
+use super::clock::{Clock, monotonic};
+use super::order::Waiting;
+use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 use crate::source::Receiver;
 
@@ -33,10 +35,10 @@ const SAMPLE: u32 = 9;
 /// Where VLAN tags stand in an Ethernet frame.
 const TAGS: usize = 12;
 
-/// The buffers, and what was read from them too early.
+/// The buffers, and for each generation what was read from them too early.
 pub(super) struct Packets {
     buffers: Vec<Sampler>,
-    waiting: Vec<(Saved, Bytes)>,
+    waiting: [Waiting; GENERATIONS as usize],
     /// The kernel lets go of the buffers when this is closed.
     _map: Array<MapData, u32>,
 }
@@ -56,24 +58,24 @@ impl Packets {
             map.set(cpu, buffer.as_raw_fd().unsigned_abs(), 0)?;
             buffers.push(buffer);
         }
-        Ok(Self { buffers, waiting: Vec::new(), _map: map })
+        Ok(Self { buffers, waiting: Default::default(), _map: map })
     }
 
     /// Hands on the packets of a pane that is open.
     pub(super) fn read(&mut self, generation: u32, clock: &Clock, receiver: &mut impl Receiver) {
-        let until = clock.monotonic().saturating_sub(HOLD);
+        let until = clock.time(monotonic().saturating_sub(HOLD));
         self.hand_on(generation, until, clock, receiver);
     }
 
     /// Hands on what is left of a pane that is over.
     pub(super) fn finish(&mut self, generation: u32, clock: &Clock, receiver: &mut impl Receiver) {
-        self.hand_on(generation, u64::MAX, clock, receiver);
+        self.hand_on(generation, Timestamp::from_nanoseconds(i64::MAX), clock, receiver);
     }
 
     fn hand_on(
         &mut self,
         generation: u32,
-        until: u64,
+        until: Timestamp,
         clock: &Clock,
         receiver: &mut impl Receiver,
     ) {
@@ -82,23 +84,20 @@ impl Packets {
                 // The kernel counts those it has no room for, by itself and for the program.
                 if record.ty() == SAMPLE
                     && let Some((_size, sample)) = record.to_contiguous().split_first_chunk::<4>()
-                    && let Some((saved, frame)) = Saved::split(sample)
+                    && let Some((saved, data)) = Saved::split(sample)
+                    && let Some(waiting) = self.waiting.get_mut(saved.generation() as usize)
                 {
-                    self.waiting.push((saved, whole(&saved, frame)));
+                    let frame = Frame {
+                        time: Some(clock.time(saved.time())),
+                        link: FrameLink::Known(LinkType::Ethernet),
+                        length: saved.length(),
+                        data: &whole(&saved, data),
+                    };
+                    waiting.push(saved.host(), true, &frame);
                 }
             }
         }
-        self.waiting.sort_by_key(|(saved, _)| saved.time());
-        let ready = |saved: &Saved| saved.generation() == generation && saved.time() <= until;
-        for (saved, data) in self.waiting.extract_if(.., |(saved, _)| ready(saved)) {
-            let frame = Frame {
-                time: Some(clock.time(saved.time())),
-                link: FrameLink::Known(LinkType::Ethernet),
-                length: saved.length(),
-                data: &data,
-            };
-            receiver.packet(saved.host(), true, &frame);
-        }
+        self.waiting[generation as usize].hand_on(until, receiver);
     }
 }
 
@@ -112,9 +111,9 @@ fn buffer(cpu: u32, bytes: usize) -> Result<Sampler> {
 }
 
 /// A frame as it was on the wire: with the tag that the kernel took out of it.
-fn whole(saved: &Saved, frame: &[u8]) -> Bytes {
+fn whole<'a>(saved: &Saved, frame: &'a [u8]) -> Cow<'a, [u8]> {
     match (saved.tag(), frame.split_at_checked(TAGS)) {
         (Some(tag), Some((addresses, rest))) => [addresses, &tag, rest].concat().into(),
-        _ => Bytes::copy_from_slice(frame),
+        _ => frame.into(),
     }
 }
