@@ -102,7 +102,7 @@ fn tcpdump_and_wireshark_read_them() {
 }
 
 #[test]
-fn one_file_for_a_scan_and_one_for_each_attacked_host_and_window() {
+fn one_file_for_a_scan_a_sweep_and_each_attacked_host_and_window() {
     let scratch = Scratch::new();
     let mut frames_in = flood(200);
     for (window, port) in [(0, 23), (1, 24)] {
@@ -122,6 +122,10 @@ fn one_file_for_a_scan_and_one_for_each_attacked_host_and_window() {
             "attack_be_a-con-42_192.0.2.1_20260129T100000Z.pcap",
             "scan_be_a-con-42_global_20260129T100000Z.pcap",
             "scan_be_a-con-42_global_20260129T100030Z.pcap",
+            // What is tried late in a window is decided in the next.
+            "sweep_be_a-con-42_TCP-23_20260129T100030Z.pcap",
+            "sweep_be_a-con-42_TCP-23_20260129T100100Z.pcap",
+            "sweep_be_a-con-42_TCP-24_20260129T100100Z.pcap",
             "vertical_scan_be_a-con-42_203.0.113.7_20260129T100100Z.pcap",
         ]
     );
@@ -133,7 +137,7 @@ fn one_file_for_a_scan_and_one_for_each_attacked_host_and_window() {
         .iter()
         .filter_map(|r| r["capture_file"].as_str().map(str::to_owned))
         .collect();
-    assert_eq!(files.len(), 4);
+    assert_eq!(files.len(), 7);
     assert!(files.iter().all(|file| Path::new(file).exists()));
 }
 

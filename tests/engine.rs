@@ -15,7 +15,7 @@ use gomon::core::{
     Clock, Counts, Engine, Place, Policy, SILENT_WINDOWS_REPORTED, ScanMode, Selection, Sources,
     Span, Tally, Target, Timestamp, Verdict, WindowCounts, WindowReport,
 };
-use gomon_common::{Address, Endpoint, Packet, protocol};
+use gomon_common::{Address, Endpoint, Packet, Sign, protocol};
 use proptest::prelude::*;
 
 const STEP: u64 = 1_000_000_000;
@@ -28,6 +28,13 @@ struct Sent {
     source: Address,
     destination: Endpoint,
     length: u32,
+}
+
+impl Sent {
+    fn packet(&self) -> Packet {
+        let Self { source, destination, .. } = *self;
+        Packet { source, destination, source_port: 0, sign: Sign::Opening }
+    }
 }
 
 fn host(n: u8) -> Address {
@@ -62,6 +69,7 @@ fn policies() -> impl Strategy<Value = Policy> {
             destination_threshold: f64::from(hosts) + 0.5,
             port_threshold: ports.map(f64::from),
             scan_mode,
+            sweep_hosts: None,
             connections: true,
         },
     )
@@ -82,8 +90,7 @@ fn replay(policy: &Policy, packets: &[Sent], capacity: usize) -> Vec<WindowRepor
             engine.pane(tally.take(span), &mut |report| reports.push(report));
             engine.silence(span.end, panes - 1, &mut |report| reports.push(report));
         }
-        let packet = Packet { source: sent.source, destination: sent.destination };
-        tally.count(&packet, sent.length);
+        tally.count(&sent.packet(), sent.length, time);
     }
     engine.pane(tally.take(clock.pane()), &mut |report| reports.push(report));
     engine.finish(&mut |report| reports.push(report));
@@ -113,6 +120,7 @@ fn said(report: &WindowReport) -> Vec<Said> {
         Verdict::Scan { hosts } => Said::Scan(hosts.clone()),
         Verdict::Connection { endpoint, counts } => Said::Connection(*endpoint, counts.packets),
         Verdict::Idle => Said::Idle,
+        Verdict::Sweep { .. } => panic!("nobody looks for sweeps here"),
     });
     said.collect()
 }
@@ -233,8 +241,7 @@ proptest! {
             let bot = Sources::Bot { first: BOT, others: vec![] };
             let mut tally = Tally::new(Selection::new(bot, vec![]), 1024);
             for sent in packets {
-                let packet = Packet { source: sent.source, destination: sent.destination };
-                tally.count(&packet, sent.length);
+                tally.count(&sent.packet(), sent.length, Timestamp::default());
             }
             tally.take(Span::default())
         };
@@ -248,7 +255,7 @@ proptest! {
         let policy = Policy {
             window: Duration::from_secs(u64::from(panes)), step: Duration::from_secs(1),
             packet_threshold: 5.0, destination_threshold: 10.0, port_threshold: None,
-            scan_mode: ScanMode::HostRate, connections: false,
+            scan_mode: ScanMode::HostRate, sweep_hosts: None, connections: false,
         };
         let busy = |n: u64| {
             let span = Span::starting(Timestamp::from_nanoseconds(i64::try_from(n * STEP).unwrap()), 1_000_000_000);
@@ -292,6 +299,7 @@ fn an_endless_gap_is_one_report() {
         destination_threshold: 10.0,
         port_threshold: None,
         scan_mode: ScanMode::default(),
+        sweep_hosts: Some(12),
         connections: true,
     };
     let mut engine = Engine::new(policy);

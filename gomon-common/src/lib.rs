@@ -11,6 +11,7 @@ mod endpoint;
 mod frame;
 pub mod kernel;
 mod link;
+mod packet;
 pub mod parse;
 pub mod registers;
 
@@ -18,4 +19,5 @@ pub use address::Address;
 pub use endpoint::{Endpoint, protocol};
 pub use frame::Frame;
 pub use link::LinkType;
-pub use parse::{Packet, Skip, parse, parse_common};
+pub use packet::{Packet, Sign};
+pub use parse::{Skip, parse, parse_common};

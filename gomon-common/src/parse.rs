@@ -9,10 +9,10 @@
 //! | Ethernet and cooked payloads | up to [`MAX_TAGS`] VLAN tags (802.1Q, 802.1ad, 0x9100), then IPv4, IPv6, `PPPoE` session, MPLS, and on Ethernet LLC/SNAP |
 //! | IPv4 | options, fragments; an authentication header is stepped over |
 //! | IPv6 | up to [`MAX_EXTENSIONS`] hop-by-hop, routing, destination options, fragment and authentication headers |
-//! | transport | the destination port of TCP, UDP and SCTP |
+//! | transport | the ports of TCP, UDP and SCTP; of TCP whether a segment opens a connection |
 
 use crate::endpoint::protocol;
-use crate::{Address, Endpoint, Frame, LinkType};
+use crate::{Address, Endpoint, Frame, LinkType, Packet, Sign};
 
 /// VLAN tags a frame may carry.
 pub const MAX_TAGS: usize = 3;
@@ -37,16 +37,8 @@ const MAX_LLC_LENGTH: u16 = 1500;
 const SNAP: [u8; 6] = [0xaa, 0xaa, 0x03, 0, 0, 0];
 const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
-
-/// What the parser finds in a frame whose outermost IP header is whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Packet {
-    /// The outermost source address.
-    pub source: Address,
-    /// The outermost destination. Its port is 0 where the protocol has none, where the packet is a
-    /// later fragment, and where the capture or the packet ends before the port.
-    pub destination: Endpoint,
-}
+/// Where a TCP header has its flags.
+const TCP_FLAGS: u16 = 13;
 
 /// Why a frame is no packet that could be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,27 +121,63 @@ pub fn parse_common<F: Frame + ?Sized>(frame: &F) -> Option<Packet> {
             let total = u16::from_be_bytes([total_high, total_low]);
             let later = u16::from_be_bytes([fragment_high, fragment_low]) & 0x1fff != 0;
             let (source, destination) = (frame.read(26)?, frame.read(30)?);
-            if total < 24 || later || !protocol::has_ports(protocol) {
+            if total < 20 + ports_end(protocol) || later || !protocol::has_ports(protocol) {
                 return None;
             }
-            let port = u16::from_be_bytes(frame.read(36)?);
-            let destination = Endpoint::new(Address::v4(destination), protocol, port);
-            Some(Packet { source: Address::v4(source), destination })
+            let destination = Address::v4(destination);
+            common(frame, 34, protocol, Address::v4(source), destination)
         }
         [0x86, 0xdd, version, _] if version >> 4 == 6 => {
             let [length_high, length_low, next] = frame.read(18)?;
             let length = u16::from_be_bytes([length_high, length_low]);
-            if length < 4 || !protocol::has_ports(next) {
+            if length < ports_end(next) || !protocol::has_ports(next) {
                 return None;
             }
             let source = Address::v6_halves(frame.read(22)?, frame.read(30)?);
-            let port = u16::from_be_bytes(frame.read(56)?);
             let destination = Address::v6_halves(frame.read(38)?, frame.read(46)?);
-            let destination = Endpoint::new(destination, next, port);
-            Some(Packet { source, destination })
+            common(frame, 54, next, source, destination)
         }
         _ => None,
     }
+}
+
+/// How much of a transport header has to be there for all that is read of it.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "for the kernel's verifier")]
+const fn ports_end(protocol: u8) -> u16 {
+    if protocol == protocol::TCP { TCP_FLAGS + 1 } else { 4 }
+}
+
+/// A packet whose transport header is at `offset`, where all of it is.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as above")]
+fn common<F: Frame + ?Sized>(
+    frame: &F,
+    offset: usize,
+    protocol: u8,
+    source: Address,
+    destination: Address,
+) -> Option<Packet> {
+    let [source_high, source_low, high, low] = frame.read(offset)?;
+    let sign = match protocol {
+        protocol::TCP => of_segment(frame.read(offset + TCP_FLAGS as usize)?),
+        protocol::UDP => Sign::Opening,
+        _ => Sign::Nothing,
+    };
+    Some(Packet {
+        source,
+        destination: Endpoint::new(destination, protocol, u16::from_be_bytes([high, low])),
+        source_port: u16::from_be_bytes([source_high, source_low]),
+        sign,
+    })
+}
+
+/// What the flags of a TCP segment show.
+#[inline(always)]
+const fn of_segment([flags]: [u8; 1]) -> Sign {
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+    if flags & (SYN | ACK) == SYN { Sign::Opening } else { Sign::Following }
 }
 
 /// What an Ethernet type announces at `offset`, past VLAN tags.
@@ -269,7 +297,7 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Packet, Skip> {
         protocol::AUTHENTICATION if !rest.later_fragment => extension(frame, protocol, rest),
         other => (other, rest),
     };
-    Ok(Packet { source, destination: rest.endpoint(frame, destination, protocol) })
+    Ok(rest.packet(frame, source, destination, protocol))
 }
 
 #[inline]
@@ -300,7 +328,7 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Packet, Skip> {
         }
         (next, rest) = (after, behind);
     }
-    Ok(Packet { source, destination: rest.endpoint(frame, destination, next) })
+    Ok(rest.packet(frame, source, destination, next))
 }
 
 #[inline]
@@ -351,15 +379,37 @@ impl Rest {
         frame.read(self.offset)
     }
 
-    /// The endpoint at `address`, with the port if `protocol` has one here.
+    /// The packet between two addresses, with what its transport header says if `protocol` has one
+    /// here.
     #[inline]
-    fn endpoint(&self, frame: &(impl Frame + ?Sized), address: Address, protocol: u8) -> Endpoint {
-        let port = if protocol::has_ports(protocol) && !self.later_fragment {
-            self.read(frame).map_or(0, |[_, _, high, low]| u16::from_be_bytes([high, low]))
+    fn packet(
+        &self,
+        frame: &(impl Frame + ?Sized),
+        source: Address,
+        destination: Address,
+        protocol: u8,
+    ) -> Packet {
+        let ports = if protocol::has_ports(protocol) && !self.later_fragment {
+            self.read(frame)
         } else {
-            0
+            None
         };
-        Endpoint::new(address, protocol, port)
+        let Some([source_high, source_low, high, low]) = ports else {
+            let destination = Endpoint::new(destination, protocol, 0);
+            return Packet { source, destination, source_port: 0, sign: Sign::Nothing };
+        };
+        let flags = Self { offset: self.offset + usize::from(TCP_FLAGS), ..*self };
+        let sign = match protocol {
+            protocol::TCP => flags.read(frame).map_or(Sign::Nothing, of_segment),
+            protocol::UDP => Sign::Opening,
+            _ => Sign::Nothing,
+        };
+        Packet {
+            source,
+            destination: Endpoint::new(destination, protocol, u16::from_be_bytes([high, low])),
+            source_port: u16::from_be_bytes([source_high, source_low]),
+            sign,
+        }
     }
 }
 

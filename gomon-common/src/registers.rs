@@ -15,7 +15,7 @@ const INDEX_BITS: u32 = 12;
 #[must_use]
 #[inline]
 pub fn place(host: Address) -> (usize, u8) {
-    let hash = hash(host);
+    let hash = hash(host.halves());
     let index = (hash >> (64 - INDEX_BITS)) as usize;
     // The low bit is set to bound the rank when all bits left are zero.
     let rest = (hash << INDEX_BITS) | (1 << (INDEX_BITS - 1));
@@ -24,11 +24,11 @@ pub fn place(host: Address) -> (usize, u8) {
     (index, rank)
 }
 
-/// A hash of the 16 bytes that spreads over all 64 bits, in operations the kernel's virtual machine
+/// A hash of two numbers that spreads over all 64 bits, in operations the kernel's virtual machine
 /// has (it lacks the 128-bit product that newer hashes build on).
+#[must_use]
 #[inline]
-fn hash(host: Address) -> u64 {
-    let [high, low] = host.halves();
+pub const fn hash([high, low]: [u64; 2]) -> u64 {
     mix(high ^ mix(low ^ 0x9e37_79b9_7f4a_7c15))
 }
 

@@ -65,7 +65,8 @@ fn every_stats_record_has_a_ledger_that_balances_and_they_add_up_to_the_summary(
     let scratch = Scratch::new();
     // Nothing exceeds these thresholds, so that every window is idle.
     let high = ["--show-idle", "--packet-threshold", "1e6", "--destination-threshold", "1e6"];
-    let run = run(&scratch, &[&high[..], &["--port-threshold", "0"]].concat());
+    let off = ["--port-threshold", "0", "--sweep-detection", "off"];
+    let run = run(&scratch, &[high, off].concat());
     let names = ["frames", "counted", "not_from_bot", "ignored", "not_ip", "malformed", "lost"];
     let mut sum = [0; 7];
     let records = run.records();
@@ -85,13 +86,13 @@ fn the_summary_counts_alerts_idle_windows_and_captures() {
     let scratch = Scratch::new();
     let captures = scratch.path().join("captures");
     let run = run(&scratch, &["--save-packets=10", "--capture-dir", captures.to_str().unwrap()]);
-    // An attack and a scan in the first window, 120 ports of one host in the fourth.
-    assert_eq!(signatures(&run.records()), [2_100_001, 2_100_002, 2_100_004]);
+    // An attack, a scan and a sweep in the first window, 120 ports of one host in the fourth.
+    assert_eq!(signatures(&run.records()), [2_100_001, 2_100_002, 2_100_005, 2_100_004]);
     assert_eq!(
         run.line("Summary: "),
-        "Summary: 1 attack alert(s), 2 scan alert(s), 3 idle window(s), 3 capture(s) saved"
+        "Summary: 1 attack alert(s), 2 scan alert(s), 1 sweep alert(s), 3 idle window(s), 4 capture(s) saved"
     );
-    assert_eq!(scratch.names("captures").len(), 3);
+    assert_eq!(scratch.names("captures").len(), 4);
     assert!(!run.records().iter().any(|record| record["event_type"] == "stats"));
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use crate::rules::{class, own};
+use crate::rules::{class, number, own};
 use crate::runs::{BOT, BOT6, Traffic, judged};
 use crate::schemas::TEXT;
 use crate::support::capture::{self, PLAIN, SECOND};
@@ -29,9 +29,14 @@ fn host6(number: u8) -> IpAddr {
 }
 
 /// A SYN to each of these hosts, from the bot's address of their family.
-fn syns(hosts: impl IntoIterator<Item = IpAddr>) -> impl Iterator<Item = Vec<u8>> {
+fn syns(hosts: impl IntoIterator<Item = IpAddr>, port: u16) -> impl Iterator<Item = Vec<u8>> {
     let source = |host: &IpAddr| ip(if host.is_ipv4() { BOT } else { BOT6 });
-    hosts.into_iter().map(move |host| syn(source(&host), host, 23))
+    hosts.into_iter().map(move |host| syn(source(&host), host, port))
+}
+
+/// The same on a port each, so that none of them is swept.
+fn knocks(hosts: impl IntoIterator<Item = IpAddr>) -> impl Iterator<Item = Vec<u8>> {
+    (1000..).zip(hosts).flat_map(|(port, host)| syns([host], port))
 }
 
 /// Asserts what fields of `value` are, and that those that should be `null` are absent.
@@ -159,7 +164,7 @@ fn a_scan_over_hosts_of_either_family_and_of_both() {
     for (mut hosts, address) in cases {
         let threshold = if hosts.len() == 1 { "0.5" } else { "10" };
         let flags = ["--window", "10", "--destination-threshold", threshold];
-        let records = Traffic::default().all(0, syns(hosts.clone())).judged(&source, &flags);
+        let records = Traffic::default().all(0, knocks(hosts.clone())).judged(&source, &flags);
         let [scan] = records.as_slice() else { panic!("one record: {records:#?}") };
         is_alert(scan, 2_100_002, "scan", 3);
         has(scan, &json!({"src_ip": BOT, "dest_ip": address, "dest_port": null, "proto": null}));
@@ -172,6 +177,79 @@ fn a_scan_over_hosts_of_either_family_and_of_both() {
         });
         has(own(scan), &expected);
     }
+}
+
+#[test]
+fn a_sweep_of_each_protocol_and_family() {
+    let source = format!("{BOT},{BOT6}");
+    let flags = ["--window", "10", "--destination-threshold", "100", "--sweep-hosts", "12"];
+    // The fewest hosts are enough, and their connections are not told one by one; one on another
+    // port is. An answer that goes to the bot shows that answers can be seen.
+    let other = |t: Traffic| t.one(0, syn(bot(), host(99), 80)).one(0, udp(host(99), bot(), 9, 0));
+    let (many4, many6): (Vec<_>, Vec<_>) =
+        ((1..=12).map(host).collect(), (1..=12).map(host6).collect());
+    let udps = |hosts: &[IpAddr]| {
+        let source = |host: &IpAddr| ip(if host.is_ipv4() { BOT } else { BOT6 });
+        hosts.iter().map(|host| udp(source(host), *host, 161, 0)).collect::<Vec<_>>()
+    };
+    for (frames, protocol, port, address, hosts) in [
+        (syns(many4.clone(), 23).collect(), "TCP", 23, "0.0.0.0", &many4),
+        (syns(many6.clone(), 23).collect(), "TCP", 23, "::", &many6),
+        (udps(&many4), "UDP", 161, "0.0.0.0", &many4),
+        (udps(&many6), "UDP", 161, "::", &many6),
+    ] {
+        let records = other(Traffic::default().all(0, frames.clone())).judged(&source, &flags);
+        let [sweep, connection] = records.as_slice() else { panic!("two records: {records:#?}") };
+        is_alert(sweep, 2_100_005, "scan", 3);
+        let expected = json!({
+            "src_ip": BOT, "dest_ip": address, "dest_port": port, "proto": protocol,
+        });
+        has(sweep, &expected);
+        let length = frames[0].len();
+        let expected = json!({
+            "classification": "sweep", "scope": "global", "packets": 12, "bytes": 12 * length,
+            "dest_port": port, "proto": protocol, "contacts": 12, "answered": 0,
+            "unanswered": 12, "dst_ips": hosts, "hosts": null, "ports": null, "ledger": null,
+        });
+        has(own(sweep), &expected);
+        assert!((number(sweep, "score") - 12.0 * 4_f64.ln()).abs() < 1e-9, "{sweep:#}");
+        has(connection, &json!({"dest_ip": host(99), "dest_port": 80}));
+
+        // One host less, or nobody looking: ordinary connections. A higher bar is one too.
+        let fewer = other(Traffic::default().all(0, frames[1..].to_vec()));
+        let all = other(Traffic::default().all(0, frames));
+        let off = [&flags[..4], &["--sweep-detection", "off"]].concat();
+        let high = [&flags[..5], &["13"]].concat();
+        for (traffic, flags) in [(fewer, &flags[..]), (all.clone(), &off), (all, &high)] {
+            let records = traffic.judged(&source, flags);
+            assert!(records.iter().all(|record| class(record) == "connection"), "{records:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_sweep_is_told_while_it_goes_on_and_no_longer() {
+    let knocks = |at, numbers: std::ops::RangeInclusive<u8>| {
+        Traffic::default().all(at, syns(numbers.map(host), 23))
+    };
+    // The third window tries only known hosts; the last host of the fourth waits for the fifth.
+    let traffic = knocks(0, 1..=12)
+        .and(knocks(10_000, 13..=14))
+        .and(knocks(20_000, 1..=14))
+        .and(knocks(38_000, 15..=15))
+        .one(49_000, syn(bot(), host(99), 80));
+    let flags = ["--window", "10", "--show-idle", "--destination-threshold", "100"];
+    let records = traffic.judged(BOT, &[&flags[..], &["--connections", "off"]].concat());
+    let told: Vec<_> = records.iter().map(|r| (class(r), own(r)["dst_ips"].as_array())).collect();
+    let listed: Vec<_> = told.iter().map(|(c, hosts)| (*c, hosts.map_or(0, Vec::len))).collect();
+    let expected = [("sweep", 12), ("sweep", 2), ("idle", 0), ("idle", 0), ("sweep", 1)];
+    assert_eq!(listed, expected);
+    let contacts: Vec<_> = records.iter().filter_map(|r| own(r)["contacts"].as_u64()).collect();
+    assert_eq!(contacts, [12, 14, 15], "those of the run");
+    let sweeps: Vec<_> = records.iter().filter(|r| class(r) == "sweep").collect();
+    let addresses = sweeps.iter().map(|r| r["dest_ip"].as_str().expect("an address"));
+    assert_eq!(addresses.collect::<Vec<_>>(), ["0.0.0.0", "0.0.0.0", "198.51.100.15"]);
+    assert!(sweeps.iter().all(|r| r["flow_id"] == sweeps[0]["flow_id"]), "one port, one flow id");
 }
 
 #[test]
@@ -233,12 +311,12 @@ fn labels_stand_in_every_record() {
     let traffic = Traffic::default()
         .times(FLOOD, 0, &syn(bot(), host(1), 80))
         .all(0, (1..=30).map(|port| udp(bot(), host(2), port, 0)))
-        .all(10_000, syns((1..=11).map(host)))
+        .all(10_000, syns((1..=12).map(host), 23))
         .times(FLOOD, 20_000, &syn(bot(), ip("203.0.113.9"), 443))
         .one(30_000, syn(bot(), host(1), 80));
     let records = traffic.judged(BOT, &[&flags[..], &["--port-threshold", "25"]].concat());
     let classes: Vec<_> = records.iter().map(class).collect();
-    for expected in ["attack", "vertical_scan", "scan", "connection", "idle"] {
+    for expected in ["attack", "vertical_scan", "scan", "sweep", "connection", "idle"] {
         assert!(classes.contains(&expected), "{expected} in {classes:?}");
     }
     for record in &records {
@@ -255,7 +333,7 @@ fn an_artifact_is_named_in_the_records_it_belongs_to() {
     let traffic = [
         vec![syn(bot(), host(1), 80); FLOOD],
         (1..=30).map(|port| udp(bot(), host(1), port, 0)).collect(),
-        syns((1..=12).map(host)).collect(),
+        syns((1..=12).map(host), 23).collect(),
     ];
     let frames = traffic.concat().into_iter().map(|frame| capture::at(SECOND / 8, frame));
     let scratch = Scratch::new();
@@ -280,6 +358,7 @@ fn an_artifact_is_named_in_the_records_it_belongs_to() {
         ("attack", path("attack_a-b_198.51.100.1")),
         ("vertical_scan", path("vertical_scan_a-b_198.51.100.1")),
         ("scan", path("scan_a-b_global")),
+        ("sweep", path("sweep_a-b_TCP-23")),
     ];
     assert_eq!(named, expected);
     for (_, path) in named {

@@ -1,7 +1,7 @@
 //! What holds for the records of every run, whatever the traffic.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
 
@@ -77,7 +77,9 @@ fn alone(record: &Value) {
     let gomon = own(record);
     let window = number(record, "window_s");
     assert_close(number(record, "packet_rate"), number(record, "packets") / window, record);
-    if gomon["scope"] == "global" {
+    if class(record) == "sweep" {
+        assert_eq!(gomon["scope"], "global", "{record:#}");
+    } else if gomon["scope"] == "global" {
         let threshold = number(record, "destination_threshold");
         assert_close(number(record, "destination_rate"), number(record, "hosts") / window, record);
         let per_second = number(record, "destination_rate_threshold");
@@ -93,6 +95,7 @@ fn alone(record: &Value) {
         "attack" => assert!(number(record, "packet_rate") > number(record, "packet_threshold")),
         "vertical_scan" => assert!(number(record, "ports") > number(record, "port_threshold")),
         "scan" => scan(record),
+        "sweep" => sweep(record),
         "connection" => connection(record),
         "idle" => idle(record),
         other => panic!("a record of class {other}"),
@@ -102,13 +105,37 @@ fn alone(record: &Value) {
 #[track_caller]
 fn scan(record: &Value) {
     assert!(number(record, "hosts") > number(record, "destination_threshold"), "{record:#}");
+    let listed = own(record)["dst_ips"].as_array().expect("a list").len();
+    if own(record)["hosts_exact"] == true {
+        assert_eq!(own(record)["hosts"], listed, "every host is listed: {record:#}");
+    }
+    listed_hosts(record, own(record)["hosts"] == 1);
+}
+
+#[track_caller]
+fn sweep(record: &Value) {
+    let gomon = own(record);
+    for field in ["proto", "dest_port"] {
+        assert_eq!(gomon[field], record[field], "{record:#}");
+    }
+    let count = |field: &str| gomon[field].as_u64().expect("a number");
+    assert_eq!(count("contacts"), count("answered") + count("unanswered"), "{record:#}");
+    let listed = gomon["dst_ips"].as_array().expect("a list").len() as u64;
+    assert!((1..=count("contacts")).contains(&listed), "{record:#}");
+    // A walk that never touches 0 ends at the sum of its steps, and any other one above it.
+    let sum = (number(record, "unanswered") - number(record, "answered")) * 4_f64.ln();
+    let score = number(record, "score");
+    assert!(score > 99_f64.ln() && score >= sum - 1e-9 * sum.abs(), "{record:#}");
+    listed_hosts(record, listed == 1);
+}
+
+/// The hosts a record lists, and the address that stands for them; `alone` when there is one in all.
+#[track_caller]
+fn listed_hosts(record: &Value, alone: bool) {
     let hosts = own(record)["dst_ips"].as_array().expect("a list");
     assert!(hosts.is_sorted_by(|a, b| ordered(a) < ordered(b)), "{record:#}");
-    if own(record)["hosts_exact"] == true {
-        assert_eq!(own(record)["hosts"], hosts.len(), "every host is listed: {record:#}");
-    }
     match hosts.as_slice() {
-        [host] if own(record)["hosts"] == 1 => assert_eq!(record["dest_ip"], *host),
+        [host] if alone => assert_eq!(record["dest_ip"], *host),
         [_, ..]
             if hosts.iter().all(|host| host.as_str().is_some_and(|host| host.contains(':'))) =>
         {
@@ -165,16 +192,24 @@ fn on_the_grid(record: &Value, first: &Value) {
 #[track_caller]
 fn together(window: &[Value]) {
     let place = |record: &Value| {
-        let classes = ["attack", "vertical_scan", "scan", "connection", "idle"];
-        (classes.iter().position(|name| *name == class(record)), destination(record))
+        let classes = ["attack", "vertical_scan", "scan", "sweep", "connection", "idle"];
+        let (host, protocol, port) = destination(record);
+        // A sweep is a port's, whatever address stands for its hosts.
+        let host = if class(record) == "sweep" { Ipv6Addr::UNSPECIFIED } else { host };
+        (classes.iter().position(|name| *name == class(record)), (host, protocol, port))
     };
     for pair in window.windows(2) {
         assert!(place(&pair[0]) < place(&pair[1]), "in this order: {:#}\n{:#}", pair[0], pair[1]);
     }
     let has = |name: &str| window.iter().any(|record| class(record) == name);
     assert!(!(has("scan") && has("connection")), "a connection in the window of a scan");
-    let alarmed = has("attack") || has("vertical_scan") || has("scan");
+    let alarmed = ["attack", "vertical_scan", "scan", "sweep"].into_iter().any(has);
     assert!(!(has("idle") && alarmed), "an idle window with an attack or a scan");
+    for sweep in window.iter().filter(|record| class(record) == "sweep") {
+        let port = |record: &Value| [record["proto"].clone(), record["dest_port"].clone()];
+        let beside = |r: &&Value| class(r) == "connection" && port(r) == port(sweep);
+        assert_eq!(window.iter().find(beside), None, "a connection to a swept port");
+    }
 
     let of_hosts = window.iter().filter(|r| class(r) == "attack" && own(r)["scope"] == "host");
     let flooded: BTreeSet<_> = of_hosts.map(|record| destination(record).0).collect();
@@ -192,8 +227,15 @@ fn flow_ids(records: &[Value]) {
     for record in records {
         let id = record["flow_id"].as_u64().expect("a number");
         assert!(id < 1 << 51);
-        let (host, protocol, port) = destination(record);
-        let endpoint = (own(record)["scope"] == "local").then_some((protocol, port));
+        let (mut host, protocol, port) = destination(record);
+        if class(record) == "sweep" {
+            // It is a port's, whatever address stands for its hosts.
+            let four = host.to_ipv4_mapped().is_some();
+            host =
+                if four { Ipv4Addr::UNSPECIFIED.to_ipv6_mapped() } else { Ipv6Addr::UNSPECIFIED };
+        }
+        let ported = own(record)["scope"] == "local" || class(record) == "sweep";
+        let endpoint = ported.then_some((protocol, port));
         let subject = (record["src_ip"].to_string(), host, endpoint);
         let first = *ids.entry(subject.clone()).or_insert(id);
         assert_eq!(first, id, "one destination, two flow ids: {record:#}");

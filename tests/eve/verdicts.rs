@@ -20,10 +20,15 @@ fn host(number: u8) -> IpAddr {
     ip(&format!("198.51.100.{number}"))
 }
 
+/// A SYN to a host, each on a port of its own, so that no port is swept.
+fn knock(number: u8) -> Vec<u8> {
+    syn(bot(), host(number), 1000 + u16::from(number))
+}
+
 /// A flood of each of some hosts, and a SYN to each of some more.
 fn flooded_and_knocked(at: u64, flooded: u8, knocked: u8) -> Traffic {
-    let floods = (0..flooded).flat_map(|n| vec![syn(bot(), host(n), 80); FLOOD]);
-    let knocks = (0..knocked).map(|n| syn(bot(), host(flooded + n), 80));
+    let floods = (0..flooded).flat_map(|n| vec![knock(n); FLOOD]);
+    let knocks = (0..knocked).map(|n| knock(flooded + n));
     Traffic::default().all(at, floods).all(at + 1, knocks)
 }
 
@@ -65,8 +70,7 @@ fn a_scan_of_hosts_that_are_not_attacked_lists_those_alone() {
 
 #[test]
 fn new_host_rate_compares_with_the_window_before() {
-    let knocks =
-        |at, hosts: Range<u8>| Traffic::default().all(at, hosts.map(|n| syn(bot(), host(n), 80)));
+    let knocks = |at, hosts: Range<u8>| Traffic::default().all(at, hosts.map(knock));
     let traffic = knocks(0, 0..120)
         .and(knocks(10_000, 0..120))
         .and(knocks(20_000, 120..240))
@@ -114,7 +118,7 @@ fn a_host_is_scanned_and_attacked_at_once() {
     assert_eq!(told(&records).concat(), expected);
     assert_eq!(own(&records[0])["scope"], "local");
     // In the window of a scan they are not told.
-    let knocks = (2..20).map(|n| syn(bot(), host(n), 80));
+    let knocks = (2..20).map(knock);
     let records = Traffic::default().all(0, ports()).all(0, knocks).judged(BOT, &flags);
     assert_eq!(told(&records).concat(), [("attack", 1), ("vertical_scan", 1), ("scan", 1)]);
 }

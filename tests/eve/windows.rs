@@ -107,12 +107,15 @@ fn a_thousand_silent_windows_are_told_one_by_one_and_the_rest_at_once() {
 fn beyond_the_cap_hosts_are_estimated_and_packets_still_counted() {
     let traffic = Traffic::default().all(0, hosts().take(300).map(knock));
     let records = traffic.judged(BOT, &["--window", "10", "--max-destinations", "50"]);
-    let [scan] = records.as_slice() else { panic!("one record: {}", records.len()) };
+    let [scan, sweep] = records.as_slice() else { panic!("two records: {}", records.len()) };
     assert_eq!(own(scan)["hosts_exact"], false);
     assert!((number(scan, "hosts") / 300.0 - 1.0).abs() < 0.08, "{}", own(scan)["hosts"]);
     assert_eq!((number(scan, "packets"), number(scan, "overflow_packets")), (300.0, 250.0));
     let listed: Vec<_> = hosts().take(50).map(|host| json!(host)).collect();
     assert_eq!(own(scan)["dst_ips"], json!(listed));
+    // Of what is not listed, nobody knows whether it answers.
+    assert_eq!(own(sweep)["dst_ips"], json!(listed));
+    assert_eq!((class(sweep), number(sweep, "contacts")), ("sweep", 50.0));
 
     // One known host out of many is not the host that was scanned.
     let traffic = Traffic::default().all(0, hosts().take(30).map(knock));

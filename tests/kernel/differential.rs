@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
-use gomon::core::{Selection, Sources, Span, Tally, WindowCounts};
+use gomon::core::{Selection, Sources, Span, Tally, Timestamp, WindowCounts};
 use gomon::frame::FrameLink;
 use gomon::source::Stop;
 use gomon::source::live::{Kernel, Selected};
@@ -76,7 +76,8 @@ fn counted_here(frames: &[Vec<u8>]) -> Vec<WindowCounts> {
     let mut tally = Tally::new(Selection::new(Sources::Any, vec![]), 4096);
     let count = |frame: &Vec<u8>, tally: &mut Tally| match parse(LinkType::Ethernet, &frame[..]) {
         Ok(packet) => {
-            tally.count(&packet, u32::try_from(frame.len()).unwrap());
+            let length = u32::try_from(frame.len()).unwrap();
+            tally.count(&packet, length, Timestamp::default());
         }
         Err(skip) => tally.skip(skip),
     };

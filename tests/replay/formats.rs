@@ -82,7 +82,8 @@ fn reference() -> Vec<Value> {
             "connection",
             "connection",
             "idle",
-            "scan"
+            "scan",
+            "sweep"
         ]
     );
     records

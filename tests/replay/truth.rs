@@ -88,6 +88,8 @@ fn every_window_has_tsharks_counts() {
                 "1e12",
                 "--port-threshold",
                 "0",
+                "--sweep-detection",
+                "off",
                 "--max-destinations",
                 "100000",
             ]);

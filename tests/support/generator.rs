@@ -9,7 +9,7 @@ mod build;
 
 use std::fmt;
 
-use gomon_common::{Address, Endpoint, LinkType, Packet, Skip};
+use gomon_common::{Address, Endpoint, LinkType, Packet, Sign, Skip};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -85,7 +85,24 @@ impl Truth {
             _ => 0,
         };
         let destination = Endpoint::new(walk.destination, protocol, port);
-        Ok(Packet { source: walk.source, destination })
+        let transport = walk.port_at.filter(|_| shown == walk.steps.len());
+        let transport = transport.and_then(|at| packet.get(at - 2..)).unwrap_or_default();
+        let (source_port, sign) = match *transport {
+            [high, low, _, _, ..] => {
+                (u16::from_be_bytes([high, low]), sign(protocol, transport.get(13)))
+            }
+            _ => (0, Sign::Nothing),
+        };
+        Ok(Packet { source: walk.source, destination, source_port, sign })
+    }
+}
+
+fn sign(protocol: u8, flags: Option<&u8>) -> Sign {
+    match (protocol, flags) {
+        (17, _) => Sign::Opening,
+        (6, Some(flags)) if flags & 0b1_0010 == 0b10 => Sign::Opening,
+        (6, Some(_)) => Sign::Following,
+        _ => Sign::Nothing,
     }
 }
 

@@ -23,7 +23,7 @@ use etherparse::{
     LaxLinkExtSlice, LaxSlicedPacket, LinuxSllProtocolType, LinuxSllSlice, TcpSlice, UdpSlice,
 };
 use gomon_common::parse::Malformed;
-use gomon_common::{Address, Endpoint, LinkType, Packet, Skip};
+use gomon_common::{Address, Endpoint, LinkType, Packet, Sign, Skip};
 
 const MAX_LABELS: usize = 8;
 const MAX_EXTENSIONS: usize = 8;
@@ -164,10 +164,8 @@ fn ipv4(packet: &[u8]) -> Result<Packet, Skip> {
     } else {
         (payload.ip_number, Some(payload.payload))
     };
-    Ok(Packet {
-        source: Address::v4(header.source()),
-        destination: endpoint(Address::v4(header.destination()), protocol, transport),
-    })
+    let (source, destination) = (header.source(), header.destination());
+    Ok(between(Address::v4(source), Address::v4(destination), protocol, transport))
 }
 
 fn ipv6(packet: &[u8]) -> Result<Packet, Skip> {
@@ -180,10 +178,8 @@ fn ipv6(packet: &[u8]) -> Result<Packet, Skip> {
     let length = slice.extensions().slice().len() + slice.payload().payload.len();
     let payload = &packet[header.slice().len()..][..length];
     let (protocol, transport) = behind_extensions(header.next_header(), payload);
-    Ok(Packet {
-        source: Address::v6(header.source()),
-        destination: endpoint(Address::v6(header.destination()), protocol, transport),
-    })
+    let (source, destination) = (header.source(), header.destination());
+    Ok(between(Address::v6(source), Address::v6(destination), protocol, transport))
 }
 
 /// What follows the extension headers that are stepped over, and where it is if it can be looked into.
@@ -262,16 +258,41 @@ fn step_over(number: IpNumber, rest: &[u8]) -> Option<(IpNumber, &[u8], bool)> {
     Some((IpNumber(next), rest.get(size..).unwrap_or_default(), later_fragment))
 }
 
-fn endpoint(address: Address, protocol: IpNumber, transport: Option<&[u8]>) -> Endpoint {
-    let port = transport.and_then(|transport| match protocol {
-        IpNumber::TCP => TcpSlice::from_slice(transport)
-            .map_or_else(|_| u16_at(transport, 2), |tcp| Some(tcp.destination_port())),
-        IpNumber::UDP => UdpSlice::from_slice_lax(transport)
-            .map_or_else(|_| u16_at(transport, 2), |udp| Some(udp.destination_port())),
-        IpNumber::SCTP => u16_at(transport, 2),
-        _ => None,
-    });
-    Endpoint::new(address, protocol.0, port.unwrap_or(0))
+/// The packet between two addresses with this transport header.
+fn between(
+    source: Address,
+    destination: Address,
+    protocol: IpNumber,
+    transport: Option<&[u8]>,
+) -> Packet {
+    let bytes = transport.unwrap_or_default();
+    // A header that is cut off or broken is read as far as it goes.
+    let cut = || Some((u16_at(bytes, 0)?, u16_at(bytes, 2)?));
+    let (ports, sign) = match protocol {
+        IpNumber::TCP => match TcpSlice::from_slice(bytes) {
+            Ok(tcp) => {
+                let ports = Some((tcp.source_port(), tcp.destination_port()));
+                let opens = tcp.syn() && !tcp.ack();
+                (ports, if opens { Sign::Opening } else { Sign::Following })
+            }
+            Err(_) => match bytes.get(13) {
+                Some(flags) if flags & 2 != 0 && flags & 16 == 0 => (cut(), Sign::Opening),
+                Some(_) => (cut(), Sign::Following),
+                None => (cut(), Sign::Nothing),
+            },
+        },
+        IpNumber::UDP => {
+            let udp = UdpSlice::from_slice_lax(bytes);
+            let ports =
+                udp.map_or_else(|_| cut(), |udp| Some((udp.source_port(), udp.destination_port())));
+            (ports, if ports.is_some() { Sign::Opening } else { Sign::Nothing })
+        }
+        IpNumber::SCTP => (cut(), Sign::Nothing),
+        _ => (None, Sign::Nothing),
+    };
+    let (source_port, port) = ports.unwrap_or_default();
+    let destination = Endpoint::new(destination, protocol.0, port);
+    Packet { source, destination, source_port, sign }
 }
 
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {

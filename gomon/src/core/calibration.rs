@@ -40,10 +40,10 @@ pub struct Calibration {
 
 impl Calibration {
     /// The policy windows are observed under: as `policy`, but nothing is an attack, so that
-    /// `filtered-host-rate` filters nothing. With the recommended thresholds nothing would be.
+    /// `filtered-host-rate` filters nothing, and nothing a sweep, which knows no threshold. With the recommended thresholds nothing would be.
     #[must_use]
     pub fn policy(policy: &Policy) -> Policy {
-        Policy { packet_threshold: f64::INFINITY, ..policy.clone() }
+        Policy { packet_threshold: f64::INFINITY, sweep_hosts: None, ..policy.clone() }
     }
 
     /// Enters a window.

@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use gomon_common::{Address, Endpoint};
 
-use super::{Distinct, Ledger, Span};
+use super::{Distinct, Ledger, Signs, Span};
 
 /// Packets and their bytes, as long as the frames were on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +69,11 @@ pub struct WindowCounts {
     pub endpoints: Vec<(Endpoint, Counts)>,
     /// What there was no room for.
     pub overflow: Overflow,
+    /// Of the destination endpoints, those that show signs of a contact, ascending; also endpoints
+    /// of the pane before that answered in this one.
+    pub signs: Vec<(Endpoint, Signs)>,
+    /// Whether what goes to the bot could be seen, so that the answers to UDP are among the signs.
+    pub both_directions: bool,
 }
 
 impl WindowCounts {
@@ -91,7 +96,19 @@ impl WindowCounts {
         endpoints.sort_unstable_by_key(|(endpoint, _)| *endpoint);
         hosts.extend(endpoints.iter().map(|(endpoint, counts)| (endpoint.address(), *counts)));
         add_up(&mut hosts);
-        Self { span, ledger, hosts, endpoints, overflow }
+        Self { span, ledger, hosts, endpoints, overflow, ..Self::default() }
+    }
+
+    /// The same with the signs of contacts, in any order, and several of an endpoint if need be. Their
+    /// times are moved into the pane.
+    #[must_use]
+    pub fn with_signs(mut self, signs: Vec<(Endpoint, Signs)>, both_directions: bool) -> Self {
+        self.signs = signs;
+        self.signs.retain(|(_, signs)| !signs.is_empty());
+        self.signs.iter_mut().for_each(|(_, signs)| *signs = signs.within(self.span));
+        add_up(&mut self.signs);
+        self.both_directions = both_directions;
+        self
     }
 
     /// Whether the bot sent nothing that counts.
@@ -120,16 +137,19 @@ impl WindowCounts {
             sum.overflow += &pane.overflow;
             sum.hosts.extend_from_slice(&pane.hosts);
             sum.endpoints.extend_from_slice(&pane.endpoints);
+            sum.signs.extend_from_slice(&pane.signs);
+            sum.both_directions |= pane.both_directions;
         }
         // Of a pane alone this finds the lists in order, and takes a look at each entry.
         add_up(&mut sum.hosts);
         add_up(&mut sum.endpoints);
+        add_up(&mut sum.signs);
         sum
     }
 }
 
-/// Sorts a list and adds up the counts of each key, so that it stands there once.
-fn add_up<K: Ord + Copy>(list: &mut Vec<(K, Counts)>) {
+/// Sorts a list and adds up the values of each key, so that it stands there once.
+fn add_up<K: Ord + Copy, V: AddAssign + Copy>(list: &mut Vec<(K, V)>) {
     list.sort_unstable_by_key(|(key, _)| *key);
     list.dedup_by(|next, kept| {
         let same = next.0 == kept.0;

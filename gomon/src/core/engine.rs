@@ -1,8 +1,11 @@
 //! From panes to judged windows.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use super::judge::{self, HostSet, WindowReport};
+use gomon_common::{Address, Endpoint};
+
+use super::judge::{self, HostSet, Sweep, WindowReport};
+use super::sweep::{Service, Sweeps, service};
 use super::{Ledger, Policy, Span, Timestamp, WindowCounts};
 
 /// Silent windows in a row that are reported one by one. The rest of such a run is one report that
@@ -21,6 +24,9 @@ pub struct Engine {
     /// Panes pushed so far, those skipped included.
     pushed: u64,
     so_far: Ledger,
+    sweeps: Sweeps,
+    /// Of each pane in `panes`, the contacts that were decided in it.
+    decided: VecDeque<Vec<Endpoint>>,
     before: HostSet,
     silent: u64,
     run: Option<WindowReport>,
@@ -35,6 +41,8 @@ impl Engine {
             panes: VecDeque::new(),
             pushed: 0,
             so_far: Ledger::default(),
+            sweeps: Sweeps::default(),
+            decided: VecDeque::new(),
             before: HostSet::default(),
             silent: 0,
             run: None,
@@ -42,11 +50,18 @@ impl Engine {
     }
 
     /// Takes the next pane, and hands the windows it completes to `report`.
-    pub fn pane(&mut self, counts: WindowCounts, report: &mut impl FnMut(WindowReport)) {
+    pub fn pane(&mut self, mut counts: WindowCounts, report: &mut impl FnMut(WindowReport)) {
         let needed = self.policy.panes();
         if self.panes.len() == needed {
             self.panes.pop_front();
+            self.decided.pop_front();
         }
+        let decided = match self.policy.sweep_hosts {
+            Some(_) => self.sweeps.pane(&counts),
+            None => Vec::new(),
+        };
+        self.decided.push_back(decided);
+        counts.signs = Vec::new(); // read, and of no use to windows
         self.so_far += &counts.ledger;
         self.panes.push_back(counts);
         self.pushed += 1;
@@ -85,24 +100,50 @@ impl Engine {
             self.window(report);
         }
         self.panes.clear();
+        self.decided.clear();
         if let Some(run) = self.run.take() {
             report(run);
         }
     }
 
+    /// The tests for sweeps, as far as they are.
+    #[must_use]
+    pub fn sweeps(&self) -> &Sweeps {
+        &self.sweeps
+    }
+
     /// Whether silence goes on in a run that is reported as one.
     fn run_is_compact(&self) -> bool {
-        self.run.is_some() && self.panes.iter().all(|pane| pane.ledger.seen() == 0)
+        self.run.is_some()
+            && !self.sweeps.is_waiting()
+            && self.panes.iter().all(|pane| pane.ledger.seen() == 0)
+            && self.decided.iter().all(Vec::is_empty)
+    }
+
+    /// The ports that are swept in the window that the panes at hand make up.
+    fn swept(&self) -> Vec<Sweep> {
+        let Some(fewest) = self.policy.sweep_hosts else { return Vec::new() };
+        let mut hosts: BTreeMap<Service, Vec<Address>> = BTreeMap::new();
+        for endpoint in self.decided.iter().flatten() {
+            hosts.entry(service(endpoint)).or_default().push(endpoint.address());
+        }
+        let swept = hosts.into_iter().filter_map(|((protocol, port), mut hosts)| {
+            let walk = self.sweeps.swept((protocol, port), fewest)?;
+            hosts.sort_unstable();
+            Some(Sweep { protocol, port, hosts, walk })
+        });
+        swept.collect()
     }
 
     /// Judges the window that the panes at hand make up.
     fn window(&mut self, report: &mut impl FnMut(WindowReport)) {
         let window = WindowCounts::sum(&self.panes);
         let first_pane = self.pushed - self.panes.len() as u64;
-        let (mut judged, hosts) = judge::judge(&self.policy, first_pane, &window, &self.before);
+        let (mut judged, hosts) =
+            judge::judge(&self.policy, first_pane, &window, self.swept(), &self.before);
         self.before = hosts;
         judged.so_far = self.so_far;
-        if !window.is_silent() {
+        if !(window.is_silent() && judged.is_idle()) {
             self.silent = 0;
             if let Some(run) = self.run.take() {
                 report(run);

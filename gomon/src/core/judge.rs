@@ -3,6 +3,7 @@
 use gomon_common::{Address, Endpoint, protocol};
 
 use super::policy::{Policy, ScanMode};
+use super::sweep::{Service, Walk, service};
 use super::time::seconds;
 use super::{Counts, Distinct, Ledger, Span, WindowCounts};
 
@@ -33,6 +34,19 @@ impl Target {
     }
 }
 
+/// A port on which the bot looks for hosts: most that it tries do not answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sweep {
+    /// The transport protocol.
+    pub protocol: u8,
+    /// The destination port.
+    pub port: u16,
+    /// The hosts that were found to answer or not to in this window, ascending.
+    pub hosts: Vec<Address>,
+    /// The test so far.
+    pub walk: Walk,
+}
+
 /// A statement about a window. Records are written in the order of the variants.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
@@ -59,6 +73,13 @@ pub enum Verdict {
         /// The hosts that count, ascending; of more than fit, those that are known.
         hosts: Vec<Address>,
     },
+    /// A port that is swept.
+    Sweep {
+        /// Which, and what of it.
+        sweep: Sweep,
+        /// What was sent in the window to listed endpoints with that port.
+        counts: Counts,
+    },
     /// An ordinary destination.
     Connection {
         /// The destination.
@@ -66,7 +87,7 @@ pub enum Verdict {
         /// What was sent there.
         counts: Counts,
     },
-    /// Neither an attack nor a scan of either kind.
+    /// Neither an attack nor a scan of any kind.
     Idle,
 }
 
@@ -183,11 +204,12 @@ impl HostSet {
     }
 }
 
-/// Judges a window, given the hosts of the window before it.
+/// Judges a window, given the ports swept in it, ascending, and the hosts of the window before it.
 pub(super) fn judge(
     policy: &Policy,
     first_pane: u64,
     window: &WindowCounts,
+    sweeps: Vec<Sweep>,
     before: &HostSet,
 ) -> (WindowReport, HostSet) {
     let nominal = seconds(policy.window_nanoseconds());
@@ -215,6 +237,8 @@ pub(super) fn judge(
     // A threshold per window grows with a window that came out longer.
     let stretch = seconds / nominal;
 
+    let swept: Vec<Service> = sweeps.iter().map(|sweep| (sweep.protocol, sweep.port)).collect();
+    let mut sent_sweeping = vec![Counts::default(); swept.len()];
     let mut attacked: Vec<Address> = Vec::new();
     let mut vertical = Vec::new();
     let mut connections = Vec::new();
@@ -232,10 +256,14 @@ pub(super) fn judge(
             report.verdicts.push(Verdict::Attack { target, counts: total });
         }
         for &(endpoint, counts) in endpoints {
+            let sweep = swept.binary_search(&service(&endpoint)).ok();
+            if let Some(sweep) = sweep {
+                sent_sweeping[sweep] += counts;
+            }
             if attacks(counts) {
                 let target = Target::Endpoint(endpoint);
                 report.verdicts.push(Verdict::Attack { target, counts });
-            } else if policy.connections && !host_attacked {
+            } else if policy.connections && !host_attacked && sweep.is_none() {
                 connections.push(Verdict::Connection { endpoint, counts });
             }
         }
@@ -262,10 +290,14 @@ pub(super) fn judge(
             HostCount { count, ..report.hosts }
         }
     };
-    if exceeds(report.scanned_hosts.count, policy.destination_threshold * stretch) {
+    let is_scan = exceeds(report.scanned_hosts.count, policy.destination_threshold * stretch);
+    if is_scan {
         let scanned = hosts.listed.iter().copied().filter(|host| counts_towards_scan(*host));
         report.verdicts.push(Verdict::Scan { hosts: scanned.collect() });
-    } else {
+    }
+    let swept = sweeps.into_iter().zip(sent_sweeping);
+    report.verdicts.extend(swept.map(|(sweep, counts)| Verdict::Sweep { sweep, counts }));
+    if !is_scan {
         let quiet = report.verdicts.is_empty();
         report.verdicts.append(&mut connections);
         if quiet {

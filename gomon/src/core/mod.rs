@@ -9,11 +9,13 @@
 //!    [`Tally`] counts them one by one (replay; a live capture counts in the kernel).
 //! 2. [`WindowCounts`] is what one pane counted: the seam. Nothing above it can tell a replay from a
 //!    live capture.
-//! 3. [`Engine`] sums panes into windows and has each one judged ([`judge`]) by a [`Policy`].
+//! 3. [`Engine`] sums panes into windows and has each one judged ([`judge`]) by a [`Policy`];
+//!    [`Sweeps`] goes along from pane to pane, for what needs a longer memory.
 //! 4. [`WindowReport`] is the answer, in data; `sink` performs it.
 
 mod calibration;
 mod clock;
+mod contact;
 mod counts;
 mod distinct;
 mod engine;
@@ -22,18 +24,21 @@ mod ledger;
 mod policy;
 mod ranges;
 mod selection;
+mod sweep;
 mod tally;
 mod time;
 
 pub use calibration::{Calibration, Observation};
 pub use clock::{Clock, Place};
+pub use contact::{ANSWER_TIME, Signs};
 pub use counts::{Counts, Overflow, WindowCounts};
 pub use distinct::Distinct;
 pub use engine::{Engine, SILENT_WINDOWS_REPORTED};
-pub use judge::{Busiest, HostCount, Target, Verdict, WindowReport};
+pub use judge::{Busiest, HostCount, Sweep, Target, Verdict, WindowReport};
 pub use ledger::Ledger;
 pub use policy::{MAX_PANES, Policy, ScanMode};
 pub use ranges::Ranges;
 pub use selection::{Fate, Selection, Sources};
+pub use sweep::{Service, Sweeps, Walk};
 pub use tally::Tally;
 pub use time::{Span, Timestamp};

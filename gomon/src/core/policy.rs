@@ -50,6 +50,8 @@ pub struct Policy {
     pub port_threshold: Option<f64>,
     /// Which hosts count towards a horizontal scan.
     pub scan_mode: ScanMode,
+    /// Decided contacts on a port from which on it can be called swept; `None` never is.
+    pub sweep_hosts: Option<u64>,
     /// Whether ordinary destinations are reported.
     pub connections: bool,
 }

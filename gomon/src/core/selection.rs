@@ -107,7 +107,7 @@ impl Selection {
 
 #[cfg(test)]
 mod tests {
-    use gomon_common::Endpoint;
+    use gomon_common::{Endpoint, Sign};
 
     use super::*;
 
@@ -115,6 +115,8 @@ mod tests {
         Packet {
             source: Address::v4([10, 0, 0, source]),
             destination: Endpoint::new(Address::v4([10, 0, 0, destination]), 17, 53),
+            source_port: 53,
+            sign: Sign::Opening,
         }
     }
 

@@ -1,21 +1,26 @@
 //! Counting packet by packet, for sources that see every packet.
 
-use gomon_common::{Address, Endpoint, Packet, Skip};
+use gomon_common::{Address, Endpoint, Packet, Skip, protocol};
 use hashbrown::HashMap;
 
-use super::{Counts, Fate, Ledger, Overflow, Selection, Span, WindowCounts};
+use super::{
+    Counts, Fate, Ledger, Overflow, Selection, Signs, Sources, Span, Timestamp, WindowCounts,
+};
 
 /// The counts of the pane that is open.
 ///
 /// Memory is bounded by `capacity`: so many hosts and so many endpoints are counted each on their
 /// own. What goes elsewhere is in [`Overflow`], but a host that is known keeps its own exact total
-/// also when its endpoints no longer fit.
+/// also when its endpoints no longer fit. Answers enter nothing that is not there.
 #[derive(Debug)]
 pub struct Tally {
     selection: Selection,
     capacity: usize,
     /// A packet to a known endpoint, the common case, touches this map alone.
-    endpoints: HashMap<Endpoint, Counts>,
+    endpoints: HashMap<Endpoint, (Counts, Signs)>,
+    /// Contacts of the panes before that may still be answered.
+    awaited: HashMap<Endpoint, Signs>,
+    both_directions: bool,
     /// Per known host what went to endpoints of it that are not in `endpoints`.
     hosts: HashMap<Address, Counts>,
     overflow: Overflow,
@@ -30,6 +35,8 @@ impl Tally {
             selection,
             capacity,
             endpoints: HashMap::new(),
+            awaited: HashMap::new(),
+            both_directions: false,
             hosts: HashMap::new(),
             overflow: Overflow::default(),
             ledger: Ledger::default(),
@@ -59,24 +66,50 @@ impl Tally {
         self.ledger.skip(skip);
     }
 
-    /// Enters a packet whose frame was `length` bytes long on the wire.
+    /// Enters a packet seen at `time` whose frame was `length` bytes long on the wire.
     #[inline]
-    pub fn count(&mut self, packet: &Packet, length: u32) -> Fate {
+    pub fn count(&mut self, packet: &Packet, length: u32, time: Timestamp) -> Fate {
         if !self.selection.is_from_bot(packet) {
             self.ledger.not_from_bot += 1;
+            self.answer(packet, time);
             return Fate::NotFromBot;
         }
+        if matches!(self.selection.sources(), Sources::Any) {
+            self.answer(packet, time);
+        }
         let frame = Counts::frame(length);
-        if let Some(counts) = self.endpoints.get_mut(&packet.destination) {
+        if let Some((counts, signs)) = self.endpoints.get_mut(&packet.destination) {
             *counts += frame;
+            signs.sent(packet.sign, time);
             self.ledger.counted += 1;
             return Fate::Counted;
         }
-        self.count_new(packet.destination, frame)
+        self.count_new(packet, frame, time)
+    }
+
+    /// Enters a packet that may be an answer to the bot. Those of TCP show themselves in what the bot
+    /// sends next.
+    #[inline]
+    fn answer(&mut self, packet: &Packet, time: Timestamp) {
+        let to_bot = self.selection.sources().is_bot(packet.destination.address());
+        self.both_directions |= to_bot;
+        if packet.destination.protocol() != protocol::UDP
+            || !(to_bot || matches!(self.selection.sources(), Sources::Any))
+        {
+            return;
+        }
+        let origin = packet.origin();
+        let listed = self.endpoints.get_mut(&origin).map(|(_, signs)| signs);
+        if let Some(signs) = listed.or_else(|| self.awaited.get_mut(&origin)) {
+            signs.came_back(time);
+            // Of everybody's packets, the answers show that both directions are there.
+            self.both_directions = true;
+        }
     }
 
     /// Counts the first packet to an endpoint, or one for which there is no room.
-    fn count_new(&mut self, endpoint: Endpoint, frame: Counts) -> Fate {
+    fn count_new(&mut self, packet: &Packet, frame: Counts, time: Timestamp) -> Fate {
+        let endpoint = packet.destination;
         let host = endpoint.address();
         if self.selection.is_ignored(host) {
             self.ledger.ignored += 1;
@@ -88,7 +121,9 @@ impl Tally {
         }
         match self.hosts.get_mut(&host) {
             Some(_) if self.endpoints.len() < self.capacity => {
-                self.endpoints.insert(endpoint, frame);
+                let mut signs = Signs::default();
+                signs.sent(packet.sign, time);
+                self.endpoints.insert(endpoint, (frame, signs));
             }
             Some(beside) => {
                 *beside += frame;
@@ -105,13 +140,35 @@ impl Tally {
 
     /// Closes the pane: its counts, and an empty tally for the next.
     pub fn take(&mut self, span: Span) -> WindowCounts {
-        WindowCounts::from_parts(
+        let signs = self.carry_over(span);
+        let counts = WindowCounts::from_parts(
             span,
             std::mem::take(&mut self.ledger),
-            self.endpoints.drain().collect(),
+            self.endpoints.drain().map(|(endpoint, (counts, _))| (endpoint, counts)).collect(),
             self.hosts.drain().collect(),
             std::mem::take(&mut self.overflow),
-        )
+        );
+        counts.with_signs(signs, std::mem::take(&mut self.both_directions))
+    }
+
+    /// The signs of the pane `span`. Contacts that may still be answered are awaited from
+    /// here on, up to `capacity`; another one is no contact, since its answer would not be seen.
+    fn carry_over(&mut self, span: Span) -> Vec<(Endpoint, Signs)> {
+        let answered = |(endpoint, signs): (&Endpoint, &Signs)| (*endpoint, signs.without_try());
+        let mut all: Vec<_> = self.awaited.iter().map(answered).collect();
+        self.awaited.retain(|endpoint, signs| signs.waits(endpoint, span.end));
+        for (endpoint, (_, signs)) in &self.endpoints {
+            let mut signs = signs.within(span);
+            if signs.waits(endpoint, span.end) && !self.awaited.contains_key(endpoint) {
+                if self.awaited.len() < self.capacity {
+                    self.awaited.insert(*endpoint, signs);
+                } else {
+                    signs = signs.without_try();
+                }
+            }
+            all.push((*endpoint, signs));
+        }
+        all
     }
 }
 
@@ -119,10 +176,10 @@ impl Tally {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use gomon_common::Sign;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::core::Sources;
 
     fn host(n: u8) -> Address {
         Address::v4([192, 0, 2, n])
@@ -145,8 +202,8 @@ mod tests {
             let mut truth: BTreeMap<Endpoint, Counts> = BTreeMap::new();
             for &(source, destination, port, length) in &packets {
                 let destination = Endpoint::new(host(destination), 17, port);
-                let packet = Packet { source: host(source), destination };
-                if tally.count(&packet, length) == Fate::Counted {
+                let packet = Packet { source: host(source), destination, source_port: 0, sign: Sign::Opening };
+                if tally.count(&packet, length, Timestamp::default()) == Fate::Counted {
                     *truth.entry(destination).or_default() += Counts::frame(length);
                 }
             }
@@ -170,6 +227,7 @@ mod tests {
             let hosts: BTreeSet<_> = truth.keys().map(Endpoint::address).collect();
             let unlisted = counts.overflow.distinct.as_ref().map_or(0, super::super::Distinct::estimate);
             prop_assert_eq!(counts.hosts.len() as u64 + unlisted, hosts.len() as u64, "few hosts are estimated exactly");
+            prop_assert!(tally.awaited.len() <= capacity);
             prop_assert_eq!(tally.take(Span::default()), WindowCounts::default());
         }
     }

@@ -21,6 +21,7 @@ pub(super) struct Pipeline {
     /// The pane of the latest warning about too many destinations.
     warned: Option<u64>,
     engine: Engine,
+    judges_sweeps: bool,
     eve: Option<Eve>,
     artifacts: Option<Artifacts>,
     calibration: Option<Calibration>,
@@ -45,6 +46,7 @@ impl Pipeline {
             panes: policy.panes() as u64,
             pane: 0,
             warned: None,
+            judges_sweeps: policy.sweep_hosts.is_some(),
             engine: Engine::new(policy),
             eve,
             artifacts,
@@ -65,6 +67,7 @@ impl Pipeline {
             match verdict {
                 Verdict::Attack { .. } => self.summary.attacks += 1,
                 Verdict::VerticalScan { .. } | Verdict::Scan { .. } => self.summary.scans += 1,
+                Verdict::Sweep { .. } => self.summary.sweeps += 1,
                 Verdict::Connection { .. } | Verdict::Idle => {}
             }
         }
@@ -110,6 +113,20 @@ impl Pipeline {
             && let Sources::Bot { first, .. } = &settings.sources
         {
             log::warn!("not one packet counted: is {first} the bot's address?");
+        }
+        // Of an interface this is told when it is attached to. Of everybody's packets nobody can say
+        // which go to the bot: only contacts that wait in vain show that something is missing.
+        let sweeps = self.engine.sweeps();
+        let one_sided = match settings.sources {
+            Sources::Bot { .. } => sweeps.is_one_sided() && summary.ledger.counted > 0,
+            Sources::Any => sweeps.leaves_unjudged(),
+        };
+        let unread = self.eve.as_mut().is_some_and(|eve| eve.output().is_closed());
+        if self.judges_sweeps && one_sided && summary.attached.is_none() && !unread {
+            log::warn!(
+                "UDP sweeps can't be judged: not one packet to the bot is in the capture, so nobody \
+                 knows what was answered"
+            );
         }
         summary.captures = self.artifacts.as_ref().map_or(0, Artifacts::saved);
         match &self.calibration {

@@ -63,6 +63,14 @@ pub struct Args {
     #[arg(long, value_name = "MODE", hide = true, overrides_with = "scan_detection_mode")]
     pub destination_rate_mode: Option<String>,
 
+    /// Whether ports on which most hosts do not answer are reported: on, off
+    #[arg(long, value_name = "HOW", default_value = "on")]
+    pub sweep_detection: String,
+
+    /// Fewest hosts tried on a port before it can be called swept
+    #[arg(long, value_name = "HOSTS", default_value = "12", allow_hyphen_values = true)]
+    pub sweep_hosts: String,
+
     /// Address or CIDR prefix to leave out of all counts; repeatable, and a comma list
     #[arg(long, value_name = "ADDRESS")]
     pub ignore_dst: Vec<String>,

@@ -22,6 +22,8 @@ use crate::core::{MAX_PANES, Policy, ScanMode, Sources};
 const MAX_DESTINATIONS: usize = 10_000_000;
 /// The most packets of one host that can be asked for.
 const MAX_PACKETS: usize = 1_000_000;
+/// The most hosts that a sweep can be made to wait for.
+const MAX_SWEEP_HOSTS: usize = 1_000_000;
 
 /// Where records go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,8 @@ pub struct Settings {
     pub sources: Sources,
     /// How windows are cut and judged.
     pub policy: Policy,
+    /// Fewest hosts tried on a port before it can be called swept, whether sweeps are looked for or not.
+    pub sweep_hosts: u64,
     /// Destinations left out, as typed.
     pub ignore_dst: Vec<IpNet>,
     /// The bot's controllers.
@@ -119,6 +123,7 @@ const ATTACH: [(&str, Attach); 5] = [
     ("tc", Attach::Tc),
     ("pcap", Attach::Pcap),
 ];
+const SWITCH: [(&str, bool); 2] = [("on", true), ("off", false)];
 const LEVELS: [(&str, LevelFilter); 6] = [
     ("debug", LevelFilter::Debug),
     ("info", LevelFilter::Info),
@@ -166,6 +171,11 @@ impl Settings {
         let modes = ScanMode::ALL.map(|mode| (mode.name(), mode));
         let connections = quantity::word(&args.connections, &CONNECTIONS)
             .with_context(|| reading("--connections", &args.connections))?;
+        let sweep_hosts = quantity::number(&args.sweep_hosts, 1, MAX_SWEEP_HOSTS)
+            .with_context(|| reading("--sweep-hosts", &args.sweep_hosts))?
+            as u64;
+        let sweeps = quantity::word(&args.sweep_detection, &SWITCH)
+            .with_context(|| reading("--sweep-detection", &args.sweep_detection))?;
         let policy = Policy {
             window,
             step,
@@ -189,11 +199,13 @@ impl Settings {
                 .with_context(|| reading("--port-threshold", &args.port_threshold))?,
             scan_mode: quantity::word(mode, &modes)
                 .with_context(|| reading("--scan-detection-mode", mode))?,
+            sweep_hosts: sweeps.then_some(sweep_hosts),
             connections: connections != Connections::Off,
         };
         Ok(Self {
             sources: sources(&args.source).with_context(|| reading("SRC_IP", &args.source))?,
             policy,
+            sweep_hosts,
             ignore_dst: list(&args.ignore_dst, prefix)
                 .with_context(|| reading("--ignore-dst", &args.ignore_dst.join(",")))?,
             c2_ip: list(&args.c2_ip, address)

@@ -92,6 +92,8 @@ fn configuration(settings: &Settings) -> Vec<(&'static str, String)> {
             policy.port_threshold.map_or("off".into(), |ports| per_window(ports, "ports", policy)),
         ),
         ("scan-detection-mode", policy.scan_mode.name().to_owned()),
+        ("sweep-detection", if policy.sweep_hosts.is_some() { "on".into() } else { "off".into() }),
+        ("sweep-hosts", settings.sweep_hosts.to_string()),
         ("ignore-dst", list(settings.ignore_dst.iter().map(ToString::to_string).collect())),
         ("c2-ip", list(settings.c2_ip.iter().map(ToString::to_string).collect())),
         ("sample-id", settings.sample_id.clone().unwrap_or_else(|| "<none>".into())),
@@ -185,6 +187,8 @@ pub struct Summary {
     pub attacks: u64,
     /// Scan alerts of both kinds.
     pub scans: u64,
+    /// Sweep alerts.
+    pub sweeps: u64,
     /// Idle windows, reported or not.
     pub idle: u64,
     /// Artifacts written.
@@ -202,11 +206,11 @@ pub struct Summary {
 impl Summary {
     /// Shows it.
     pub fn show(&self, eve: &str) {
-        let Self { attacks, scans, idle, captures, .. } = self;
+        let Self { attacks, scans, sweeps, idle, captures, .. } = self;
         line(format_args!("Analysis complete. Eve log: {}", one_line(eve)));
         line(format_args!(
-            "Summary: {attacks} attack alert(s), {scans} scan alert(s), {idle} idle window(s), \
-             {captures} capture(s) saved"
+            "Summary: {attacks} attack alert(s), {scans} scan alert(s), {sweeps} sweep alert(s), \
+             {idle} idle window(s), {captures} capture(s) saved"
         ));
         self.show_ledger();
     }

@@ -46,7 +46,8 @@ pub trait Receiver {
 fn count(tally: &mut Tally, link: LinkType, frame: &Frame<'_>, receiver: &mut impl Receiver) {
     match read(link, frame) {
         Ok(packet) => {
-            tally.count(&packet, frame.length);
+            // A packet without a timestamp belongs to the start of its pane.
+            tally.count(&packet, frame.length, frame.time.unwrap_or_default());
             if receiver.wants_packets() {
                 hand_on(tally, &packet, frame, receiver);
             }

@@ -125,6 +125,7 @@ fuzz_target!(|data: &[u8]| {
         destination_threshold: 2.0,
         port_threshold: Some(2.0),
         scan_mode: ScanMode::ALL[usize::from(panes % 3)],
+        sweep_hosts: Some(2),
         connections: true,
     };
     let tumbling = policy.panes() == 1;

@@ -1,5 +1,5 @@
-//! Three minutes in the life of a bot: in every window of 30 s it does one thing that gomon has a
-//! word for.
+//! Four minutes in the life of a bot: in every window of 30 s it does one thing that gomon has a word
+//! for.
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
@@ -24,6 +24,8 @@ const FLOODED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 80), 
 const FLOODED_ALL_OVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 90);
 const SCANNED_HOSTS: u8 = 60;
 const TELNET: u16 = 23;
+const SWEPT_HOSTS: u8 = 15;
+const SMB: u16 = 445;
 
 /// A frame and its time since 1970.
 #[derive(Debug, PartialEq)]
@@ -41,6 +43,7 @@ pub(crate) fn frames() -> Result<Vec<Frame>> {
     wire.floods_random_ports(90_000)?;
     wire.keeps_silent(120_000)?;
     wire.beacons(150_000, 49_155)?;
+    wire.sweeps_slowly(180_000)?;
     wire.frames.sort_by_key(|frame| frame.at);
     Ok(wire.frames)
 }
@@ -99,6 +102,23 @@ impl Wire {
         Ok(())
     }
 
+    /// Tries a host every 4 s, too few for any threshold. One of them answers, and refuses to talk.
+    fn sweeps_slowly(&mut self, start: u64) -> Result<()> {
+        for (nth, port) in (1..=SWEPT_HOSTS).zip(51_000..) {
+            let bot = SocketAddrV4::new(BOT, port);
+            let host = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, nth), SMB);
+            let at = start + 4_000 * u64::from(nth - 1);
+            self.pass(at, frames::tcp(bot, host, "S", (100, 0), b"")?);
+            if nth == 7 {
+                self.pass(at + 30, frames::tcp(host, bot, "S.", (900, 101), b"")?);
+                self.pass(at + 31, frames::tcp(bot, host, ".", (101, 901), b"")?);
+                self.pass(at + 60, frames::tcp(host, bot, "F.", (901, 101), b"")?);
+                self.pass(at + 61, frames::tcp(bot, host, "F.", (101, 902), b"")?);
+            }
+        }
+        Ok(())
+    }
+
     fn floods_one_port(&mut self, start: u64) -> Result<()> {
         let bot = SocketAddrV4::new(BOT, 40_000);
         let packet = frames::udp(bot, FLOODED, &[b'x'; 64])?;
@@ -140,13 +160,13 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_in_order_and_fill_six_windows() {
+    fn frames_are_in_order_and_fill_eight_windows() {
         let frames = frames().unwrap();
         assert!(frames.is_sorted_by_key(|frame| frame.at));
         let window = |frame: &Frame| (frame.at.as_secs() - START.as_secs()) / 30;
         let mut windows: Vec<_> = frames.iter().map(window).collect();
         windows.dedup();
         assert_eq!(frames[0].at, START);
-        assert_eq!(windows, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(windows, [0, 1, 2, 3, 4, 5, 6, 7]);
     }
 }

@@ -42,6 +42,7 @@ impl<'record> Line<'record> {
         let destination = match verdict {
             "idle" => String::new(),
             "scan" => format!("{} hosts", gomon["hosts"]),
+            "sweep" => format!("*:{} {}", gomon["dest_port"], text(&gomon["proto"])),
             _ => destination(record),
         };
         let packets = gomon["packets"].as_u64().unwrap_or_default();
@@ -84,6 +85,7 @@ fn verdict(record: &Value) -> &str {
             Some(2_100_002) => "scan",
             Some(2_100_003) => CONNECTION,
             Some(2_100_004) => "vertical scan",
+            Some(2_100_005) => "sweep",
             _ => text(&record["alert"]["category"]),
         },
     }
@@ -109,6 +111,7 @@ fn note(verdict: &str, packets: u64, gomon: &Value) -> String {
             let dots = if hosts.len() > named.len() { ", ..." } else { "" };
             named.join(", ") + dots
         }
+        "sweep" => format!("{} hosts tried, {} answered", gomon["contacts"], gomon["answered"]),
         "vertical scan" => format!("{ports} ports"),
         "attack" if gomon["scope"] == "host" && ports.is_number() => format!("over {ports} ports"),
         "idle" if packets == 0 => "silent".to_owned(),
@@ -178,6 +181,26 @@ time      verdict        destination             packets  packets/s  note
         assert!(lines[0].starts_with("10:00:30  scan           3 hosts"));
         assert!(lines[0].ends_with("192.0.2.1, 192.0.2.2, ..."));
         assert_eq!(lines[1], "saved          captures/scan.pcap");
+    }
+
+    #[test]
+    fn a_sweep_names_its_port_and_how_many_answered() {
+        let sweep = json!({
+            "timestamp": "2026-01-29T10:00:30.000000+0000",
+            "event_type": "alert",
+            "dest_ip": "0.0.0.0",
+            "dest_port": 445,
+            "proto": "TCP",
+            "alert": { "signature_id": 2_100_005 },
+            "metadata": { "gomon": {
+                "packets": 14, "packet_rate": 0.5,
+                "dest_port": 445, "proto": "TCP", "contacts": 14, "answered": 1,
+            } },
+        });
+        let table = render(&[sweep]);
+        let line = table.lines().nth(1).unwrap();
+        assert!(line.starts_with("10:00:30  sweep          *:445 TCP"), "{line}");
+        assert!(line.ends_with("14 hosts tried, 1 answered"), "{line}");
     }
 
     #[test]

@@ -17,8 +17,9 @@ use tempfile::{Builder, NamedTempFile};
 
 pub use rings::{MEMORY, Rings, Stored};
 
-use crate::core::{Timestamp, Verdict, WindowReport};
+use crate::core::{Service, Timestamp, Verdict, WindowReport};
 use crate::frame::{Frame, FrameLink};
+use crate::sink::proto;
 
 /// Names tried when one exists already: `-1`, `-2` and so on.
 const ATTEMPTS: u32 = 100_000;
@@ -43,6 +44,7 @@ pub struct Written {
     attacks: BTreeMap<Address, PathBuf>,
     vertical_scans: BTreeMap<Address, PathBuf>,
     scan: Option<PathBuf>,
+    sweeps: BTreeMap<Service, PathBuf>,
 }
 
 impl Written {
@@ -53,6 +55,7 @@ impl Written {
             Verdict::Attack { target, .. } => self.attacks.get(&target.host()),
             Verdict::VerticalScan { host, .. } => self.vertical_scans.get(host),
             Verdict::Scan { .. } => self.scan.as_ref(),
+            Verdict::Sweep { sweep, .. } => self.sweeps.get(&(sweep.protocol, sweep.port)),
             Verdict::Connection { .. } | Verdict::Idle => None,
         }
         .map(PathBuf::as_path)
@@ -133,17 +136,26 @@ impl Artifacts {
                 Verdict::Attack { target, .. } => {
                     let host = target.host();
                     if !written.attacks.contains_key(&host)
-                        && let Some(path) = self.save("attack", Some(host), &[host], report)
+                        && let Some(path) = self.save("attack", &host.to_string(), &[host], report)
                     {
                         written.attacks.insert(host, path);
                     }
                 }
                 Verdict::VerticalScan { host, .. } => {
-                    if let Some(path) = self.save("vertical_scan", Some(*host), &[*host], report) {
+                    let subject = host.to_string();
+                    if let Some(path) = self.save("vertical_scan", &subject, &[*host], report) {
                         written.vertical_scans.insert(*host, path);
                     }
                 }
-                Verdict::Scan { hosts } => written.scan = self.save("scan", None, hosts, report),
+                Verdict::Scan { hosts } => {
+                    written.scan = self.save("scan", "global", hosts, report);
+                }
+                Verdict::Sweep { sweep, .. } => {
+                    let subject = format!("{}-{}", proto::name(sweep.protocol), sweep.port);
+                    if let Some(path) = self.save("sweep", &subject, &sweep.hosts, report) {
+                        written.sweeps.insert((sweep.protocol, sweep.port), path);
+                    }
+                }
                 Verdict::Connection { .. } | Verdict::Idle => {}
             }
         }
@@ -162,7 +174,7 @@ impl Artifacts {
     fn save(
         &mut self,
         class: &str,
-        host: Option<Address>,
+        subject: &str,
         hosts: &[Address],
         report: &WindowReport,
     ) -> Option<PathBuf> {
@@ -171,8 +183,7 @@ impl Artifacts {
         for packet in hosts.iter().flat_map(|host| self.rings.of(*host, report.first_pane)) {
             by_link.entry(packet.link).or_default().push(packet);
         }
-        let subject = host.map_or_else(|| "global".to_owned(), |host| host.to_string());
-        let stem = name::stem(class, self.sample.as_deref(), &subject, report.span.start);
+        let stem = name::stem(class, self.sample.as_deref(), subject, report.span.start);
         let mut first = None;
         let mut groups: Vec<_> = by_link.into_iter().collect();
         groups.sort_by_key(|(_, packets)| std::cmp::Reverse(packets.len()));

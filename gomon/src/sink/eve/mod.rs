@@ -8,9 +8,9 @@ use gomon_common::{Address, Endpoint, protocol};
 pub use output::Output;
 
 use self::record::{
-    Alert, Books, Capture, Decoder, Detect, Flow, Gomon, Metadata, Record, Stats, StatsFlow,
+    Alert, Books, Capture, Decoder, Detect, Flow, Gomon, Metadata, Record, Stats, StatsFlow, Walk,
 };
-use crate::core::{Policy, Sources, Target, Timestamp, Verdict, WindowReport};
+use crate::core::{Policy, Sources, Sweep, Target, Timestamp, Verdict, WindowReport};
 use crate::settings::{Connections, Settings};
 use crate::sink::{calendar, proto};
 
@@ -47,6 +47,13 @@ const CONNECTION: Signature = Signature {
 const VERTICAL_SCAN: Signature = Signature {
     id: 2_100_004,
     text: "gomon vertical scan port-rate exceeded",
+    category: "scan",
+    severity: 3,
+};
+
+const SWEEP: Signature = Signature {
+    id: 2_100_005,
+    text: "gomon sweep of unanswered hosts",
     category: "scan",
     severity: 3,
 };
@@ -156,6 +163,29 @@ impl Eve {
                 };
                 let destination = Destination::shared(hosts, report.scanned_hosts.count);
                 Some(self.alert(report, destination, &SCAN, gomon))
+            }
+            Verdict::Sweep { sweep: Sweep { protocol, port, hosts, walk }, counts } => {
+                let gomon = Gomon {
+                    scope: "global",
+                    dst_ips: Some(hosts.iter().map(ToString::to_string).collect()),
+                    dest_port: Some(*port),
+                    proto: Some(proto::name(*protocol)),
+                    walk: Some(Walk {
+                        contacts: walk.contacts(),
+                        answered: walk.answered,
+                        unanswered: walk.unanswered,
+                        score: walk.score,
+                    }),
+                    ..self.gomon("sweep", report, counts.packets, counts.bytes)
+                };
+                // The subject is the port: all records of a sweep are of one flow.
+                let destination = Destination {
+                    subject: Destination::shared(hosts, u64::MAX).address,
+                    protocol: Some(*protocol),
+                    port: Some(*port),
+                    ..Destination::shared(hosts, hosts.len() as u64)
+                };
+                Some(self.alert(report, destination, &SWEEP, gomon))
             }
             Verdict::Connection { endpoint, counts } => {
                 let gomon = Gomon {
@@ -336,13 +366,15 @@ impl Eve {
 #[derive(Clone, Copy)]
 struct Destination {
     address: Address,
+    /// What its flow id is made of beside protocol and port.
+    subject: Address,
     protocol: Option<u8>,
     port: Option<u16>,
 }
 
 impl Destination {
     fn of(address: Address) -> Self {
-        Self { address, protocol: None, port: None }
+        Self { address, subject: address, protocol: None, port: None }
     }
 
     /// Of `count` hosts, of which these are known: the one there is, or an unspecified address of
@@ -359,9 +391,9 @@ impl Destination {
 impl From<Endpoint> for Destination {
     fn from(endpoint: Endpoint) -> Self {
         Self {
-            address: endpoint.address(),
             protocol: Some(endpoint.protocol()),
             port: Some(endpoint.port()),
+            ..Self::of(endpoint.address())
         }
     }
 }
@@ -374,7 +406,7 @@ fn port(endpoint: &Endpoint) -> Option<u16> {
 /// protocol, in the 51 bits that Suricata keeps so that JavaScript can hold it. What is sent to a
 /// whole host may be of one protocol now and of several later, so of a host its address is enough.
 fn flow_id(source: Address, destination: &Destination) -> u64 {
-    let mut subject = [source.bytes(), destination.address.bytes()].concat();
+    let mut subject = [source.bytes(), destination.subject.bytes()].concat();
     if let (Some(port), Some(protocol)) = (destination.port, destination.protocol) {
         subject.extend(port.to_be_bytes());
         subject.push(protocol);

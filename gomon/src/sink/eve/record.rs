@@ -137,8 +137,19 @@ pub(super) struct Gomon<'a> {
     pub dest_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proto: Option<String>,
+    #[serde(flatten)]
+    pub walk: Option<Walk>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Books>,
+}
+
+/// The test of a swept port, since the start of the observation.
+#[derive(Debug, Serialize)]
+pub(super) struct Walk {
+    pub contacts: u64,
+    pub answered: u64,
+    pub unanswered: u64,
+    pub score: f64,
 }
 
 /// The ledger of the window.

@@ -1,0 +1,101 @@
+//! What a bot's contacts with endpoints show of themselves: when it tried, and when that was answered.
+
+use std::ops::AddAssign;
+
+use gomon_common::{Endpoint, Sign, protocol};
+
+use super::{Span, Timestamp};
+
+/// How long a contact may take to be answered, in nanoseconds. TCP stacks send a lost SYN again after
+/// one second (RFC 6298), so this leaves an answer to the second SYN its time.
+pub const ANSWER_TIME: i64 = 3_000_000_000;
+
+/// The signs of one endpoint in one pane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Signs {
+    tried: Timestamp,
+    answered: Timestamp,
+}
+
+/// Stands for a time that is not there.
+const NEVER: Timestamp = Timestamp::from_nanoseconds(i64::MAX);
+
+impl Default for Signs {
+    fn default() -> Self {
+        Self { tried: NEVER, answered: NEVER }
+    }
+}
+
+impl Signs {
+    /// The first try and the first answer, as far as there were any.
+    #[must_use]
+    pub fn new(tried: Option<Timestamp>, answered: Option<Timestamp>) -> Self {
+        Self { tried: tried.unwrap_or(NEVER), answered: answered.unwrap_or(NEVER) }
+    }
+
+    /// When the bot first tried to reach the endpoint: its first SYN, or datagram.
+    #[must_use]
+    pub fn tried(&self) -> Option<Timestamp> {
+        (self.tried != NEVER).then_some(self.tried)
+    }
+
+    /// When it was first seen that the endpoint answers.
+    #[must_use]
+    pub fn answered(&self) -> Option<Timestamp> {
+        (self.answered != NEVER).then_some(self.answered)
+    }
+
+    /// Whether there is nothing to be seen.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Enters a packet of the bot.
+    #[inline]
+    pub fn sent(&mut self, sign: Sign, time: Timestamp) {
+        match sign {
+            Sign::Opening if self.tried == NEVER => self.tried = time,
+            Sign::Following if self.answered == NEVER => self.answered = time,
+            Sign::Nothing | Sign::Opening | Sign::Following => {}
+        }
+    }
+
+    /// Enters a packet that came back.
+    pub fn came_back(&mut self, time: Timestamp) {
+        if self.answered == NEVER {
+            self.answered = time;
+        }
+    }
+
+    /// The same with times that lie in `span`: timestamps may lie, but what is counted in a pane
+    /// happened in it.
+    #[must_use]
+    pub fn within(self, span: Span) -> Self {
+        let within = |time: Timestamp| time.clamp(span.start, span.end);
+        Self::new(self.tried().map(within), self.answered().map(within))
+    }
+
+    /// The same without the try: no contact then.
+    #[must_use]
+    pub fn without_try(self) -> Self {
+        Self { tried: NEVER, ..self }
+    }
+
+    /// Whether an answer that comes after `time`, and shows itself only in what comes back, still
+    /// counts for the contact with `endpoint`.
+    #[must_use]
+    pub fn waits(&self, endpoint: &Endpoint, time: Timestamp) -> bool {
+        endpoint.protocol() == protocol::UDP
+            && self.answered == NEVER
+            && self.tried().is_some_and(|tried| time.since(tried) < ANSWER_TIME)
+    }
+}
+
+/// The earlier of each.
+impl AddAssign for Signs {
+    fn add_assign(&mut self, other: Self) {
+        self.tried = self.tried.min(other.tried);
+        self.answered = self.answered.min(other.answered);
+    }
+}
