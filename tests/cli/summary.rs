@@ -66,7 +66,7 @@ fn every_stats_record_has_a_ledger_that_balances_and_they_add_up_to_the_summary(
     // Nothing exceeds these thresholds, so that every window is idle.
     let high = ["--show-idle", "--packet-threshold", "1e6", "--destination-threshold", "1e6"];
     let off = ["--port-threshold", "0", "--sweep-detection", "off"];
-    let run = run(&scratch, &[high, off].concat());
+    let run = run(&scratch, &[&high[..], &off[..]].concat());
     let names = ["frames", "counted", "not_from_bot", "ignored", "not_ip", "malformed", "lost"];
     let mut sum = [0; 7];
     let records = run.records();
