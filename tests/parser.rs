@@ -168,7 +168,7 @@ fn only_learns(link: LinkType, frame: &[u8]) -> Result<(), TestCaseError> {
         if let (Some(before), Ok(now)) = (before, now) {
             prop_assert_eq!(before.source, now.source);
             prop_assert_eq!(before.destination.address(), now.destination.address());
-            let now = if before.sign == Sign::Nothing {
+            let now = if before.sign == Sign::NOTHING {
                 Packet { sign: before.sign, ..now }
             } else {
                 now

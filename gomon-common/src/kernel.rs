@@ -25,7 +25,8 @@ pub mod names {
 
     /// Array of one [`Current`](super::Current): the generation that is counted into.
     pub const CURRENT: &str = "CURRENT";
-    /// Per generation a hash of [`Endpoint`](crate::Endpoint) to [`Destination`](super::Destination).
+    /// Per generation a hash of [`Endpoint`](crate::Endpoint) to [`Destination`](super::Destination)
+    /// and [`Contact`](super::Contact).
     pub const ENDPOINTS: &str = "ENDPOINTS";
     /// Per generation a hash of [`Address`](crate::Address) to [`Destination`](super::Destination).
     pub const HOSTS: &str = "HOSTS";
@@ -33,6 +34,10 @@ pub mod names {
     pub const LEDGER: &str = "LEDGER";
     /// Per generation and CPU the registers of [`registers`](crate::registers).
     pub const REGISTERS: &str = "REGISTERS";
+    /// A hash of [`Endpoint`](crate::Endpoint) to the time of its answer, as in
+    /// [`Contact`](super::Contact): contacts of earlier panes that may still be answered. The loader
+    /// fills it.
+    pub const AWAITED: &str = "AWAITED";
     /// Prefixes that are not counted.
     pub const IGNORED: &str = "IGNORED";
     /// The bot's addresses beside the first.
@@ -42,8 +47,8 @@ pub mod names {
     pub const PACKETS: &str = "PACKETS";
 
     /// Every map.
-    pub const MAPS: [&str; 8] =
-        [CURRENT, ENDPOINTS, HOSTS, LEDGER, REGISTERS, IGNORED, SOURCES, PACKETS];
+    pub const MAPS: [&str; 9] =
+        [CURRENT, ENDPOINTS, HOSTS, LEDGER, REGISTERS, AWAITED, IGNORED, SOURCES, PACKETS];
 
     /// Global: the bot's first address, 16 bytes.
     pub const BOT: &str = "BOT";
@@ -55,6 +60,8 @@ pub mod names {
     pub const IGNORES: &str = "IGNORES";
     /// Global, a `u32`: packets sent up of one host in a [slot](super::SLOT); 0 sends none.
     pub const PACKETS_PER_HOST: &str = "PACKETS_PER_HOST";
+    /// Global, one byte: 1 when contacts are looked at.
+    pub const SWEEPS: &str = "SWEEPS";
 }
 
 /// Prefixes that can be ignored, the guard of IPv4 included.
@@ -114,6 +121,19 @@ pub struct Destination {
 }
 
 const _: () = assert!(size_of::<Destination>() == 24);
+
+/// What is kept of the contact with an endpoint: when it was first tried, and when it first answered,
+/// in nanoseconds on the monotonic clock; 0 for never.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Contact {
+    /// The first SYN, or datagram, of the pane.
+    pub tried: u64,
+    /// The first sign of an answer in the pane.
+    pub answered: u64,
+}
+
+const _: () = assert!(size_of::<Contact>() == 16);
 
 /// What stands before the bytes of a packet that is sent up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

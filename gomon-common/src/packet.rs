@@ -26,13 +26,18 @@ impl Packet {
 }
 
 /// What a packet shows of the contact between its sender and its receiver.
+///
+/// A number and no `enum`: where a type has values to spare, the compiler keeps there whether a `Result`
+/// is an error, and the kernel (6.18) refuses the description of a type that does so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Sign {
+#[repr(transparent)]
+pub struct Sign(u8);
+
+impl Sign {
     /// Nothing: its protocol has no contacts, or what would tell is cut off or in another fragment.
-    Nothing,
+    pub const NOTHING: Self = Self(0);
     /// The sender may hope for an answer: a TCP SYN without ACK, or a UDP datagram.
-    Opening,
+    pub const OPENING: Self = Self(1);
     /// The sender got an answer to its SYN, or gives one: any other TCP segment.
-    Following,
+    pub const FOLLOWING: Self = Self(2);
 }

@@ -161,8 +161,8 @@ fn common<F: Frame + ?Sized>(
     let [source_high, source_low, high, low] = frame.read(offset)?;
     let sign = match protocol {
         protocol::TCP => of_segment(frame.read(offset + TCP_FLAGS as usize)?),
-        protocol::UDP => Sign::Opening,
-        _ => Sign::Nothing,
+        protocol::UDP => Sign::OPENING,
+        _ => Sign::NOTHING,
     };
     Some(Packet {
         source,
@@ -177,7 +177,7 @@ fn common<F: Frame + ?Sized>(
 const fn of_segment([flags]: [u8; 1]) -> Sign {
     const SYN: u8 = 0x02;
     const ACK: u8 = 0x10;
-    if flags & (SYN | ACK) == SYN { Sign::Opening } else { Sign::Following }
+    if flags & (SYN | ACK) == SYN { Sign::OPENING } else { Sign::FOLLOWING }
 }
 
 /// What an Ethernet type announces at `offset`, past VLAN tags.
@@ -396,13 +396,13 @@ impl Rest {
         };
         let Some([source_high, source_low, high, low]) = ports else {
             let destination = Endpoint::new(destination, protocol, 0);
-            return Packet { source, destination, source_port: 0, sign: Sign::Nothing };
+            return Packet { source, destination, source_port: 0, sign: Sign::NOTHING };
         };
         let flags = Self { offset: self.offset + usize::from(TCP_FLAGS), ..*self };
         let sign = match protocol {
-            protocol::TCP => flags.read(frame).map_or(Sign::Nothing, of_segment),
-            protocol::UDP => Sign::Opening,
-            _ => Sign::Nothing,
+            protocol::TCP => flags.read(frame).map_or(Sign::NOTHING, of_segment),
+            protocol::UDP => Sign::OPENING,
+            _ => Sign::NOTHING,
         };
         Packet {
             source,

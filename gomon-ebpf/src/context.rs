@@ -95,13 +95,16 @@ pub(crate) fn total_length(context: &XdpContext) -> u64 {
     unsafe { bpf_xdp_get_buff_len(context.ctx) }
 }
 
-/// No bytes at all.
-pub(crate) struct Nothing;
+/// The first piece of a socket buffer. Nothing is read of it where it does not start with the frame.
+pub(crate) struct Linear {
+    piece: OneBuffer,
+    has_header: bool,
+}
 
-impl Frame for Nothing {
+impl Frame for Linear {
     #[inline(always)]
-    fn read<const N: usize>(&self, _: usize) -> Option<[u8; N]> {
-        None
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if self.has_header { self.piece.read(offset) } else { None }
     }
 }
 
@@ -131,6 +134,13 @@ impl<'a> SocketBuffer<'a> {
     #[inline(always)]
     pub(crate) fn new(context: &'a TcContext) -> Self {
         Self { context, in_front: in_front(context) }
+    }
+
+    /// What of it lies where a pointer reaches: nothing where the Ethernet header lies in front.
+    #[inline(always)]
+    pub(crate) fn linear(&self) -> Linear {
+        let (start, end) = (self.context.data(), self.context.data_end());
+        Linear { piece: OneBuffer { start, end }, has_header: self.in_front == 0 }
     }
 
     /// The length of the frame, without a tag that was taken out of it.

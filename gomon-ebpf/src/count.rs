@@ -3,11 +3,11 @@
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 use gomon_common::kernel::Entry;
-use gomon_common::{Address, Endpoint, Frame, LinkType, Packet, Skip, parse, parse_common};
+use gomon_common::{Address, Frame, LinkType, Packet, Skip, parse, parse_common, protocol};
 
 use crate::context::Tag;
 use crate::maps::ledger::Page;
-use crate::maps::{current, endpoints, hosts, ignored, packets, registers, sources};
+use crate::maps::{contact, current, endpoints, hosts, ignored, packets, registers, sources};
 
 /// A frame as a program gets it.
 pub(crate) struct Arrival<'a, C, F, W> {
@@ -35,16 +35,38 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
         }
     }
 
-    /// Looks at a frame that goes out: an answer to the bot is wanted for artifacts.
+    /// Looks at a frame that goes out: it may be an answer to the bot.
     #[inline(always)]
     pub(crate) fn answer(&self) {
         let generation = current::generation();
         let Some(page) = Page::of(generation) else { return };
-        if let Ok(packet) = parse(LinkType::Ethernet, &self.whole)
-            && sources::is_bot(packet.destination.address())
-        {
-            self.offer(generation, &page, &packet.source);
+        match parse_common(&self.front) {
+            Some(packet) => self.answered(generation, &page, &packet),
+            None => self.answer_uncommon(generation, &page),
+        };
+    }
+
+    /// Looks at it thoroughly. A function of its own for the reason below; what it returns nobody needs,
+    /// but the kernel looks at what is returned also where nothing is.
+    #[inline(never)]
+    fn answer_uncommon(&self, generation: u32, page: &Page) -> bool {
+        let Ok(packet) = parse(LinkType::Ethernet, &self.whole) else { return false };
+        self.answered(generation, page, &packet)
+    }
+
+    /// Enters a packet that may be an answer to the bot: into the contact it answers, and for artifacts.
+    #[inline(always)]
+    fn answered(&self, generation: u32, page: &Page, packet: &Packet) -> bool {
+        if !sources::is_bot(packet.destination.address()) {
+            return false;
         }
+        if contact::wanted() && packet.destination.protocol() == protocol::UDP {
+            contact::came_back(generation, page, &packet.origin());
+        }
+        if packets::wanted() {
+            self.offer(generation, page, &packet.source);
+        }
+        true
     }
 
     /// Counts a frame that has to be looked at thoroughly. A function of its own: what it keeps on the
@@ -68,24 +90,28 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
         if !sources::is_bot(packet.source) {
             page.enter(Entry::NotFromBot);
             // On an interface that is no tap, answers come in too.
-            if packets::wanted() && sources::is_bot(packet.destination.address()) {
-                self.offer(generation, page, &packet.source);
+            if packets::wanted() || contact::wanted() {
+                self.answered(generation, page, packet);
             }
             return;
         }
-        let endpoint = &packet.destination;
-        if let Some(known) = endpoints::add(generation, endpoint, self.wire_length()) {
+        // Of everybody's packets any may be an answer as well.
+        if sources::any() && contact::wanted() && packet.destination.protocol() == protocol::UDP {
+            contact::came_back(generation, page, &packet.origin());
+        }
+        let host = packet.destination.address();
+        if let Some(known) = endpoints::add(generation, page, packet, self.wire_length()) {
             page.enter(Entry::Counted);
             if packets::wanted() && packets::admits(&known, page, packets::slot(generation, page)) {
                 known.enter_sent();
-                self.offer(generation, page, &endpoint.address());
+                self.offer(generation, page, &host);
             }
             return;
         }
-        let entry = self.count_new(generation, page, endpoint);
+        let entry = self.count_new(generation, page, packet);
         page.enter(entry);
         if packets::wanted() && matches!(entry, Entry::Counted) {
-            self.offer(generation, page, &endpoint.address());
+            self.offer(generation, page, &host);
         }
     }
 
@@ -98,14 +124,14 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
     /// Counts a packet of the bot to an endpoint that is not known, or for which there is no room, and
     /// says where the ledger has it.
     #[inline(never)]
-    fn count_new(&self, generation: u32, page: &Page, endpoint: &Endpoint) -> Entry {
-        let (host, length) = (endpoint.address(), self.wire_length());
+    fn count_new(&self, generation: u32, page: &Page, packet: &Packet) -> Entry {
+        let (host, length) = (packet.destination.address(), self.wire_length());
         if ignored::contains(host) {
             return Entry::Ignored;
         }
         // A host first, so that its total is exact also when its endpoints don't fit.
         let known = hosts::know(generation, page, &host);
-        if known && endpoints::insert(generation, page, endpoint, length) {
+        if known && endpoints::insert(generation, page, packet, length) {
             return Entry::Counted;
         }
         page.add(Entry::OverflowPackets, 1);

@@ -17,7 +17,7 @@ use aya_ebpf::bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 
-use context::{Nothing, OneBuffer, Pieces, SocketBuffer};
+use context::{Linear, OneBuffer, Pieces, SocketBuffer};
 use count::Arrival;
 
 /// Frames in one buffer: every kernel that has XDP.
@@ -45,19 +45,18 @@ pub fn gomon_tc(context: TcContext) -> i32 {
     TC_ACT_UNSPEC
 }
 
-/// What goes out to the bot, for artifacts.
+/// What goes out to the bot: the answers it gets.
 #[classifier]
 pub fn gomon_tc_egress(context: TcContext) -> i32 {
     of_socket_buffer(&context).answer();
     TC_ACT_UNSPEC
 }
 
-/// No short cut: nothing of it has to lie where a pointer reaches.
 #[inline(always)]
-fn of_socket_buffer(context: &TcContext) -> Arrival<'_, TcContext, Nothing, SocketBuffer<'_>> {
+fn of_socket_buffer(context: &TcContext) -> Arrival<'_, TcContext, Linear, SocketBuffer<'_>> {
     let whole = SocketBuffer::new(context);
-    let length = whole.length();
-    Arrival { context, front: Nothing, whole, length, tag: context::tag(context) }
+    let (front, length) = (whole.linear(), whole.length());
+    Arrival { context, front, whole, length, tag: context::tag(context) }
 }
 
 #[panic_handler]

@@ -32,7 +32,7 @@ const XDP_PASS: u32 = 2;
 const PROGRAMS: [&str; 3] = [names::XDP, names::XDP_FRAGS, names::TC];
 
 fn selected() -> Selected {
-    Selected { sources: Sources::Any, ignored: vec![], capacity: 4096, packets: 0 }
+    Selected { sources: Sources::Any, ignored: vec![], capacity: 4096, packets: 0, sweeps: true }
 }
 
 /// Runs every frame through a program, and returns what it counted.
@@ -85,7 +85,8 @@ fn counted_here(frames: &[Vec<u8>]) -> Vec<WindowCounts> {
         for frame in chunk {
             count(frame, &mut tally);
         }
-        tally.take(Span::default())
+        // That both directions are there is shown by answers here, and by a second program there.
+        WindowCounts { both_directions: false, ..tally.take(Span::default()) }
     });
     panes.collect()
 }

@@ -33,12 +33,14 @@ mod modes;
 mod offloads;
 #[path = "live/sharing.rs"]
 mod sharing;
+#[path = "live/sweep.rs"]
+mod sweep;
 
 const BOT: &str = "10.0.0.5";
 
 /// Windows that no test sees the end of: what was counted is flushed when gomon is stopped. A record
-/// of every verdict, and the ledger of a window without one.
-const LONG: &str = "--window 1h --show-idle";
+/// of every verdict but sweeps, and the ledger of a window without one.
+const LONG: &str = "--window 1h --show-idle --sweep-hosts 1000000";
 
 const PCAP: &str = "--attach pcap";
 

@@ -22,6 +22,7 @@ fn names_and_sizes_are_those_both_sides_use() {
             names::ENDPOINTS | names::HOSTS => (4, 4, GENERATIONS),
             names::LEDGER => (4, size_of::<LedgerPage>(), GENERATIONS),
             names::REGISTERS => (4, REGISTERS, GENERATIONS),
+            names::AWAITED => (24, 8, 1024),
             names::IGNORED => (20, 1, 16_384),
             names::SOURCES => (16, 1, 1024),
             names::PACKETS => (4, 4, 0),
@@ -49,14 +50,21 @@ fn the_verifier_accepts_every_program() {
         return;
     }
     // The kernel leaves out what the settings rule out: each part has to be looked at.
-    for (any, more, ignores, packets, log) in
-        [(0u8, 0u8, 0u8, 0u32, 0u8), (0, 1, 1, 100, 0), (1, 0, 1, 100, 0), (0, 0, 0, 0, 4)]
-    {
+    for (any, more, ignores, packets, sweeps, log) in [
+        (0u8, 0u8, 0u8, 0u32, 0u8, 0u8),
+        (0, 1, 1, 100, 0, 0),
+        (0, 1, 1, 0, 1, 0),
+        (1, 0, 1, 0, 1, 0),
+        (0, 1, 1, 100, 1, 0),
+        (1, 0, 1, 100, 1, 4),
+        (0, 0, 0, 0, 0, 4),
+    ] {
         let mut loader = EbpfLoader::new();
         loader.override_global(names::ANY_SOURCE, &any, true);
         loader.override_global(names::MORE_SOURCES, &more, true);
         loader.override_global(names::IGNORES, &ignores, true);
         loader.override_global(names::PACKETS_PER_HOST, &packets, true);
+        loader.override_global(names::SWEEPS, &sweeps, true);
         loader.override_global(aya_log::LEVEL, &log, true);
         let mut ebpf: Ebpf = loader.load(bytes()).expect("the maps are made");
         for (name, program) in ebpf.programs_mut() {
@@ -67,7 +75,7 @@ fn the_verifier_accepts_every_program() {
                 TryInto::<&mut SchedClassifier>::try_into(program).expect("XDP or TC").load()
             };
             outcome.unwrap_or_else(|error| {
-                panic!("{name}, {:?}: {error:#?}", (any, more, ignores, packets, log))
+                panic!("{name}, {:?}: {error:#?}", (any, more, ignores, packets, sweeps, log))
             });
         }
     }

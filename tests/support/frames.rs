@@ -37,6 +37,14 @@ pub fn syn(source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
     frame
 }
 
+/// A TCP ACK in an Ethernet frame. Both addresses are of one family.
+pub fn ack(source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let builder = packet(source, destination);
+    builder.tcp(40000, port, 2, 1024).ack(1).write(&mut frame, &[]).expect("a frame");
+    frame
+}
+
 /// An ICMP echo request in an Ethernet frame.
 pub fn ping(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
     let mut frame = Vec::new();

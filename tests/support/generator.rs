@@ -91,7 +91,7 @@ impl Truth {
             [high, low, _, _, ..] => {
                 (u16::from_be_bytes([high, low]), sign(protocol, transport.get(13)))
             }
-            _ => (0, Sign::Nothing),
+            _ => (0, Sign::NOTHING),
         };
         Ok(Packet { source: walk.source, destination, source_port, sign })
     }
@@ -99,10 +99,10 @@ impl Truth {
 
 fn sign(protocol: u8, flags: Option<&u8>) -> Sign {
     match (protocol, flags) {
-        (17, _) => Sign::Opening,
-        (6, Some(flags)) if flags & 0b1_0010 == 0b10 => Sign::Opening,
-        (6, Some(_)) => Sign::Following,
-        _ => Sign::Nothing,
+        (17, _) => Sign::OPENING,
+        (6, Some(flags)) if flags & 0b1_0010 == 0b10 => Sign::OPENING,
+        (6, Some(_)) => Sign::FOLLOWING,
+        _ => Sign::NOTHING,
     }
 }
 

@@ -273,22 +273,22 @@ fn between(
             Ok(tcp) => {
                 let ports = Some((tcp.source_port(), tcp.destination_port()));
                 let opens = tcp.syn() && !tcp.ack();
-                (ports, if opens { Sign::Opening } else { Sign::Following })
+                (ports, if opens { Sign::OPENING } else { Sign::FOLLOWING })
             }
             Err(_) => match bytes.get(13) {
-                Some(flags) if flags & 2 != 0 && flags & 16 == 0 => (cut(), Sign::Opening),
-                Some(_) => (cut(), Sign::Following),
-                None => (cut(), Sign::Nothing),
+                Some(flags) if flags & 2 != 0 && flags & 16 == 0 => (cut(), Sign::OPENING),
+                Some(_) => (cut(), Sign::FOLLOWING),
+                None => (cut(), Sign::NOTHING),
             },
         },
         IpNumber::UDP => {
             let udp = UdpSlice::from_slice_lax(bytes);
             let ports =
                 udp.map_or_else(|_| cut(), |udp| Some((udp.source_port(), udp.destination_port())));
-            (ports, if ports.is_some() { Sign::Opening } else { Sign::Nothing })
+            (ports, if ports.is_some() { Sign::OPENING } else { Sign::NOTHING })
         }
-        IpNumber::SCTP => (cut(), Sign::Nothing),
-        _ => (None, Sign::Nothing),
+        IpNumber::SCTP => (cut(), Sign::NOTHING),
+        _ => (None, Sign::NOTHING),
     };
     let (source_port, port) = ports.unwrap_or_default();
     let destination = Endpoint::new(destination, protocol.0, port);

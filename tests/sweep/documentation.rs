@@ -47,20 +47,20 @@ fn tries() -> impl Strategy<Value = Vec<Try>> {
 fn packets(tries: &[Try]) -> Vec<(i64, Packet)> {
     let stray = Endpoint::new(BOT, protocol::ICMP, 0);
     let other = Address::v4([203, 0, 113, 1]);
-    let stray = Packet { source: other, destination: stray, source_port: 0, sign: Sign::Nothing };
+    let stray = Packet { source: other, destination: stray, source_port: 0, sign: Sign::NOTHING };
     let mut packets = vec![(0, stray)];
     for Try { time, destination, again, answers } in tries {
         let sent = |sign| Packet { source: BOT, destination: *destination, source_port: 9, sign };
-        packets.push((*time, sent(Sign::Opening)));
-        packets.extend(again.iter().map(|offset| (time + offset, sent(Sign::Opening))));
+        packets.push((*time, sent(Sign::OPENING)));
+        packets.extend(again.iter().map(|offset| (time + offset, sent(Sign::OPENING))));
         let answer = if destination.protocol() == protocol::TCP {
-            sent(Sign::Following)
+            sent(Sign::FOLLOWING)
         } else {
             Packet {
                 source: destination.address(),
                 destination: Endpoint::new(BOT, protocol::UDP, 9),
                 source_port: destination.port(),
-                sign: Sign::Opening,
+                sign: Sign::OPENING,
             }
         };
         packets.extend(answers.iter().map(|offset| (time + offset, answer)));
@@ -118,7 +118,7 @@ fn naive(policy: &Policy, packets: &[(i64, Packet)], fewest: u64) -> Vec<Vec<Swe
     let last = packets.last().unwrap().0 / step;
     let mut first_tries: BTreeMap<Endpoint, i64> = BTreeMap::new();
     for (time, packet) in packets {
-        if packet.source == BOT && packet.sign == Sign::Opening {
+        if packet.source == BOT && packet.sign == Sign::OPENING {
             first_tries.entry(packet.destination).or_insert(*time);
         }
     }
@@ -128,7 +128,7 @@ fn naive(policy: &Policy, packets: &[(i64, Packet)], fewest: u64) -> Vec<Vec<Swe
         let answers = packets.iter().filter(|(time, packet)| {
             let after = time - tried;
             let is_answer = match endpoint.protocol() {
-                protocol::TCP => packet.destination == endpoint && packet.sign == Sign::Following,
+                protocol::TCP => packet.destination == endpoint && packet.sign == Sign::FOLLOWING,
                 _ => packet.destination.address() == BOT && packet.origin() == endpoint,
             };
             is_answer && (0..ANSWER_TIME).contains(&after)

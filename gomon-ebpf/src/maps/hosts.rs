@@ -10,7 +10,7 @@ use gomon_common::kernel::{DEFAULT_DESTINATIONS, Entry, GENERATIONS};
 use super::known::Known;
 use super::ledger::Page;
 
-/// The values are those of the endpoints.
+/// The value is a [`Destination`](gomon_common::kernel::Destination), as that of an endpoint.
 type Inner = HashMap<Address, [u64; 3], DEFAULT_DESTINATIONS>;
 
 #[btf_map]

@@ -9,9 +9,10 @@ use gomon_common::kernel::Destination;
 pub(crate) struct Known(*mut Destination);
 
 impl Known {
-    /// The entry that is the value of a map.
+    /// The entry that the value of a map begins with.
     #[inline(always)]
-    pub(crate) fn new(value: *mut [u64; 3]) -> Self {
+    pub(crate) fn new<const N: usize>(value: *mut [u64; N]) -> Self {
+        const { assert!(N >= 3) };
         Self(value.cast())
     }
 

@@ -1,5 +1,7 @@
 //! One map a file, and what can be done with it.
 
+pub(crate) mod awaited;
+pub(crate) mod contact;
 pub(crate) mod current;
 pub(crate) mod endpoints;
 pub(crate) mod hosts;

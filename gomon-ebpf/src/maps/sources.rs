@@ -18,16 +18,22 @@ static ANY_SOURCE: Global<u8> = Global::new(0);
 #[unsafe(no_mangle)]
 static MORE_SOURCES: Global<u8> = Global::new(0);
 
+/// Whether every source is the bot's.
+#[inline(always)]
+pub(crate) fn any() -> bool {
+    ANY_SOURCE.load() != 0
+}
+
 /// Whether packets from `source` are the bot's.
 #[inline(always)]
 pub(crate) fn is_bot(source: Address) -> bool {
-    ANY_SOURCE.load() != 0 || has(source)
+    any() || has(source)
 }
 
 /// Whether `address` is one of the bot's; when every source is, none is known to be.
 #[inline(always)]
 pub(crate) fn has(address: Address) -> bool {
-    if ANY_SOURCE.load() != 0 {
+    if any() {
         return false;
     }
     if BOT.load() == address {

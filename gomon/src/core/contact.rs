@@ -55,9 +55,9 @@ impl Signs {
     #[inline]
     pub fn sent(&mut self, sign: Sign, time: Timestamp) {
         match sign {
-            Sign::Opening if self.tried == NEVER => self.tried = time,
-            Sign::Following if self.answered == NEVER => self.answered = time,
-            Sign::Nothing | Sign::Opening | Sign::Following => {}
+            Sign::OPENING if self.tried == NEVER => self.tried = time,
+            Sign::FOLLOWING if self.answered == NEVER => self.answered = time,
+            _ => {}
         }
     }
 

@@ -116,7 +116,7 @@ mod tests {
             source: Address::v4([10, 0, 0, source]),
             destination: Endpoint::new(Address::v4([10, 0, 0, destination]), 17, 53),
             source_port: 53,
-            sign: Sign::Opening,
+            sign: Sign::OPENING,
         }
     }
 

@@ -87,10 +87,10 @@ impl Tally {
         self.count_new(packet, frame, time)
     }
 
-    /// Enters a packet that may be an answer to the bot. Those of TCP show themselves in what the bot
+    /// Enters a packet that may be an answer to the bot, and is not counted here. Those of TCP show themselves in what the bot
     /// sends next.
     #[inline]
-    fn answer(&mut self, packet: &Packet, time: Timestamp) {
+    pub fn answer(&mut self, packet: &Packet, time: Timestamp) {
         let to_bot = self.selection.sources().is_bot(packet.destination.address());
         self.both_directions |= to_bot;
         if packet.destination.protocol() != protocol::UDP
@@ -202,7 +202,7 @@ mod tests {
             let mut truth: BTreeMap<Endpoint, Counts> = BTreeMap::new();
             for &(source, destination, port, length) in &packets {
                 let destination = Endpoint::new(host(destination), 17, port);
-                let packet = Packet { source: host(source), destination, source_port: 0, sign: Sign::Opening };
+                let packet = Packet { source: host(source), destination, source_port: 0, sign: Sign::OPENING };
                 if tally.count(&packet, length, Timestamp::default()) == Fate::Counted {
                     *truth.entry(destination).or_default() += Counts::frame(length);
                 }

@@ -163,6 +163,7 @@ fn attach(settings: &Settings, interface: &str, rungs: &[Rung], artifacts: bool)
         } else {
             0
         },
+        sweeps: settings.policy.sweep_hosts.is_some() && !settings.calibrate,
     };
     Live::attach(interface, rungs, &selected, tally(settings))
         .with_context(|| format!("attaching to {interface}"))

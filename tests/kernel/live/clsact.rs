@@ -28,7 +28,13 @@ fn live_clsact_process() {
     let say = |text: &str| writeln!(stderr(), "{text}").unwrap();
     let stop = Stop::on_signals().unwrap();
     let sources = Sources::Bot { first: ip(BOT).into(), others: vec![] };
-    let selected = Selected { sources: sources.clone(), ignored: vec![], capacity: 64, packets: 0 };
+    let selected = Selected {
+        sources: sources.clone(),
+        ignored: vec![],
+        capacity: 64,
+        packets: 0,
+        sweeps: false,
+    };
     let tally = Tally::new(Selection::new(sources, vec![]), 64);
     let live = Live::attach(&interface, &[Rung::Clsact], &selected, tally).unwrap();
     say(&format!("attached by {live}"));

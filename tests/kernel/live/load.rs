@@ -15,7 +15,7 @@ use crate::support::running::Running;
 /// None of the windows is anything but idle: each has a record of its ledger, and one for each
 /// destination that is known.
 const ARGS: &str = "--show-idle --packet-threshold 1000000000 --destination-threshold 1000000000 \
-     --port-threshold 0";
+     --port-threshold 0 --sweep-hosts 1000000";
 
 /// Frames of the capture that is sent again and again, and how often.
 const FRAMES: u16 = 1000;

@@ -85,8 +85,8 @@ pub(super) fn attach(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Res
                     let error = match step(&mut kernel, interface, rung) {
                         Ok(claim) => {
                             let mut claims = Vec::from_iter(claim);
-                            if wanted.selected.packets > 0 {
-                                claims.extend(answers(&mut kernel, interface));
+                            if wanted.selected.packets > 0 || wanted.selected.sweeps {
+                                claims.extend(answers(&mut kernel, interface, wanted.selected));
                             }
                             let counter = Counter::Kernel(Box::new(kernel));
                             return Ok(Attached { rung, counter, claims });
@@ -105,7 +105,7 @@ pub(super) fn attach(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Res
         }
     }
     if let Some(rung) = capture {
-        match Capture::open(interface, wanted.tally, wanted.selected.packets > 0) {
+        match Capture::open(interface, wanted.tally, wanted.selected) {
             Ok(capture) => {
                 let counter = Counter::Capture(Box::new(capture));
                 return Ok(Attached { rung, counter, claims: vec![] });
@@ -177,8 +177,8 @@ fn classifier(
 }
 
 /// Has the answers to the bot looked at, which go out at its tap. Without them, artifacts hold one
-/// direction, and the log says so.
-fn answers(kernel: &mut Kernel, interface: &str) -> Option<Claim> {
+/// direction and contacts by UDP can't be judged, and the log says so.
+fn answers(kernel: &mut Kernel, interface: &str, selected: &Selected) -> Option<Claim> {
     let mut egress =
         |options| classifier(kernel, names::TC_EGRESS, interface, TcAttachType::Egress, options);
     let mut attach = || {
@@ -190,13 +190,23 @@ fn answers(kernel: &mut Kernel, interface: &str) -> Option<Claim> {
         Ok(Some(claim))
     };
     let attached: Result<_> = attach();
-    attached.unwrap_or_else(|error| {
-        log::warn!(
-            "artifacts lack what goes back to the bot: attaching to what goes out of {interface}: \
-             {error:#}"
-        );
-        None
-    })
+    match attached {
+        Ok(claim) => {
+            kernel.see_answers();
+            claim
+        }
+        Err(error) => {
+            let lacking = match (selected.packets > 0, selected.sweeps) {
+                (true, true) => {
+                    "artifacts lack what goes back to the bot, and UDP sweeps can't be judged"
+                }
+                (true, false) => "artifacts lack what goes back to the bot",
+                (false, _) => "UDP sweeps can't be judged",
+            };
+            log::warn!("{lacking}: attaching to what goes out of {interface}: {error:#}");
+            None
+        }
+    }
 }
 
 fn program<'a>(kernel: &'a mut Kernel, name: &str) -> Result<&'a mut Program> {

@@ -1,15 +1,17 @@
 //! Counting on an interface without the kernel's help: every frame comes up through libpcap, on
 //! machines without eBPF or without the rights for it.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result, anyhow, bail};
-use gomon_common::LinkType;
+use gomon_common::{LinkType, Packet, protocol};
 use pcap::{Active, Direction, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::clock;
+use super::kernel::Selected;
 use super::order::Waiting;
 use crate::core::{Span, Tally, Timestamp, WindowCounts};
 use crate::frame::{Frame, FrameLink, KeptFrame};
@@ -21,7 +23,7 @@ const SNAP_LENGTH: i32 = 262_144;
 /// What the kernel's buffer takes, in bytes: room for eighty thousand of the smallest frames. It is
 /// mapped here, and so a part of this process's memory.
 const BUFFER: i32 = 16 << 20;
-/// The same for the other direction, which only artifacts want.
+/// The same for the other direction, of which nothing is counted.
 const SMALL_BUFFER: i32 = 8 << 20;
 /// How long the kernel may keep frames back, in milliseconds, to hand on many at once. As often as
 /// that a quarter of a megabyte of its buffer is used up, for however few frames.
@@ -40,8 +42,12 @@ pub(super) struct Capture {
     tally: Tally,
     /// What comes in through the interface, as XDP and TC see it.
     incoming: Tap,
-    /// What goes out, for artifacts alone: it is not counted, and not in the ledger.
+    /// What goes out, for artifacts and for answers: it is not counted, and not in the ledger.
     outgoing: Option<Tap>,
+    /// Answers to the bot that the packets they answer may not have been read before, by time.
+    answers: VecDeque<(Timestamp, Packet)>,
+    /// Whether what goes out is wanted for artifacts.
+    packets: bool,
     /// Packets of both directions that may not be in order yet.
     waiting: Waiting,
     /// Frames read, for the log.
@@ -72,15 +78,17 @@ enum End {
 }
 
 impl Capture {
-    /// Starts to capture on `interface`: what comes in is counted with `tally`, and with `packets`
-    /// what goes out is captured too.
+    /// Starts to capture on `interface`: what comes in is counted with `tally`, and for artifacts and
+    /// contacts what goes out is captured too.
     ///
     /// # Errors
     ///
     /// When libpcap can't capture there, or not in a form that gomon can look into.
-    pub(super) fn open(interface: &str, tally: Tally, packets: bool) -> Result<Self> {
+    pub(super) fn open(interface: &str, tally: Tally, selected: &Selected) -> Result<Self> {
         let incoming = Tap::open(interface, Direction::In, BUFFER)?;
-        let outgoing = packets.then(|| Tap::open(interface, Direction::Out, SMALL_BUFFER));
+        let packets = selected.packets > 0;
+        let outgoing = (packets || selected.sweeps)
+            .then(|| Tap::open(interface, Direction::Out, SMALL_BUFFER));
         let pcap::Linktype(number) = incoming.capture.get_datalink();
         let number = number.unsigned_abs();
         let Some(link) = LinkType::from_number(number) else { bail!(unsupported(number)) };
@@ -89,6 +97,8 @@ impl Capture {
             tally,
             incoming,
             outgoing: outgoing.transpose()?,
+            answers: VecDeque::new(),
+            packets,
             waiting: Waiting::default(),
             frames: 0,
             failed: None,
@@ -118,7 +128,9 @@ impl Capture {
             log::debug!("{} frames read", self.frames);
         }
         let settled = i64::try_from(SETTLED.as_nanos()).unwrap_or(i64::MAX);
-        self.waiting.hand_on(clock::wall().after(-settled), receiver);
+        let settled = clock::wall().after(-settled);
+        self.waiting.hand_on(settled, receiver);
+        self.enter_answers(settled);
         match &self.failed {
             Some((why, since)) if since.elapsed() >= PATIENCE => bail!("{why}"),
             _ => Ok(()),
@@ -140,13 +152,29 @@ impl Capture {
             }
         }
         // What comes in for the next pane is not read yet.
-        self.waiting.hand_on(Timestamp::from_nanoseconds(i64::MAX), receiver);
+        let all = Timestamp::from_nanoseconds(i64::MAX);
+        self.waiting.hand_on(all, receiver);
+        self.enter_answers(all);
         self.tally.ledger_mut().lost = self.incoming.newly_lost();
         let missed = self.outgoing.as_mut().map_or(0, Tap::newly_lost);
-        if missed > 0 {
+        if missed > 0 && self.packets {
             receiver.packets_lost(missed);
         }
-        self.tally.take(span)
+        let mut counts = self.tally.take(span);
+        counts.both_directions |= self.outgoing.is_some();
+        if missed > 0 {
+            // Answers may be among what was lost: nothing is said of contacts that seem to have none.
+            counts.signs.retain(|(endpoint, signs)| !signs.waits(endpoint, span.start));
+        }
+        counts
+    }
+
+    /// Enters the answers from before `time`. What they answer was sent earlier, and so was read.
+    fn enter_answers(&mut self, time: Timestamp) {
+        let earlier = self.answers.partition_point(|(answered, _)| *answered < time);
+        for (answered, packet) in self.answers.drain(..earlier) {
+            self.tally.answer(&packet, answered);
+        }
     }
 
     fn taps(&self) -> impl Iterator<Item = &Tap> {
@@ -156,16 +184,26 @@ impl Capture {
     /// Reads both directions, up to the first frame at or after `closed` in each, and says why it ended
     /// with what comes in.
     fn read_until(&mut self, closed: Option<Timestamp>, receiver: &mut impl Receiver) -> End {
-        let Self { link, tally, incoming, outgoing, waiting, frames, failed } = self;
+        let Self { link, tally, incoming, outgoing, waiting, answers, packets, frames, failed } =
+            self;
         let receiver = &mut waiting.before(receiver);
+        let mut latest = None;
         let end = incoming.read(*link, closed, |frame| {
             *frames += 1;
+            latest = frame.time;
             count(tally, *link, frame, receiver);
         });
         let other = outgoing.as_mut().map_or(Ok(End::Later), |outgoing| {
-            outgoing.read(*link, closed, |frame| {
+            // Of what comes in there is more: what goes out may not run ahead of it.
+            let until = if end == Ok(End::Breath) { latest } else { closed };
+            outgoing.read(*link, until, |frame| {
                 if let Ok(packet) = read(*link, frame) {
-                    hand_on(tally, &packet, frame, receiver);
+                    if *packets {
+                        hand_on(tally, &packet, frame, receiver);
+                    }
+                    if packet.destination.protocol() == protocol::UDP {
+                        answers.extend(frame.time.map(|time| (time, packet)));
+                    }
                 }
             })
         });

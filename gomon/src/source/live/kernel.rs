@@ -15,6 +15,7 @@ use gomon_common::parse::Malformed;
 use gomon_common::{Address, Endpoint, Skip, registers};
 use log::{LevelFilter, Log};
 
+use super::awaited::Awaited;
 use super::clock::Clock;
 use super::object;
 use super::packets::{self, Packets};
@@ -26,7 +27,9 @@ const LOG_TICK: Duration = Duration::from_millis(100);
 
 /// As [`gomon_common::kernel::Destination`] lies there; what is behind the counts is the program's own.
 type Destination = [u64; 3];
-type Endpoints = HashMap<MapData, [u8; 24], Destination>;
+/// The same, with a [`gomon_common::kernel::Contact`] behind it.
+pub(super) type EndpointValue = [u64; 5];
+pub(super) type Endpoints = HashMap<MapData, [u8; 24], EndpointValue>;
 type Hosts = HashMap<MapData, [u8; 16], Destination>;
 /// As [`gomon_common::kernel::Current`] lies there.
 type CurrentValue = [u64; 3];
@@ -43,6 +46,8 @@ pub struct Selected {
     pub capacity: u32,
     /// Packets of each host that are sent up for artifacts in a slot of time; 0 for none.
     pub packets: u32,
+    /// Whether contacts are looked at.
+    pub sweeps: bool,
 }
 
 /// A program's maps.
@@ -56,6 +61,9 @@ pub struct Kernel {
     /// The maps of each generation.
     open: [(Endpoints, Hosts); GENERATIONS as usize],
     generation: u32,
+    awaited: Awaited,
+    /// Whether what goes out to the bot is looked at.
+    sees_answers: bool,
     /// When the pane of each ends, in nanoseconds on the monotonic clock.
     ends: [u64; GENERATIONS as usize],
     packets: Option<Packets>,
@@ -89,6 +97,8 @@ impl Kernel {
             .override_global(names::MORE_SOURCES, &more, true)
             .override_global(names::IGNORES, &leaves_out, true)
             .override_global(names::PACKETS_PER_HOST, &selected.packets, true)
+            .override_global(names::SWEEPS, &u8::from(selected.sweeps), true)
+            .map_max_entries(names::AWAITED, selected.capacity)
             .override_global(aya_log::LEVEL, &level, true)
             .load(object::bytes())
             .map_err(|error| root(&error))
@@ -120,6 +130,8 @@ impl Kernel {
             registers: take(&mut ebpf, names::REGISTERS)?,
             open: [fresh(selected.capacity)?, fresh(selected.capacity)?],
             generation: 0,
+            awaited: Awaited::new(take(&mut ebpf, names::AWAITED)?, selected.capacity),
+            sees_answers: false,
             ends: [0; GENERATIONS as usize],
             packets,
             logger,
@@ -138,6 +150,11 @@ impl Kernel {
     /// The programs.
     pub fn ebpf(&mut self) -> &mut Ebpf {
         &mut self.ebpf
+    }
+
+    /// Learns that what goes out to the bot is looked at, too.
+    pub(super) fn see_answers(&mut self) {
+        self.sees_answers = true;
     }
 
     /// How often [`Kernel::read`] is to be called, if at all.
@@ -187,7 +204,7 @@ impl Kernel {
             packets.finish(closed, clock, receiver);
         }
         // What belongs to the pane that is open now has to wait until the receiver has this one.
-        let counts = self.collect(closed, span)?;
+        let counts = self.collect(closed, span, clock)?;
         self.flush_log();
         let lost = std::mem::take(&mut self.packets_lost);
         if lost > 0 {
@@ -203,7 +220,7 @@ impl Kernel {
     /// When the kernel refuses, which it does not without being out of memory.
     pub fn take(&mut self, span: Span) -> Result<WindowCounts> {
         let closed = self.turn(0)?;
-        self.collect(closed, span)
+        self.collect(closed, span, &Clock::start())
     }
 
     /// Turns the page and returns the generation that was closed, whose maps are nobody's but ours from
@@ -229,13 +246,13 @@ impl Kernel {
     }
 
     /// The counts of a closed generation, whose maps are then ready for the next turn.
-    fn collect(&mut self, closed: u32, span: Span) -> Result<WindowCounts> {
-        let counts = self.drain(closed, span).context("draining the counts")?;
+    fn collect(&mut self, closed: u32, span: Span, clock: &Clock) -> Result<WindowCounts> {
+        let counts = self.drain(closed, span, clock).context("draining the counts")?;
         self.clean(closed, &counts).context("cleaning the page")?;
         Ok(counts)
     }
 
-    fn drain(&mut self, generation: u32, span: Span) -> Result<WindowCounts> {
+    fn drain(&mut self, generation: u32, span: Span, clock: &Clock) -> Result<WindowCounts> {
         let (endpoints, hosts) = &self.open[generation as usize];
         let counts = |[packets, bytes, _]: Destination| Counts { packets, bytes };
         let mut page = LedgerPage::default();
@@ -270,15 +287,21 @@ impl Kernel {
             }
             overflow.distinct = Some(distinct);
         }
-        let endpoints = endpoints
+        let drained: Vec<_> = endpoints
             .iter()
-            .map(|entry| entry.map(|(key, value)| (Endpoint::from_bytes(key), counts(value))))
+            .map(|entry| entry.map(|(key, value)| (Endpoint::from_bytes(key), value)))
             .collect::<Result<_, _>>()?;
+        let signs = self.awaited.settle(endpoints, &drained, span, clock)?;
+        let endpoints = drained
+            .into_iter()
+            .map(|(endpoint, [packets, bytes, ..])| (endpoint, Counts { packets, bytes }))
+            .collect();
         let hosts = hosts
             .iter()
             .map(|entry| entry.map(|(key, value)| (Address::v6(key), counts(value))))
             .collect::<Result<_, _>>()?;
-        Ok(WindowCounts::from_parts(span, ledger, endpoints, hosts, overflow))
+        let counts = WindowCounts::from_parts(span, ledger, endpoints, hosts, overflow);
+        Ok(counts.with_signs(signs, self.sees_answers))
     }
 
     /// Makes a drained generation ready for its next turn.

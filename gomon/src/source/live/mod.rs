@@ -2,6 +2,7 @@
 //! the frames, and they are counted here.
 
 mod attach;
+mod awaited;
 mod capture;
 mod clock;
 mod clsact;
