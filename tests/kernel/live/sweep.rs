@@ -66,11 +66,12 @@ fn sweeps(gomon: &mut Running, number: usize) -> Vec<Sweep> {
     found
 }
 
-/// A capture of both directions of the wire, at its other end.
+/// A capture of both directions of the wire, at its other end. In immediate mode tcpdump has a slot a
+/// frame, as large as the largest: of small ones there are enough.
 fn witness(net: &Net, scratch: &Scratch) -> Child {
     let mut tcpdump = net.bot_command("tcpdump");
     tcpdump
-        .args(["-Z", "root", "-i", BOT_END, "-U", "--immediate-mode", "-w"])
+        .args(["-Z", "root", "-s", "256", "-i", BOT_END, "-U", "--immediate-mode", "-w"])
         .arg(scratch.path().join("seen.pcap"));
     let mut witness = tcpdump.spawn().expect("tcpdump starts");
     let said = BufReader::new(witness.stderr.take().expect("a pipe")).lines();
