@@ -227,6 +227,32 @@ fn a_sweep_of_each_protocol_and_family() {
     }
 }
 
+/// More contacts wait for an answer than there is room for: which ones are forgotten is the same in every
+/// run.
+#[test]
+fn a_sweep_beyond_the_cap_is_told_in_the_same_way_again() {
+    let hosts = |from: u16| (from..from + 25).map(|n| ip(&format!("198.18.0.{n}")));
+    let traffic =
+        (0..5).fold(Traffic::default().one(0, udp(host(99), bot(), 9, 0)), |traffic, n| {
+            traffic.all(u64::from(n) * 1000, hosts(n * 25).map(|host| udp(bot(), host, 161, 0)))
+        });
+    let flags = ["--window", "1", "--max-destinations", "40", "--destination-threshold", "100"];
+    let traffic = traffic.one(9000, syn(bot(), host(1), 80));
+    let hosts_told = || {
+        let records = traffic.clone().judged(BOT, &flags);
+        let sweeps = records.iter().filter(|record| class(record) == "sweep");
+        sweeps
+            .flat_map(|record| own(record)["dst_ips"].as_array().expect("a list").clone())
+            .collect()
+    };
+    let first: Vec<Value> = hosts_told();
+    // Of the second and the fourth 25, 15 found room; who waits from before has it for 3 s.
+    assert_eq!(first.len(), 105);
+    for _ in 0..5 {
+        assert_eq!(hosts_told(), first);
+    }
+}
+
 #[test]
 fn a_sweep_is_told_while_it_goes_on_and_no_longer() {
     let knocks = |at, numbers: std::ops::RangeInclusive<u8>| {

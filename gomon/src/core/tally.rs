@@ -154,20 +154,25 @@ impl Tally {
     /// The signs of the pane `span`. Contacts that may still be answered are awaited from
     /// here on, up to `capacity`; another one is no contact, since its answer would not be seen.
     fn carry_over(&mut self, span: Span) -> Vec<(Endpoint, Signs)> {
-        let answered = |(endpoint, signs): (&Endpoint, &Signs)| (*endpoint, signs.without_try());
-        let mut all: Vec<_> = self.awaited.iter().map(answered).collect();
+        let endpoints = self.endpoints.iter();
+        let mut all: Vec<_> =
+            endpoints.map(|(endpoint, (_, signs))| (*endpoint, signs.within(span))).collect();
+        // Which ones find room must not hang on the order of a hash.
+        all.sort_unstable_by_key(|(endpoint, signs)| (signs.tried(), *endpoint));
+        let before = self.awaited.iter();
+        let answers: Vec<_> =
+            before.map(|(endpoint, signs)| (*endpoint, signs.without_try())).collect();
         self.awaited.retain(|endpoint, signs| signs.waits(endpoint, span.end));
-        for (endpoint, (_, signs)) in &self.endpoints {
-            let mut signs = signs.within(span);
+        for (endpoint, signs) in &mut all {
             if signs.waits(endpoint, span.end) && !self.awaited.contains_key(endpoint) {
                 if self.awaited.len() < self.capacity {
-                    self.awaited.insert(*endpoint, signs);
+                    self.awaited.insert(*endpoint, *signs);
                 } else {
-                    signs = signs.without_try();
+                    *signs = signs.without_try();
                 }
             }
-            all.push((*endpoint, signs));
         }
+        all.extend(answers);
         all
     }
 }
