@@ -5,8 +5,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use gomon::frame::FrameLink;
-use gomon::source::Stop;
 use gomon::source::replay::{Input, Reader};
+use gomon::source::{Stop, quick};
 use gomon_common::parse::Malformed;
 use gomon_common::{LinkType, Packet, Sign, Skip, parse_common};
 use proptest::collection::vec;
@@ -28,13 +28,16 @@ const LINKS: [LinkType; 8] = [
     LinkType::Ipv6,
 ];
 
-/// The parser; where its short cut has an answer too, it must be the same.
+/// The parser; where a short cut of its has an answer too, it must be the same.
 fn parse(link: LinkType, frame: &[u8]) -> Result<Packet, Skip> {
     let answer = gomon_common::parse(link, frame);
-    if link == LinkType::Ethernet
-        && let Some(packet) = parse_common(frame)
-    {
-        assert_eq!(Ok(packet), answer, "the short cut");
+    if link == LinkType::Ethernet {
+        if let Some(packet) = parse_common(frame) {
+            assert_eq!(Ok(packet), answer, "the kernel's short cut");
+        }
+        if let Some(packet) = quick::parse(frame) {
+            assert_eq!(Ok(packet.packet()), answer, "the short cut of replays");
+        }
     }
     answer
 }
@@ -134,19 +137,19 @@ fn agrees_with_etherparse_on_real_captures() {
     for path in real::capture_files() {
         let input = Input::open(&path, Stop::default()).expect("the capture can be read");
         // What can't be read at all, for its link type, is no matter of the parser.
-        let Ok(mut reader) = Reader::new(input) else { continue };
+        let Ok(reader) = Reader::new(input) else { continue };
         let mut number = 0;
         // A damaged capture ends where the damage is.
-        while let Ok(Some(frame)) = reader.next_frame() {
+        let _ = real::every_frame(reader, |frame| {
             number += 1;
-            let FrameLink::Known(link) = frame.link else { continue };
+            let FrameLink::Known(link) = frame.link else { return };
             let (ours, theirs) = (parse(link, frame.data), oracle::parse(link, frame.data));
             if ours != theirs {
                 disagreements.push(format!("{} {number}: {ours:?} {theirs:?}", path.display()));
             }
             frames += 1;
             *outcomes.entry(outcome(ours)).or_default() += 1;
-        }
+        });
     }
     println!("compared {frames} frames: {outcomes:?}");
     assert!(disagreements.is_empty(), "ours and etherparse's:\n{}", disagreements.join("\n"));

@@ -14,5 +14,7 @@ mod clocks;
 mod formats;
 #[path = "replay/plain.rs"]
 mod plain;
+#[path = "replay/quick.rs"]
+mod quick;
 #[path = "replay/truth.rs"]
 mod truth;

@@ -161,14 +161,15 @@ fn frames_of_real_captures() {
     let mut compared: BTreeMap<String, usize> = BTreeMap::new();
     for capture in real::capture_files() {
         let input = Input::open(&capture, Stop::default()).expect("the capture opens");
-        let Ok(mut reader) = Reader::new(input) else { continue };
+        let Ok(reader) = Reader::new(input) else { continue };
         let mut frames = Vec::new();
-        while let Ok(Some(frame)) = reader.next_frame() {
+        // A damaged capture ends where the damage is.
+        let _ = real::every_frame(reader, |frame| {
             let fits = (SHORTEST..=LONGEST).contains(&frame.data.len());
             if frame.link == FrameLink::Known(LinkType::Ethernet) && fits {
                 frames.push(frame.data.to_vec());
             }
-        }
+        });
         compare(&frames);
         compared.insert(capture.display().to_string(), frames.len());
     }

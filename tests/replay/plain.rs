@@ -1,8 +1,8 @@
 //! The fast reader of plain pcap files against libpcap: the same frames, and the same places refused.
 
 use std::fs::File;
+use std::ops::ControlFlow;
 
-use anyhow::Result;
 use gomon::frame::{Frame, FrameLink};
 use gomon::source::replay::{Pcap, Plain};
 use proptest::prelude::*;
@@ -18,12 +18,28 @@ fn read(frame: &Frame<'_>) -> Read {
     (frame.time.expect("a timestamp").nanoseconds(), frame.length, frame.data.to_vec())
 }
 
-/// Every frame up to the end, or up to where the reader refuses to go on.
-fn all(mut next: impl FnMut() -> Result<Option<Read>>) -> (Vec<Read>, bool) {
+/// Every frame up to the end, or up to where the fast reader refuses to go on.
+fn plainly(mut plain: Plain) -> (Vec<Read>, bool) {
+    let mut frames = Vec::new();
+    let mut next = |frame: &Frame<'_>| {
+        frames.push(read(frame));
+        ControlFlow::Continue(())
+    };
+    loop {
+        match plain.frames(&mut next) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => return (frames, true),
+            Err(_) => return (frames, false),
+        }
+    }
+}
+
+/// The same, of libpcap.
+fn by_libpcap(mut pcap: Pcap) -> (Vec<Read>, bool) {
     let mut frames = Vec::new();
     loop {
-        match next() {
-            Ok(Some(frame)) => frames.push(frame),
+        match pcap.next_frame() {
+            Ok(Some(frame)) => frames.push(read(&frame)),
             Ok(None) => return (frames, true),
             Err(_) => return (frames, false),
         }
@@ -37,12 +53,9 @@ fn both(path: &std::path::Path) -> Option<[(Vec<Read>, bool); 2]> {
         return None;
     }
     let open = || File::open(path).expect("the file");
-    let mut plain = Plain::new(open()).expect("a plain file");
-    let mut pcap = Pcap::from_file(open()).expect("libpcap takes what the fast reader takes");
-    Some([
-        all(|| Ok(plain.next_frame()?.map(|frame| read(&frame)))),
-        all(|| Ok(pcap.next_frame()?.map(|frame| read(&frame)))),
-    ])
+    let plain = Plain::new(open()).expect("a plain file");
+    let pcap = Pcap::from_file(open()).expect("libpcap takes what the fast reader takes");
+    Some([plainly(plain), by_libpcap(pcap)])
 }
 
 /// Lengths around everything that is a limit somewhere.

@@ -1,9 +1,12 @@
 //! Real captures with what tshark counts in them, where they lie beside the project; and what is in a
 //! capture, by the reader of replays.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use gomon::core::Timestamp;
+use gomon::frame::Frame;
 use gomon::source::Stop;
 use gomon::source::replay::{Input, Reader};
 
@@ -37,10 +40,21 @@ pub type Frames = Vec<(Timestamp, Vec<u8>)>;
 /// Time and bytes of every frame in a file.
 pub fn frames(path: &Path) -> Frames {
     let input = Input::open(path, Stop::default()).expect("the capture opens");
-    let mut reader = Reader::new(input).expect("it is a capture");
+    let reader = Reader::new(input).expect("it is a capture");
     let mut frames = Vec::new();
-    while let Some(frame) = reader.next_frame().expect("the capture is whole") {
+    every_frame(reader, |frame| {
         frames.push((frame.time.expect("a timestamp"), frame.data.to_vec()));
-    }
+    })
+    .expect("the capture is whole");
     frames
+}
+
+/// Hands every frame of a capture to `each`, up to its end or to where it is damaged.
+pub fn every_frame(mut reader: Reader, mut each: impl FnMut(&Frame<'_>)) -> Result<()> {
+    let mut next = |frame: &Frame<'_>| {
+        each(frame);
+        ControlFlow::Continue(())
+    };
+    while reader.frames(&mut next)?.is_continue() {}
+    Ok(())
 }

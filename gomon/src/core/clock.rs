@@ -51,6 +51,14 @@ impl Clock {
         }
     }
 
+    /// Whether a frame with this timestamp belongs into the open pane, as far as that is to be
+    /// seen at once.
+    #[inline]
+    #[must_use]
+    pub fn is_current(&self, time: Timestamp) -> bool {
+        self.pane.start <= time && time < self.pane.end
+    }
+
     /// Where a frame with this timestamp belongs; one without belongs where the frame before it does.
     #[inline]
     pub fn place(&mut self, time: Option<Timestamp>) -> Place {
@@ -59,11 +67,11 @@ impl Clock {
             self.start = Some(time);
             self.pane = Span::starting(time, self.step);
         }
+        if self.is_current(time) {
+            return Place::Current;
+        }
         if time < self.pane.start {
             return Place::Late;
-        }
-        if time < self.pane.end {
-            return Place::Current;
         }
         let ahead = time.since(self.pane.start);
         if ahead > self.believed {

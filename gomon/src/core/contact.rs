@@ -54,10 +54,12 @@ impl Signs {
     /// Enters a packet of the bot.
     #[inline]
     pub fn sent(&mut self, sign: Sign, time: Timestamp) {
-        match sign {
-            Sign::OPENING if self.tried == NEVER => self.tried = time,
-            Sign::FOLLOWING if self.answered == NEVER => self.answered = time,
-            _ => {}
+        // That it is the first is asked first: a processor guesses that, and can't guess what it is.
+        if self.tried == NEVER && sign == Sign::OPENING {
+            self.tried = time;
+        }
+        if self.answered == NEVER && sign == Sign::FOLLOWING {
+            self.answered = time;
         }
     }
 

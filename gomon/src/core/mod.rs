@@ -15,8 +15,10 @@
 
 mod calibration;
 mod clock;
+mod common;
 mod contact;
 mod counts;
+mod destinations;
 mod distinct;
 mod engine;
 pub mod judge;
@@ -30,6 +32,7 @@ mod time;
 
 pub use calibration::{Calibration, Observation};
 pub use clock::{Clock, Place};
+pub use common::Common;
 pub use contact::{ANSWER_TIME, Signs};
 pub use counts::{Counts, Overflow, WindowCounts};
 pub use distinct::Distinct;

@@ -28,6 +28,17 @@ impl Sources {
         }
     }
 
+    /// The address of a bot that has one of IPv4 and no other.
+    #[must_use]
+    pub fn only_v4(&self) -> Option<[u8; 4]> {
+        match self {
+            Self::Bot { first, others } if first.is_v4() && others.is_empty() => {
+                first.bytes().last_chunk().copied()
+            }
+            Self::Bot { .. } | Self::Any => None,
+        }
+    }
+
     /// The bot's addresses; none for `Any`.
     pub fn addresses(&self) -> impl Iterator<Item = Address> {
         let (first, others) = match self {

@@ -181,7 +181,8 @@ impl Filter {
     /// Adds an endpoint; false when it is there already, or seems to be.
     fn insert(&mut self, endpoint: &Endpoint) -> bool {
         if self.0.is_empty() {
-            self.0.resize((Self::BITS / 64) as usize, 0);
+            // Zeros that the system has at hand: only what is written to takes memory.
+            self.0 = vec![0; (Self::BITS / 64) as usize];
         }
         let (protocol, port) = service(endpoint);
         let host = registers::hash(endpoint.address().halves());

@@ -2,9 +2,12 @@
 
 use gomon_common::{Address, Endpoint, Packet, Skip, protocol};
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
+use super::destinations::Destinations;
 use super::{
-    Counts, Fate, Ledger, Overflow, Selection, Signs, Sources, Span, Timestamp, WindowCounts,
+    Common, Counts, Fate, Ledger, Overflow, Selection, Signs, Sources, Span, Timestamp,
+    WindowCounts,
 };
 
 /// The counts of the pane that is open.
@@ -15,9 +18,11 @@ use super::{
 #[derive(Debug)]
 pub struct Tally {
     selection: Selection,
+    /// The only address of the bot, if it has one of IPv4 and no other.
+    bot: Option<[u8; 4]>,
     capacity: usize,
-    /// A packet to a known endpoint, the common case, touches this map alone.
-    endpoints: HashMap<Endpoint, (Counts, Signs)>,
+    /// A packet to a known endpoint, the common case, touches these alone.
+    endpoints: Destinations,
     /// Contacts of the panes before that may still be answered.
     awaited: HashMap<Endpoint, Signs>,
     both_directions: bool,
@@ -32,9 +37,10 @@ impl Tally {
     #[must_use]
     pub fn new(selection: Selection, capacity: usize) -> Self {
         Self {
+            bot: selection.sources().only_v4(),
             selection,
             capacity,
-            endpoints: HashMap::new(),
+            endpoints: Destinations::default(),
             awaited: HashMap::new(),
             both_directions: false,
             hosts: HashMap::new(),
@@ -67,7 +73,6 @@ impl Tally {
     }
 
     /// Enters a packet seen at `time` whose frame was `length` bytes long on the wire.
-    #[inline]
     pub fn count(&mut self, packet: &Packet, length: u32, time: Timestamp) -> Fate {
         if !self.selection.is_from_bot(packet) {
             self.ledger.not_from_bot += 1;
@@ -78,18 +83,42 @@ impl Tally {
             self.answer(packet, time);
         }
         let frame = Counts::frame(length);
-        if let Some((counts, signs)) = self.endpoints.get_mut(&packet.destination) {
-            *counts += frame;
-            signs.sent(packet.sign, time);
+        if let Some(known) = self.endpoints.get_mut(&packet.destination) {
+            known.counts += frame;
+            known.signs.sent(packet.sign, time);
             self.ledger.counted += 1;
             return Fate::Counted;
         }
         self.count_new(packet, frame, time)
     }
 
-    /// Enters a packet that may be an answer to the bot, and is not counted here. Those of TCP show themselves in what the bot
-    /// sends next.
-    #[inline]
+    /// Does what [`Tally::count`] does where that is to be had at once: a packet of the one bot to an
+    /// endpoint it sends to a lot, or one of somebody else that tells nothing. False says that nothing
+    /// was done.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the innermost loop of a replay")]
+    pub fn count_common(&mut self, packet: &Common, length: u32, time: Timestamp) -> bool {
+        let Some(bot) = self.bot else { return false };
+        if packet.source == bot {
+            let Some(known) = self.endpoints.recent_mut(packet.key()) else { return false };
+            known.counts += Counts::frame(length);
+            known.signs.sent(packet.sign(), time);
+            self.ledger.counted += 1;
+            return true;
+        }
+        if packet.destination == bot {
+            // An answer to a datagram, perhaps.
+            if packet.protocol == protocol::UDP {
+                return false;
+            }
+            self.both_directions = true;
+        }
+        self.ledger.not_from_bot += 1;
+        true
+    }
+
+    /// Enters a packet that may be an answer to the bot, and is not counted here. Those of TCP show
+    /// themselves in what the bot sends next.
     pub fn answer(&mut self, packet: &Packet, time: Timestamp) {
         let to_bot = self.selection.sources().is_bot(packet.destination.address());
         self.both_directions |= to_bot;
@@ -99,7 +128,7 @@ impl Tally {
             return;
         }
         let origin = packet.origin();
-        let listed = self.endpoints.get_mut(&origin).map(|(_, signs)| signs);
+        let listed = self.endpoints.get_mut(&origin).map(|known| &mut known.signs);
         if let Some(signs) = listed.or_else(|| self.awaited.get_mut(&origin)) {
             signs.came_back(time);
             // Of everybody's packets, the answers show that both directions are there.
@@ -116,14 +145,17 @@ impl Tally {
             return Fate::Ignored;
         }
         self.ledger.counted += 1;
-        if !self.hosts.contains_key(&host) && self.hosts.len() < self.capacity {
-            self.hosts.insert(host, Counts::default());
-        }
-        match self.hosts.get_mut(&host) {
+        let has_room = self.hosts.len() < self.capacity;
+        let known = match self.hosts.entry(host) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(vacant) if has_room => Some(vacant.insert(Counts::default())),
+            Entry::Vacant(_) => None,
+        };
+        match known {
             Some(_) if self.endpoints.len() < self.capacity => {
                 let mut signs = Signs::default();
                 signs.sent(packet.sign, time);
-                self.endpoints.insert(endpoint, (frame, signs));
+                self.endpoints.insert(endpoint, frame, signs);
             }
             Some(beside) => {
                 *beside += frame;
@@ -144,7 +176,7 @@ impl Tally {
         let counts = WindowCounts::from_parts(
             span,
             std::mem::take(&mut self.ledger),
-            self.endpoints.drain().map(|(endpoint, (counts, _))| (endpoint, counts)).collect(),
+            self.endpoints.take(),
             self.hosts.drain().collect(),
             std::mem::take(&mut self.overflow),
         );
@@ -156,7 +188,7 @@ impl Tally {
     fn carry_over(&mut self, span: Span) -> Vec<(Endpoint, Signs)> {
         let endpoints = self.endpoints.iter();
         let mut all: Vec<_> =
-            endpoints.map(|(endpoint, (_, signs))| (*endpoint, signs.within(span))).collect();
+            endpoints.map(|entry| (entry.endpoint, entry.signs.within(span))).collect();
         // Which ones find room must not hang on the order of a hash.
         all.sort_unstable_by_key(|(endpoint, signs)| (signs.tried(), *endpoint));
         let before = self.awaited.iter();

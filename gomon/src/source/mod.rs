@@ -4,6 +4,7 @@
 //! artifacts. What it hands them to is a [`Receiver`].
 
 pub mod live;
+pub mod quick;
 pub mod replay;
 mod stop;
 
@@ -42,7 +43,6 @@ pub trait Receiver {
 }
 
 /// Counts a frame that starts with a `link` header, and hands it on where it is wanted.
-#[inline]
 fn count(tally: &mut Tally, link: LinkType, frame: &Frame<'_>, receiver: &mut impl Receiver) {
     match read(link, frame) {
         Ok(packet) => {
@@ -57,7 +57,6 @@ fn count(tally: &mut Tally, link: LinkType, frame: &Frame<'_>, receiver: &mut im
 }
 
 /// The packet in a frame that starts with a `link` header.
-#[inline]
 fn read(link: LinkType, frame: &Frame<'_>) -> Result<Packet, Skip> {
     if link == LinkType::Ethernet {
         return parse_common(frame.data).map_or_else(|| parse(LinkType::Ethernet, frame.data), Ok);

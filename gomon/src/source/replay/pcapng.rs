@@ -4,7 +4,7 @@
 //! first, so blocks are taken apart with `pcap-parser` here. Blocks are framed by hand: that keeps
 //! the byte offset for messages and bounds what a hostile length can cost.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, Read};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use gomon_common::LinkType;
@@ -16,6 +16,7 @@ use pcap_parser::pcapng::{
 };
 use pcap_parser::traits::PcapNGPacketBlock;
 
+use super::ahead::Ahead;
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 
@@ -23,7 +24,6 @@ use crate::frame::{Frame, FrameLink};
 const MAX_BLOCK: usize = 16 << 20;
 /// The most interfaces a section may describe.
 const MAX_INTERFACES: usize = 1 << 16;
-const BUFFER: usize = 256 << 10;
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;
@@ -34,7 +34,7 @@ const ENHANCED_PACKET: u32 = 6;
 
 /// A pcapng capture.
 pub struct Pcapng {
-    input: BufReader<Box<dyn Read + Send>>,
+    input: Ahead,
     block: Vec<u8>,
     big_endian: bool,
     interfaces: Vec<Interface>,
@@ -64,17 +64,20 @@ impl Pcapng {
     }
 
     /// Reads the capture from its start.
-    #[must_use]
-    pub fn new(input: Box<dyn Read + Send>) -> Self {
-        Self {
-            input: BufReader::with_capacity(BUFFER, input),
+    ///
+    /// # Errors
+    ///
+    /// When it can't be read at all.
+    pub fn new(input: impl Read + Send + 'static) -> io::Result<Self> {
+        Ok(Self {
+            input: Ahead::new(input)?,
             block: Vec::new(),
             big_endian: false,
             interfaces: Vec::new(),
             at: 0,
             position: 0,
             frames: 0,
-        }
+        })
     }
 
     /// Bytes of the capture read so far.

@@ -1,6 +1,7 @@
 //! From an input to frames, whatever the format and compression. The seam for faster readers.
 
 use std::io::{self, Cursor, Read};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +17,9 @@ use crate::frame::Frame;
 /// Bytes that tell every format: the header of a classic pcap file is the longest.
 const HEAD: usize = FILE_HEADER;
 
+/// Frames that libpcap and pcapng yield at once.
+const BREATH: u32 = 1 << 12;
+
 /// First bytes of a classic pcap file: microseconds, nanoseconds, and Alexey Kuznetsov's variant
 /// with longer record headers, each in both byte orders.
 const PCAP: [[u8; 4]; 6] = [
@@ -26,6 +30,19 @@ const PCAP: [[u8; 4]; 6] = [
     [0xa1, 0xb2, 0xcd, 0x34],
     [0x34, 0xcd, 0xb2, 0xa1],
 ];
+
+/// Takes frames one by one. A closure does; a loop that is to be fast says with a type of its own what
+/// is compiled into it.
+pub trait Each {
+    /// Takes a frame, and says whether more are wanted.
+    fn frame(&mut self, frame: &Frame<'_>) -> ControlFlow<()>;
+}
+
+impl<F: FnMut(&Frame<'_>) -> ControlFlow<()>> Each for F {
+    fn frame(&mut self, frame: &Frame<'_>) -> ControlFlow<()> {
+        self(frame)
+    }
+}
 
 /// Yields the frames of a capture, in the order of the file.
 pub struct Reader {
@@ -53,11 +70,10 @@ impl Reader {
         if let Some(head) = input.peek(HEAD)?
             && is_pcap(&head)
         {
-            let file = input.into_file();
             let format = if Plain::recognise(&head) {
-                Format::Plain(Box::new(Plain::new(file)?))
+                Format::Plain(Box::new(Plain::new(input)?))
             } else {
-                Format::Pcap(Box::new(Pcap::from_file(file)?))
+                Format::Pcap(Box::new(Pcap::from_file(input.into_file())?))
             };
             return Ok(Self { format, read: None });
         }
@@ -73,19 +89,29 @@ impl Reader {
         Ok(Self { format, read })
     }
 
-    /// The next frame, or `None` at the end.
+    /// Hands the next frames to `each`, so many that it is worth looking up from them. Breaks at the
+    /// end, or where `each` does.
     ///
     /// # Errors
     ///
     /// When the capture is damaged here. What came before it was whole.
     #[inline]
-    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
-        match &mut self.format {
-            Format::Plain(plain) => plain.next_frame(),
-            Format::Pcap(pcap) => pcap.next_frame(),
-            Format::Pcapng(pcapng) => pcapng.next_frame(),
-            Format::Damaged(error) => error.take().map_or(Ok(None), Err),
+    pub fn frames(&mut self, mut each: impl Each) -> Result<ControlFlow<()>> {
+        if let Format::Plain(plain) = &mut self.format {
+            return plain.frames(each);
         }
+        for _ in 0..BREATH {
+            let next = match &mut self.format {
+                Format::Pcap(pcap) => pcap.next_frame()?,
+                Format::Pcapng(pcapng) => pcapng.next_frame()?,
+                Format::Damaged(error) => error.take().map_or(Ok(None), Err)?,
+                Format::Plain(_) => None,
+            };
+            if next.is_none_or(|frame| each.frame(&frame).is_break()) {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// Bytes of the input read so far.
@@ -104,7 +130,10 @@ impl Reader {
 impl Format {
     fn new(head: &[u8], stream: Box<dyn Read + Send>) -> Result<Self> {
         if Pcapng::recognise(head) {
-            return Ok(Self::Pcapng(Box::new(Pcapng::new(stream))));
+            return Ok(Self::Pcapng(Box::new(Pcapng::new(stream)?)));
+        }
+        if Plain::recognise(head) {
+            return Ok(Self::Plain(Box::new(Plain::new(stream)?)));
         }
         if is_pcap(head) {
             return Ok(Self::Pcap(Box::new(Pcap::from_stream(stream)?)));

@@ -1,0 +1,45 @@
+//! A packet of the kind that most are, in numbers as they lie in a frame.
+
+use gomon_common::{Address, Endpoint, Packet, Sign};
+
+use super::destinations::Key;
+
+/// A packet of TCP or UDP over IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Common {
+    /// Its source address.
+    pub source: [u8; 4],
+    /// Its source port.
+    pub source_port: u16,
+    /// Its destination address.
+    pub destination: [u8; 4],
+    /// TCP or UDP.
+    pub protocol: u8,
+    /// Its destination port.
+    pub port: u16,
+    /// Whether its sender may hope for an answer: [`Sign::OPENING`], otherwise [`Sign::FOLLOWING`].
+    pub opens: bool,
+}
+
+impl Common {
+    /// The same packet as any other is described.
+    #[must_use]
+    pub fn packet(&self) -> Packet {
+        Packet {
+            source: Address::v4(self.source),
+            destination: Endpoint::new(Address::v4(self.destination), self.protocol, self.port),
+            source_port: self.source_port,
+            sign: self.sign(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn sign(&self) -> Sign {
+        if self.opens { Sign::OPENING } else { Sign::FOLLOWING }
+    }
+
+    #[inline]
+    pub(super) fn key(&self) -> Key {
+        Key::new(self.destination, self.protocol, self.port)
+    }
+}

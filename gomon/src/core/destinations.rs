@@ -1,0 +1,166 @@
+//! The endpoints of a pane, each with what was counted of it, found fast.
+//!
+//! A flood goes to the same endpoints over and over. A small table tells for each where it was found
+//! last, by a hash that costs next to nothing. It may be wrong, for what it points to is compared; then
+//! the hash map is asked, whose hash nobody can play tricks on. So the table is never cleared, and makes
+//! no difference to what is found.
+
+use gomon_common::{Endpoint, protocol};
+use hashbrown::HashMap;
+
+use super::{Counts, Signs};
+
+/// Places in the small table: so few that they stay in the nearest cache.
+const RECENT: usize = 1 << RECENT_BITS;
+const RECENT_BITS: u32 = 12;
+
+/// An endpoint of TCP or UDP over IPv4 as one number, which is compared at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key(u64);
+
+impl Key {
+    /// The key of the endpoint at `address`; `protocol` is TCP or UDP.
+    #[inline]
+    #[must_use]
+    pub(super) const fn new(address: [u8; 4], protocol: u8, port: u16) -> Self {
+        let address = u32::from_ne_bytes(address) as u64;
+        Self(address | (port as u64) << 32 | (protocol as u64) << 48)
+    }
+
+    /// The key of an endpoint; none for one of another kind.
+    fn of(endpoint: &Endpoint) -> Option<Self> {
+        let [.., a, b, c, d] = endpoint.address().bytes();
+        let has_key = endpoint.address().is_v4()
+            && matches!(endpoint.protocol(), protocol::TCP | protocol::UDP);
+        has_key.then(|| Self::new([a, b, c, d], endpoint.protocol(), endpoint.port()))
+    }
+
+    /// Its place in the small table: the top bits of a product, which hang on all bits below.
+    #[inline]
+    const fn place(self) -> usize {
+        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - RECENT_BITS)) as usize
+    }
+}
+
+/// One endpoint, in one line of the cache.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
+pub(super) struct Destination {
+    key: Option<Key>,
+    pub(super) endpoint: Endpoint,
+    pub(super) counts: Counts,
+    pub(super) signs: Signs,
+}
+
+/// The endpoints of a pane.
+#[derive(Debug)]
+pub(super) struct Destinations {
+    list: Vec<Destination>,
+    places: HashMap<Endpoint, u32>,
+    recent: Box<[u32; RECENT]>,
+}
+
+impl Default for Destinations {
+    fn default() -> Self {
+        Self { list: Vec::new(), places: HashMap::new(), recent: Box::new([0; RECENT]) }
+    }
+}
+
+impl Destinations {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// All of them, in the order in which they came.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Destination> {
+        self.list.iter()
+    }
+
+    /// The entry of an endpoint where the small table has it.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "a call costs as much as what it does")]
+    pub(super) fn recent_mut(&mut self, key: Key) -> Option<&mut Destination> {
+        let entry = self.list.get_mut(self.recent[key.place()] as usize)?;
+        (entry.key == Some(key)).then_some(entry)
+    }
+
+    /// The entry of an endpoint, which the small table has from now on.
+    pub(super) fn get_mut(&mut self, endpoint: &Endpoint) -> Option<&mut Destination> {
+        let place = *self.places.get(endpoint)?;
+        let entry = self.list.get_mut(place as usize)?;
+        if let Some(key) = entry.key {
+            self.recent[key.place()] = place;
+        }
+        Some(entry)
+    }
+
+    /// Adds an endpoint that is not there yet.
+    pub(super) fn insert(&mut self, endpoint: Endpoint, counts: Counts, signs: Signs) {
+        // More than can be numbered don't fit into any memory.
+        let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        let key = Key::of(&endpoint);
+        if let Some(key) = key {
+            self.recent[key.place()] = place;
+        }
+        self.places.insert(endpoint, place);
+        self.list.push(Destination { key, endpoint, counts, signs });
+    }
+
+    /// Takes all of them out.
+    pub(super) fn take(&mut self) -> Vec<(Endpoint, Counts)> {
+        self.places.clear();
+        self.list.drain(..).map(|entry| (entry.endpoint, entry.counts)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gomon_common::Address;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn finds_what_a_hash_map_finds(
+            asked in prop::collection::vec((any::<u16>(), 0u8..4, 0u8..20, any::<bool>()), 0..400),
+            ports in 1u16..10_000,
+        ) {
+            let mut destinations = Destinations::default();
+            let mut naive: HashMap<Endpoint, u64> = HashMap::new();
+            for (port, host, pane_ends, is_v4) in asked {
+                let address = if is_v4 {
+                    Address::v4([192, 0, 2, host])
+                } else {
+                    Address::v6([host, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 192, 0, 2, host])
+                };
+                let endpoint = Endpoint::new(address, [6, 17, 132, 1][usize::from(host)], port % ports);
+                if pane_ends == 0 {
+                    let taken = destinations.take().into_iter();
+                    let taken: HashMap<_, _> = taken.map(|(e, counts)| (e, counts.packets)).collect();
+                    prop_assert_eq!(taken, std::mem::take(&mut naive));
+                }
+                let known = naive.get(&endpoint).copied();
+                if let Some(recent) = Key::of(&endpoint).and_then(|key| destinations.recent_mut(key)) {
+                    prop_assert_eq!(recent.endpoint, endpoint);
+                    prop_assert_eq!(Some(recent.counts.packets), known);
+                }
+                if let Some(found) = destinations.get_mut(&endpoint) {
+                    prop_assert_eq!(found.endpoint, endpoint);
+                    prop_assert_eq!(Some(found.counts.packets), known);
+                    found.counts.packets += 1;
+                } else {
+                    prop_assert_eq!(known, None);
+                    destinations.insert(endpoint, Counts::frame(60), Signs::default());
+                }
+                if let Some(key) = Key::of(&endpoint) {
+                    let recent = destinations.recent_mut(key).map(|entry| entry.endpoint);
+                    prop_assert_eq!(recent, Some(endpoint), "what was asked for last is remembered");
+                }
+                *naive.entry(endpoint).or_default() += 1;
+                prop_assert_eq!(destinations.len(), naive.len());
+            }
+        }
+    }
+}
