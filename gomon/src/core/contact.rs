@@ -1,5 +1,6 @@
 //! What a bot's contacts with endpoints show of themselves: when it tried, and when that was answered.
 
+use std::hint::select_unpredictable;
 use std::ops::AddAssign;
 
 use gomon_common::{Endpoint, Sign, protocol};
@@ -53,14 +54,14 @@ impl Signs {
 
     /// Enters a packet of the bot.
     #[inline]
+    #[expect(clippy::needless_bitwise_bool, reason = "see below")]
     pub fn sent(&mut self, sign: Sign, time: Timestamp) {
-        // That it is the first is asked first: a processor guesses that, and can't guess what it is.
-        if self.tried == NEVER && sign == Sign::OPENING {
-            self.tried = time;
-        }
-        if self.answered == NEVER && sign == Sign::FOLLOWING {
-            self.answered = time;
-        }
+        // What a packet is can't be guessed, so it is not asked for: a branch that is guessed wrong costs
+        // more than all the rest of counting a packet.
+        let first_try = (self.tried == NEVER) & (sign == Sign::OPENING);
+        let first_answer = (self.answered == NEVER) & (sign == Sign::FOLLOWING);
+        self.tried = select_unpredictable(first_try, time, self.tried);
+        self.answered = select_unpredictable(first_answer, time, self.answered);
     }
 
     /// Enters a packet that came back.

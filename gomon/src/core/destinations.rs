@@ -10,15 +10,19 @@ use hashbrown::HashMap;
 
 use super::{Counts, Signs};
 
-/// Places in the small table: so few that they stay in the nearest cache.
+/// Places in the small table: so many that few of a thousand endpoints share one, and so small that they
+/// fit into the nearest cache.
 const RECENT: usize = 1 << RECENT_BITS;
-const RECENT_BITS: u32 = 12;
+const RECENT_BITS: u32 = 13;
 
 /// An endpoint of TCP or UDP over IPv4 as one number, which is compared at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key(u64);
 
 impl Key {
+    /// What an endpoint of another kind has: no protocol is 0.
+    const NONE: Self = Self(0);
+
     /// The key of the endpoint at `address`; `protocol` is TCP or UDP.
     #[inline]
     #[must_use]
@@ -27,12 +31,15 @@ impl Key {
         Self(address | (port as u64) << 32 | (protocol as u64) << 48)
     }
 
-    /// The key of an endpoint; none for one of another kind.
-    fn of(endpoint: &Endpoint) -> Option<Self> {
+    fn of(endpoint: &Endpoint) -> Self {
         let [.., a, b, c, d] = endpoint.address().bytes();
-        let has_key = endpoint.address().is_v4()
-            && matches!(endpoint.protocol(), protocol::TCP | protocol::UDP);
-        has_key.then(|| Self::new([a, b, c, d], endpoint.protocol(), endpoint.port()))
+        if endpoint.address().is_v4()
+            && matches!(endpoint.protocol(), protocol::TCP | protocol::UDP)
+        {
+            Self::new([a, b, c, d], endpoint.protocol(), endpoint.port())
+        } else {
+            Self::NONE
+        }
     }
 
     /// Its place in the small table: the top bits of a product, which hang on all bits below.
@@ -46,18 +53,20 @@ impl Key {
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(super) struct Destination {
-    key: Option<Key>,
+    key: Key,
     pub(super) endpoint: Endpoint,
     pub(super) counts: Counts,
     pub(super) signs: Signs,
 }
+
+const _: () = assert!(size_of::<Destination>() == 64);
 
 /// The endpoints of a pane.
 #[derive(Debug)]
 pub(super) struct Destinations {
     list: Vec<Destination>,
     places: HashMap<Endpoint, u32>,
-    recent: Box<[u32; RECENT]>,
+    recent: Box<[u16; RECENT]>,
 }
 
 impl Default for Destinations {
@@ -82,15 +91,18 @@ impl Destinations {
     #[expect(clippy::inline_always, reason = "a call costs as much as what it does")]
     pub(super) fn recent_mut(&mut self, key: Key) -> Option<&mut Destination> {
         let entry = self.list.get_mut(self.recent[key.place()] as usize)?;
-        (entry.key == Some(key)).then_some(entry)
+        (entry.key == key).then_some(entry)
     }
 
     /// The entry of an endpoint, which the small table has from now on.
     pub(super) fn get_mut(&mut self, endpoint: &Endpoint) -> Option<&mut Destination> {
         let place = *self.places.get(endpoint)?;
         let entry = self.list.get_mut(place as usize)?;
-        if let Some(key) = entry.key {
-            self.recent[key.place()] = place;
+        // Of very many none is found again soon enough for this to pay.
+        if entry.key != Key::NONE
+            && let Ok(place) = place.try_into()
+        {
+            self.recent[entry.key.place()] = place;
         }
         Some(entry)
     }
@@ -100,9 +112,6 @@ impl Destinations {
         // More than can be numbered don't fit into any memory.
         let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
         let key = Key::of(&endpoint);
-        if let Some(key) = key {
-            self.recent[key.place()] = place;
-        }
         self.places.insert(endpoint, place);
         self.list.push(Destination { key, endpoint, counts, signs });
     }
@@ -142,7 +151,9 @@ mod tests {
                     prop_assert_eq!(taken, std::mem::take(&mut naive));
                 }
                 let known = naive.get(&endpoint).copied();
-                if let Some(recent) = Key::of(&endpoint).and_then(|key| destinations.recent_mut(key)) {
+                let key = Key::of(&endpoint);
+                let recent = destinations.recent_mut(key).filter(|_| key != Key::NONE);
+                if let Some(recent) = recent {
                     prop_assert_eq!(recent.endpoint, endpoint);
                     prop_assert_eq!(Some(recent.counts.packets), known);
                 }
@@ -154,7 +165,7 @@ mod tests {
                     prop_assert_eq!(known, None);
                     destinations.insert(endpoint, Counts::frame(60), Signs::default());
                 }
-                if let Some(key) = Key::of(&endpoint) {
+                if known.is_some() && key != Key::NONE {
                     let recent = destinations.recent_mut(key).map(|entry| entry.endpoint);
                     prop_assert_eq!(recent, Some(endpoint), "what was asked for last is remembered");
                 }

@@ -73,6 +73,7 @@ impl Tally {
     }
 
     /// Enters a packet seen at `time` whose frame was `length` bytes long on the wire.
+    #[inline(never)]
     pub fn count(&mut self, packet: &Packet, length: u32, time: Timestamp) -> Fate {
         if !self.selection.is_from_bot(packet) {
             self.ledger.not_from_bot += 1;
@@ -92,29 +93,27 @@ impl Tally {
         self.count_new(packet, frame, time)
     }
 
-    /// Does what [`Tally::count`] does where that is to be had at once: a packet of the one bot to an
-    /// endpoint it sends to a lot, or one of somebody else that tells nothing. False says that nothing
-    /// was done.
+    /// The same for a packet of the common kind. At once done with are those of the one bot to an
+    /// endpoint it sends to a lot, and those of somebody else that tell nothing.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the innermost loop of a replay")]
-    pub fn count_common(&mut self, packet: &Common, length: u32, time: Timestamp) -> bool {
-        let Some(bot) = self.bot else { return false };
-        if packet.source == bot {
-            let Some(known) = self.endpoints.recent_mut(packet.key()) else { return false };
-            known.counts += Counts::frame(length);
-            known.signs.sent(packet.sign(), time);
-            self.ledger.counted += 1;
-            return true;
-        }
-        if packet.destination == bot {
-            // An answer to a datagram, perhaps.
-            if packet.protocol == protocol::UDP {
-                return false;
+    pub fn count_common(&mut self, packet: &Common, length: u32, time: Timestamp) {
+        if self.bot == Some(packet.source) {
+            if let Some(known) = self.endpoints.recent_mut(packet.key()) {
+                known.counts += Counts::frame(length);
+                known.signs.sent(packet.sign(), time);
+                self.ledger.counted += 1;
+                return;
             }
-            self.both_directions = true;
+        } else if let Some(bot) = self.bot {
+            let to_bot = packet.destination == bot;
+            if !to_bot || packet.protocol == protocol::TCP {
+                self.both_directions |= to_bot;
+                self.ledger.not_from_bot += 1;
+                return;
+            }
         }
-        self.ledger.not_from_bot += 1;
-        true
+        self.count(&packet.packet(), length, time);
     }
 
     /// Enters a packet that may be an answer to the bot, and is not counted here. Those of TCP show

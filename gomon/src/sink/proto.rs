@@ -1,5 +1,7 @@
 //! How Suricata spells IP protocols, so that records of both tools can be joined.
 
+use std::borrow::Cow;
+
 /// Names by number: the keywords of IANA's "Assigned Internet Protocol Numbers", in the spelling of
 /// Suricata's `known_proto` (`src/util-proto-name.c`).
 #[rustfmt::skip]
@@ -22,8 +24,9 @@ const NAMES: [&str; 144] = [
 ];
 
 /// The name of a protocol; its number where it has none.
-pub(super) fn name(protocol: u8) -> String {
-    NAMES.get(usize::from(protocol)).map_or_else(|| protocol.to_string(), ToString::to_string)
+pub(super) fn name(protocol: u8) -> Cow<'static, str> {
+    let name = NAMES.get(usize::from(protocol)).copied();
+    name.map_or_else(|| protocol.to_string().into(), Cow::from)
 }
 
 #[cfg(test)]

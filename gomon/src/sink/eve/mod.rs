@@ -72,6 +72,15 @@ pub struct Eve {
     /// The start of the first window.
     start: Option<Timestamp>,
     alerts: u64,
+    /// The line that is being written, so that its memory serves the next one too.
+    line: Vec<u8>,
+}
+
+/// A window, and what all its records say of its time.
+struct Window<'a> {
+    report: &'a WindowReport,
+    start: String,
+    end: String,
 }
 
 /// Where the packets came from.
@@ -100,6 +109,7 @@ impl Eve {
             show_idle: settings.show_idle,
             start: None,
             alerts: 0,
+            line: Vec::new(),
         }
     }
 
@@ -111,19 +121,26 @@ impl Eve {
     /// Writes what is to be said of a window. `artifact` is the path of a verdict's artifact.
     pub fn report(&mut self, report: &WindowReport, artifact: impl Fn(&Verdict) -> Option<String>) {
         self.start.get_or_insert(report.span.start);
+        let (start, end) = (timestamp(report.span.start), timestamp(report.span.end));
+        let window = Window { report, start, end };
+        let mut line = std::mem::take(&mut self.line);
         for verdict in &report.verdicts {
-            if let Some(mut record) = self.record(report, verdict) {
+            if let Some(mut record) = self.record(&window, verdict) {
                 record.capture_file = artifact(verdict);
                 let is_alert = record.alert.is_some();
-                let mut line = serde_json::to_vec(&record).unwrap_or_default();
+                line.clear();
+                // Nothing in a record is beyond JSON, and memory takes any line.
+                let _ = serde_json::to_writer(&mut line, &record);
                 line.push(b'\n');
                 self.alerts += u64::from(is_alert);
                 self.output.line(&line);
             }
         }
+        self.line = line;
     }
 
-    fn record<'a>(&'a self, report: &'a WindowReport, verdict: &Verdict) -> Option<Record<'a>> {
+    fn record<'a>(&'a self, window: &'a Window<'_>, verdict: &Verdict) -> Option<Record<'a>> {
+        let report = window.report;
         match verdict {
             Verdict::Attack { target: Target::Endpoint(endpoint), counts } => {
                 let gomon = Gomon {
@@ -132,7 +149,7 @@ impl Eve {
                     proto: Some(proto::name(endpoint.protocol())),
                     ..self.gomon("attack", report, counts.packets, counts.bytes)
                 };
-                Some(self.alert(report, Destination::from(*endpoint), &ATTACK, gomon))
+                Some(self.alert(window, Destination::from(*endpoint), &ATTACK, gomon))
             }
             Verdict::Attack { target: Target::Host { host, ports, protocol }, counts } => {
                 let gomon = Gomon {
@@ -142,7 +159,7 @@ impl Eve {
                     ..self.gomon("attack", report, counts.packets, counts.bytes)
                 };
                 let destination = Destination { protocol: *protocol, ..Destination::of(*host) };
-                Some(self.alert(report, destination, &ATTACK, gomon))
+                Some(self.alert(window, destination, &ATTACK, gomon))
             }
             Verdict::VerticalScan { host, ports, protocol, counts } => {
                 let gomon = Gomon {
@@ -154,20 +171,20 @@ impl Eve {
                     ..self.gomon("vertical_scan", report, counts.packets, counts.bytes)
                 };
                 let destination = Destination { protocol: *protocol, ..Destination::of(*host) };
-                Some(self.alert(report, destination, &VERTICAL_SCAN, gomon))
+                Some(self.alert(window, destination, &VERTICAL_SCAN, gomon))
             }
             Verdict::Scan { hosts } => {
                 let gomon = Gomon {
-                    dst_ips: Some(hosts.iter().map(ToString::to_string).collect()),
+                    dst_ips: Some(hosts.iter().map(|host| host.ip()).collect()),
                     ..self.global("scan", report)
                 };
                 let destination = Destination::shared(hosts, report.scanned_hosts.count);
-                Some(self.alert(report, destination, &SCAN, gomon))
+                Some(self.alert(window, destination, &SCAN, gomon))
             }
             Verdict::Sweep { sweep: Sweep { protocol, port, hosts, walk }, counts } => {
                 let gomon = Gomon {
                     scope: "global",
-                    dst_ips: Some(hosts.iter().map(ToString::to_string).collect()),
+                    dst_ips: Some(hosts.iter().map(|host| host.ip()).collect()),
                     dest_port: Some(*port),
                     proto: Some(proto::name(*protocol)),
                     walk: Some(Walk {
@@ -185,7 +202,7 @@ impl Eve {
                     port: Some(*port),
                     ..Destination::shared(hosts, hosts.len() as u64)
                 };
-                Some(self.alert(report, destination, &SWEEP, gomon))
+                Some(self.alert(window, destination, &SWEEP, gomon))
             }
             Verdict::Connection { endpoint, counts } => {
                 let gomon = Gomon {
@@ -197,28 +214,28 @@ impl Eve {
                 let destination = Destination::from(*endpoint);
                 match self.connections {
                     Connections::Off => None,
-                    Connections::Alert => Some(self.alert(report, destination, &CONNECTION, gomon)),
+                    Connections::Alert => Some(self.alert(window, destination, &CONNECTION, gomon)),
                     Connections::Flow => Some(Record {
                         flow: Some(Flow {
                             pkts_toserver: counts.packets,
                             bytes_toserver: counts.bytes,
-                            start: timestamp(report.span.start),
-                            end: timestamp(report.span.end),
+                            start: &window.start,
+                            end: &window.end,
                             age: whole_seconds(report.span.end.since(report.span.start)),
                             alerted: false,
                         }),
                         metadata: self.beside(gomon),
-                        ..self.common("flow", report, &destination)
+                        ..self.common("flow", window, &destination)
                     }),
                 }
             }
-            Verdict::Idle => self.show_idle.then(|| self.idle(report)),
+            Verdict::Idle => self.show_idle.then(|| self.idle(window)),
         }
     }
 
     fn alert<'a>(
         &'a self,
-        report: &WindowReport,
+        window: &'a Window<'_>,
         destination: Destination,
         signature: &Signature,
         gomon: Gomon<'a>,
@@ -237,11 +254,12 @@ impl Eve {
                 metadata: inside,
             }),
             metadata: beside,
-            ..self.common("alert", report, &destination)
+            ..self.common("alert", window, &destination)
         }
     }
 
-    fn idle<'a>(&'a self, report: &WindowReport) -> Record<'a> {
+    fn idle<'a>(&'a self, window: &'a Window<'_>) -> Record<'a> {
+        let report = window.report;
         let books = Books {
             frames: report.ledger.seen(),
             counted: report.ledger.counted,
@@ -277,7 +295,7 @@ impl Eve {
             metadata: self.beside(gomon),
             ..self.common(
                 "stats",
-                report,
+                window,
                 &Destination::shared(sole.as_slice(), report.hosts.count),
             )
         }
@@ -287,7 +305,7 @@ impl Eve {
     fn common<'a>(
         &'a self,
         event_type: &'static str,
-        report: &WindowReport,
+        window: &'a Window<'_>,
         destination: &Destination,
     ) -> Record<'a> {
         let (in_iface, pcap_filename) = match &self.input {
@@ -301,12 +319,12 @@ impl Eve {
         };
         let ported = destination.protocol.is_some_and(protocol::has_ports);
         Record {
-            timestamp: timestamp(report.span.start),
+            timestamp: &window.start,
             flow_id: flow_id(source, destination),
             in_iface,
             event_type,
-            src_ip: source.to_string(),
-            dest_ip: destination.address.to_string(),
+            src_ip: Some(source.ip()),
+            dest_ip: Some(destination.address.ip()),
             dest_port: destination.port.filter(|_| ported),
             proto: destination.protocol.map(proto::name),
             pcap_filename,
@@ -406,13 +424,15 @@ fn port(endpoint: &Endpoint) -> Option<u16> {
 /// protocol, in the 51 bits that Suricata keeps so that JavaScript can hold it. What is sent to a
 /// whole host may be of one protocol now and of several later, so of a host its address is enough.
 fn flow_id(source: Address, destination: &Destination) -> u64 {
-    let mut subject = [source.bytes(), destination.subject.bytes()].concat();
-    if let (Some(port), Some(protocol)) = (destination.port, destination.protocol) {
-        subject.extend(port.to_be_bytes());
-        subject.push(protocol);
-    }
-    let hash = subject.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    let hosts = source.bytes().into_iter().chain(destination.subject.bytes());
+    let service = destination.port.zip(destination.protocol);
+    let service = service.map(|(port, protocol)| {
+        let [high, low] = port.to_be_bytes();
+        [high, low, protocol]
+    });
+    let subject = hosts.chain(service.into_iter().flatten());
+    let hash = subject.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     (hash ^ (hash >> 51)) & ((1 << 51) - 1)
 }

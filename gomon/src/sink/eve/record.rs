@@ -2,21 +2,25 @@
 //!
 //! `docs/eve.schema.json` says the same as a JSON schema, and `docs/records.md` in words.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Record<'a> {
-    pub timestamp: String,
+    pub timestamp: &'a str,
     pub flow_id: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_iface: Option<&'a str>,
     pub event_type: &'static str,
-    pub src_ip: String,
-    pub dest_ip: String,
+    /// Both are always there; an address has no default.
+    pub src_ip: Option<IpAddr>,
+    pub dest_ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dest_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proto: Option<String>,
+    pub proto: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pcap_filename: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,7 +30,7 @@ pub(super) struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alert: Option<Alert<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub flow: Option<Flow>,
+    pub flow: Option<Flow<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stats: Option<Stats>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,11 +52,11 @@ pub(super) struct Alert<'a> {
 
 /// Suricata's flow: of a connection only the bot's side is counted.
 #[derive(Debug, Serialize)]
-pub(super) struct Flow {
+pub(super) struct Flow<'a> {
     pub pkts_toserver: u64,
     pub bytes_toserver: u64,
-    pub start: String,
-    pub end: String,
+    pub start: &'a str,
+    pub end: &'a str,
     pub age: u64,
     pub alerted: bool,
 }
@@ -132,11 +136,11 @@ pub(super) struct Gomon<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overflow_packets: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dst_ips: Option<Vec<String>>,
+    pub dst_ips: Option<Vec<IpAddr>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dest_port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub proto: Option<String>,
+    pub proto: Option<Cow<'static, str>>,
     #[serde(flatten)]
     pub walk: Option<Walk>,
     #[serde(skip_serializing_if = "Option::is_none")]

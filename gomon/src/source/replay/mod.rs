@@ -56,9 +56,10 @@ impl Replay {
     ) -> Result<()> {
         let mut frames = 0;
         let outcome = loop {
-            let only = !receiver.wants_packets();
-            let counting = Counting { replay: &mut self, receiver, frames: &mut frames, only };
-            let more = reader.frames(counting);
+            let wants_packets = receiver.wants_packets();
+            let mut counting = Counting { replay: &mut self, receiver, wants_packets, frames: 0 };
+            let more = reader.frames(&mut counting);
+            frames += counting.frames;
             match more {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => break Ok(()),
@@ -82,19 +83,6 @@ impl Replay {
         }
         receiver.progress(frames, reader.position());
         outcome.and_then(|()| self.left_out())
-    }
-
-    /// Counts a frame where that is to be had at once: as nearly all are, in the open pane and of the
-    /// common kind. False says that nothing was done.
-    #[inline(always)]
-    #[expect(clippy::inline_always, reason = "the innermost loop")]
-    fn count_common(&mut self, frame: &Frame<'_>) -> bool {
-        let Some(time) = frame.time else { return false };
-        self.clock.is_current(time)
-            && self.held.is_none()
-            && frame.link == FrameLink::Known(LinkType::Ethernet)
-            && quick::parse(frame.data)
-                .is_some_and(|packet| self.tally.count_common(&packet, frame.length, time))
     }
 
     /// Puts a frame into the pane where it belongs, as far as anybody can say.
@@ -172,17 +160,26 @@ impl Replay {
 struct Counting<'a, R> {
     replay: &'a mut Replay,
     receiver: &'a mut R,
-    frames: &'a mut u64,
-    /// Whether there is nothing to do with a frame but to count it.
-    only: bool,
+    wants_packets: bool,
+    frames: u64,
 }
 
 impl<R: Receiver> Each for Counting<'_, R> {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the innermost loop")]
     fn frame(&mut self, frame: &Frame<'_>) -> ControlFlow<()> {
-        *self.frames += 1;
-        if self.only && self.replay.count_common(frame) {
+        self.frames += 1;
+        // As nearly all are: in the open pane, and of the common kind.
+        if let Some(time) = frame.time
+            && self.replay.clock.is_current(time)
+            && self.replay.held.is_none()
+            && frame.link == FrameLink::Known(LinkType::Ethernet)
+            && let Some(packet) = quick::parse(frame.data)
+        {
+            self.replay.tally.count_common(&packet, frame.length, time);
+            if self.wants_packets {
+                super::hand_on(&self.replay.tally, &packet.packet(), frame, self.receiver);
+            }
             return ControlFlow::Continue(());
         }
         self.replay.frame(frame, self.receiver)

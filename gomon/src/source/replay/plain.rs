@@ -111,12 +111,12 @@ impl Plain {
     ///
     /// When the capture is damaged here, with the frame's number and the record's offset.
     #[inline]
-    pub fn frames(&mut self, each: impl Each) -> Result<ControlFlow<()>> {
+    pub fn frames(&mut self, each: &mut impl Each) -> Result<ControlFlow<()>> {
         if self.format.big_endian { self.read::<true>(each) } else { self.read::<false>(each) }
     }
 
     #[inline]
-    fn read<const BIG_ENDIAN: bool>(&mut self, mut each: impl Each) -> Result<ControlFlow<()>> {
+    fn read<const BIG_ENDIAN: bool>(&mut self, each: &mut impl Each) -> Result<ControlFlow<()>> {
         let Format { unit, snap_length, link, .. } = self.format;
         let block = self.input.at_hand();
         let (mut rest, mut frames, mut flow) = (block, 0, ControlFlow::Continue(()));

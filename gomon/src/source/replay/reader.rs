@@ -96,7 +96,7 @@ impl Reader {
     ///
     /// When the capture is damaged here. What came before it was whole.
     #[inline]
-    pub fn frames(&mut self, mut each: impl Each) -> Result<ControlFlow<()>> {
+    pub fn frames(&mut self, each: &mut impl Each) -> Result<ControlFlow<()>> {
         if let Format::Plain(plain) = &mut self.format {
             return plain.frames(each);
         }
