@@ -15,13 +15,15 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use gomon::core::Timestamp;
+use gomon::core::{Selection, Sources, Timestamp};
+use gomon::source::Stop;
+use gomon::source::replay::{Input, Reader};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use support::capture::{Captured, PLAIN, Pcapng, SECOND, START, at, pcap};
 use support::frames::{ip, syn, udp, without_ethernet};
-use support::program::{Outcome, Scratch, command, gomon, have, outcome};
+use support::program::{Outcome, Scratch, command, gomon, gomon_with_input, have, outcome};
 use support::real::frames;
 
 const BOT: &str = "10.0.0.5";
@@ -264,4 +266,65 @@ fn a_directory_that_goes_away_costs_its_files_and_not_the_run() {
     let attacks = rest.lines().filter(|line| line.contains("\"attack\"")).collect::<Vec<_>>();
     assert_eq!(attacks.len(), 1, "the second attack is reported all the same");
     assert!(!attacks[0].contains("capture_file"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Of a file packets are read again when an artifact calls for them; of a stream they are kept.
+    #[test]
+    fn a_file_and_a_stream_make_the_same_artifacts(
+        packets in prop::collection::vec((0u8..6, any::<bool>(), 0usize..40, 0u64..2_000_000_000, 0u8..40), 1..200),
+        saved in 1u32..6,
+    ) {
+        let mut now = 0;
+        let captured: Vec<_> = packets.into_iter().map(|(host, sent, payload, step, leap)| {
+            now += step;
+            let (bot, host) = (ip(BOT), IpAddr::from([192, 0, 2, host]));
+            let (source, destination) = if sent { (bot, host) } else { (host, bot) };
+            // Late, far ahead, or where it belongs.
+            let time = match leap {
+                0 => now / 2,
+                1 => now + 200_000 * SECOND,
+                _ => now,
+            };
+            at(time, udp(source, destination, 80, payload))
+        }).collect();
+        let scratch = Scratch::new();
+        let bytes = pcap(PLAIN, &captured);
+        let path = scratch.file("in.pcap", &bytes);
+        let saved = saved.to_string();
+        let made = |input: &str, directory: &str| {
+            let into = scratch.path().join(directory);
+            let into = into.to_str().unwrap();
+            let args = [
+                input, BOT, "--quiet", "--packet-threshold", "0.1", "--destination-threshold", "1",
+                "--save-packets", &saved, "--capture-dir", into,
+            ];
+            let outcome = gomon_with_input(args, &bytes, 1000);
+            assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+            let names = scratch.names(directory).into_iter();
+            names.map(|name| (fs::read(Path::new(into).join(&name)).unwrap(), name)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(made(path.to_str().unwrap(), "again"), made("-", "kept"));
+    }
+}
+
+#[test]
+fn a_capture_that_has_become_shorter_is_not_read_again() {
+    let scratch = Scratch::new();
+    let bytes = pcap(PLAIN, &flood(10));
+    let path = scratch.file("in.pcap", &bytes);
+    let input = Input::open(&path, Stop::default()).unwrap();
+    let again = Reader::new(input).unwrap().take_again().expect("a plain file");
+    let selection = Selection::new(Sources::Any, vec![]);
+    let mut packets = 0;
+    let whole = 24..bytes.len() as u64;
+    again.packets(whole.clone(), &selection, |_, _| packets += 1).unwrap();
+    // Of everybody's packets each may be an answer, and is its sender's too.
+    assert_eq!(packets, 2 * flood(10).len());
+
+    fs::File::options().write(true).open(&path).unwrap().set_len(bytes.len() as u64 - 60).unwrap();
+    let error = again.packets(whole, &selection, |_, _| ()).unwrap_err();
+    assert!(format!("{error:#}").contains("changed meanwhile"), "{error:#}");
 }

@@ -21,7 +21,7 @@ fn read(frame: &Frame<'_>) -> Read {
 /// Every frame up to the end, or up to where the fast reader refuses to go on.
 fn plainly(mut plain: Plain) -> (Vec<Read>, bool) {
     let mut frames = Vec::new();
-    let mut next = |frame: &Frame<'_>| {
+    let mut next = |frame: &Frame<'_>, _: u64| {
         frames.push(read(frame));
         ControlFlow::Continue(())
     };

@@ -51,7 +51,7 @@ pub fn frames(path: &Path) -> Frames {
 
 /// Hands every frame of a capture to `each`, up to its end or to where it is damaged.
 pub fn every_frame(mut reader: Reader, mut each: impl FnMut(&Frame<'_>)) -> Result<()> {
-    let mut next = |frame: &Frame<'_>| {
+    let mut next = |frame: &Frame<'_>, _: u64| {
         each(frame);
         ControlFlow::Continue(())
     };

@@ -14,7 +14,7 @@ use self::input::{Named, hint};
 use self::pipeline::Pipeline;
 use crate::core::{Clock, Selection, Tally};
 use crate::settings::{Attach, EveTarget, Settings};
-use crate::sink::artifacts::Artifacts;
+use crate::sink::artifacts::{Artifacts, Recall};
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{self, Eve, Output};
 use crate::source::live::{self, LADDER, Live, Rung, Selected};
@@ -59,7 +59,7 @@ impl Run {
         let name = settings.input.display().to_string();
         let opening = || format!("opening input {name:?}");
         let mut size = None;
-        let source = match input::find(&settings.input, stop.clone()).with_context(opening)? {
+        let mut source = match input::find(&settings.input, stop.clone()).with_context(opening)? {
             Named::Interface(name) => {
                 let rungs = rungs(&settings).with_context(opening)?;
                 Source::Interface(name, rungs)
@@ -95,7 +95,11 @@ impl Run {
             _ if settings.calibrate => None,
             packets => {
                 let sample = settings.sample_id.as_deref();
-                Some(Artifacts::new(&settings.capture_dir, sample, packets)?)
+                let mut artifacts = Artifacts::new(&settings.capture_dir, sample, packets)?;
+                if let Some(recall) = recall(&settings, &mut source) {
+                    artifacts.recall_by(recall);
+                }
+                Some(artifacts)
             }
         };
         Ok(Self { settings, source, size, stop, eve, artifacts })
@@ -146,10 +150,22 @@ fn replay(settings: &Settings, reader: Reader, stop: &Stop, pipeline: &mut Pipel
         .map_err(|error| anyhow!("{error:#}: all that could be read was analysed"))
 }
 
+/// What spares keeping packets, where the capture can be read again and windows don't overlap.
+fn recall(settings: &Settings, source: &mut Source) -> Option<Recall> {
+    let Source::Reader(reader) = source else { return None };
+    let again = reader.take_again().filter(|_| settings.policy.panes() == 1)?;
+    let selection = selection(settings);
+    Some(Recall::new(move |range, each| again.packets(range, &selection, each)))
+}
+
+/// The packets that the settings choose.
+fn selection(settings: &Settings) -> Selection {
+    Selection::new(settings.sources.clone(), settings.ignored_ranges())
+}
+
 /// Counts what the settings ask for.
 fn tally(settings: &Settings) -> Tally {
-    let selection = Selection::new(settings.sources.clone(), settings.ignored_ranges());
-    Tally::new(selection, settings.max_destinations)
+    Tally::new(selection(settings), settings.max_destinations)
 }
 
 /// Has the kernel count what the settings ask for on `interface`.

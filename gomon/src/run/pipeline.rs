@@ -174,12 +174,18 @@ impl Receiver for Pipeline {
     }
 
     fn wants_packets(&self) -> bool {
-        self.artifacts.is_some()
+        self.artifacts.as_ref().is_some_and(Artifacts::wants_packets)
     }
 
     fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>) {
         if let Some(artifacts) = &mut self.artifacts {
             artifacts.packet(host, known, frame);
+        }
+    }
+
+    fn starts_at(&mut self, position: u64) {
+        if let Some(artifacts) = &mut self.artifacts {
+            artifacts.starts_at(position);
         }
     }
 

@@ -34,6 +34,10 @@ pub trait Receiver {
     /// host is counted on its own.
     fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>);
 
+    /// The next pane starts at this byte of the capture, and the open one ends before it. For receivers
+    /// that can read it again, and only of captures that can be.
+    fn starts_at(&mut self, _position: u64) {}
+
     /// So many packets of the open pane, or of the one before, that [`Receiver::packet`] should have got
     /// were lost on the way.
     fn packets_lost(&mut self, packets: u64);

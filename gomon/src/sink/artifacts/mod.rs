@@ -2,6 +2,7 @@
 
 mod name;
 mod pcap;
+mod recall;
 mod rings;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use gomon_common::{Address, LinkType};
 use tempfile::{Builder, NamedTempFile};
 
+pub use recall::Recall;
 pub use rings::{MEMORY, Rings, Stored};
 
 use crate::core::{Service, Timestamp, Verdict, WindowReport};
@@ -29,7 +31,10 @@ const ATTEMPTS: u32 = 100_000;
 pub struct Artifacts {
     directory: PathBuf,
     sample: Option<String>,
+    packets_per_host: usize,
     rings: Rings,
+    /// Where packets come from that were not kept.
+    recall: Option<Recall>,
     /// The pane that is open, and the number of packets seen.
     pane: u64,
     packets: u64,
@@ -81,13 +86,34 @@ impl Artifacts {
         Ok(Self {
             directory: directory.to_owned(),
             sample: sample.map(ToOwned::to_owned),
+            packets_per_host,
             rings: Rings::new(packets_per_host),
+            recall: None,
             pane: 0,
             packets: 0,
             latest: Timestamp::default(),
             saved: 0,
             failed: 0,
         })
+    }
+
+    /// Keeps no packets, and has those of a report read again. Only for windows that are one pane each:
+    /// where windows overlap, a packet would be read many times.
+    pub fn recall_by(&mut self, recall: Recall) {
+        self.recall = Some(recall);
+    }
+
+    /// Whether packets are kept.
+    #[must_use]
+    pub fn wants_packets(&self) -> bool {
+        self.recall.is_none()
+    }
+
+    /// The next pane starts at this byte of the capture.
+    pub fn starts_at(&mut self, position: u64) {
+        if let Some(recall) = &mut self.recall {
+            recall.starts_at(position);
+        }
     }
 
     /// Files written so far.
@@ -130,6 +156,7 @@ impl Artifacts {
 
     /// Writes the artifacts a report calls for.
     pub fn report(&mut self, report: &WindowReport) -> Written {
+        self.read_again(report);
         let mut written = Written::default();
         for verdict in &report.verdicts {
             match verdict {
@@ -168,6 +195,22 @@ impl Artifacts {
             );
         }
         written
+    }
+
+    /// Has the packets that a report calls for, where they were not kept.
+    fn read_again(&mut self, report: &WindowReport) {
+        let Some(mut recall) = self.recall.take() else { return };
+        let packets_per_host = self.packets_per_host;
+        self.rings = Rings::new(packets_per_host);
+        let hosts = recall::hosts(report);
+        if !hosts.is_empty() {
+            let keep = |host, frame: &Frame<'_>| self.packet(host, true, frame);
+            if let Err(error) = recall.last_packets(&hosts, packets_per_host, keep) {
+                log::error!("saving packets: {error:#}");
+                self.failed += 1;
+            }
+        }
+        self.recall = Some(recall);
     }
 
     /// Writes the packets of `hosts` and returns where, or `None` (and says why) when that failed.

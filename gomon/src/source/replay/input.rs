@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 
+use super::again::Again;
+use super::plain::Format;
 use crate::source::Stop;
 
 /// An input that was opened and not yet read.
@@ -97,6 +99,12 @@ impl Input {
         }
         head.truncate(filled);
         Ok(Some(head))
+    }
+
+    /// The same file to be read again, which is a plain capture from where it stands.
+    pub(super) fn again(&mut self, format: Format) -> io::Result<Again> {
+        let start = self.file.stream_position()?;
+        Ok(Again::new(self.file.try_clone()?, start, format))
     }
 
     /// The file itself.

@@ -1,5 +1,6 @@
 //! Replay: a capture file, counted frame by frame on the clock of its timestamps.
 
+mod again;
 mod ahead;
 mod compression;
 mod input;
@@ -14,6 +15,7 @@ use std::ops::ControlFlow;
 use anyhow::{Result, anyhow};
 use gomon_common::{LinkType, Skip};
 
+pub use again::Again;
 pub use compression::Compression;
 pub use input::Input;
 pub use libpcap::Pcap;
@@ -25,12 +27,19 @@ use super::{Receiver, Stop, quick};
 use crate::core::{Clock, Place, Tally, Timestamp};
 use crate::frame::{Frame, FrameLink, KeptFrame};
 
+/// A frame that waits for the next one.
+struct Held {
+    time: Timestamp,
+    frame: KeptFrame,
+    position: u64,
+}
+
 /// Counts the frames of a capture and hands the panes on.
 pub struct Replay {
     clock: Clock,
     tally: Tally,
     /// A frame whose timestamp is far ahead, until the next one shows whether to believe it.
-    held: Option<(Timestamp, KeptFrame)>,
+    held: Option<Held>,
     /// Frames of link types that can't be looked into, by type.
     unsupported: BTreeMap<u32, u64>,
 }
@@ -55,6 +64,7 @@ impl Replay {
         receiver: &mut impl Receiver,
     ) -> Result<()> {
         let mut frames = 0;
+        receiver.starts_at(reader.position());
         let outcome = loop {
             let wants_packets = receiver.wants_packets();
             let mut counting = Counting { replay: &mut self, receiver, wants_packets, frames: 0 };
@@ -72,12 +82,13 @@ impl Replay {
                 break Ok(());
             }
         };
-        if let Some((_, held)) = self.held.take() {
+        if let Some(held) = self.held.take() {
             self.tally.ledger_mut().wild += 1;
-            self.count(&held.frame(), receiver);
+            self.count(&held.frame.frame(), receiver);
         }
         let span = self.clock.pane();
         if frames > 0 {
+            receiver.starts_at(reader.position());
             // The receiver may have broken off already; what it does with the last pane is its own.
             let _ = receiver.pane(self.tally.take(span));
         }
@@ -87,16 +98,21 @@ impl Replay {
 
     /// Puts a frame into the pane where it belongs, as far as anybody can say.
     #[inline(never)]
-    fn frame(&mut self, frame: &Frame<'_>, receiver: &mut impl Receiver) -> ControlFlow<()> {
-        if let Some((time, held)) = self.held.take() {
-            self.settle(time, &held, frame.time, receiver)?;
+    fn frame(
+        &mut self,
+        frame: &Frame<'_>,
+        position: u64,
+        receiver: &mut impl Receiver,
+    ) -> ControlFlow<()> {
+        if let Some(held) = self.held.take() {
+            self.settle(&held, frame.time, receiver)?;
         }
         match self.clock.place(frame.time) {
             Place::Current => {}
             Place::Late => self.tally.ledger_mut().late += 1,
-            Place::Ahead(panes) => self.advance(panes, receiver)?,
+            Place::Ahead(panes) => self.advance(panes, position, receiver)?,
             Place::Wild => {
-                self.held = frame.time.map(|time| (time, frame.keep()));
+                self.held = frame.time.map(|time| Held { time, frame: frame.keep(), position });
                 return ControlFlow::Continue(());
             }
         }
@@ -104,29 +120,34 @@ impl Replay {
         ControlFlow::Continue(())
     }
 
-    /// Counts a frame held at `time` where the timestamp `next` of the frame after it shows that it
-    /// belongs.
+    /// Counts a held frame where the timestamp `next` of the frame after it shows that it belongs.
     #[cold]
     fn settle(
         &mut self,
-        time: Timestamp,
-        held: &KeptFrame,
+        held: &Held,
         next: Option<Timestamp>,
         receiver: &mut impl Receiver,
     ) -> ControlFlow<()> {
-        if self.clock.confirms(time, next) {
-            self.advance(self.clock.panes_to(time), receiver)?;
+        if self.clock.confirms(held.time, next) {
+            self.advance(self.clock.panes_to(held.time), held.position, receiver)?;
         } else {
             self.tally.ledger_mut().wild += 1;
         }
-        self.count(&held.frame(), receiver);
+        self.count(&held.frame.frame(), receiver);
         ControlFlow::Continue(())
     }
 
-    /// Closes the open pane and moves on to the one `panes` further.
-    fn advance(&mut self, panes: u64, receiver: &mut impl Receiver) -> ControlFlow<()> {
+    /// Closes the open pane and moves on to the one `panes` further, which starts with the record at
+    /// `position`.
+    fn advance(
+        &mut self,
+        panes: u64,
+        position: u64,
+        receiver: &mut impl Receiver,
+    ) -> ControlFlow<()> {
         let span = self.clock.pane();
         self.clock.advance(panes);
+        receiver.starts_at(position);
         receiver.pane(self.tally.take(span))?;
         if panes > 1 {
             receiver.silence(span.end, panes - 1)?;
@@ -167,7 +188,7 @@ struct Counting<'a, R> {
 impl<R: Receiver> Each for Counting<'_, R> {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the innermost loop")]
-    fn frame(&mut self, frame: &Frame<'_>) -> ControlFlow<()> {
+    fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()> {
         self.frames += 1;
         // As nearly all are: in the open pane, and of the common kind.
         if let Some(time) = frame.time
@@ -182,6 +203,6 @@ impl<R: Receiver> Each for Counting<'_, R> {
             }
             return ControlFlow::Continue(());
         }
-        self.replay.frame(frame, self.receiver)
+        self.replay.frame(frame, position, self.receiver)
     }
 }

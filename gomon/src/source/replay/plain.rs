@@ -36,7 +36,7 @@ pub struct Plain {
 
 /// What the file's header says.
 #[derive(Clone, Copy, Debug)]
-struct Format {
+pub(super) struct Format {
     big_endian: bool,
     /// Nanoseconds in one unit of a timestamp's fraction.
     unit: i64,
@@ -45,6 +45,11 @@ struct Format {
 }
 
 impl Format {
+    /// What the start of a capture says, if it is of the common kind.
+    pub(super) fn of(head: &[u8]) -> Option<Self> {
+        head.first_chunk().and_then(Self::read)
+    }
+
     /// What a header says, if it is of the common kind.
     fn read(header: &[u8; FILE_HEADER]) -> Option<Self> {
         let (magic, rest) = header.split_first_chunk::<4>()?;
@@ -83,7 +88,7 @@ impl Plain {
     /// Whether a capture that starts with `header` is of the common kind.
     #[must_use]
     pub fn recognise(header: &[u8]) -> bool {
-        header.first_chunk().and_then(Format::read).is_some()
+        Format::of(header).is_some()
     }
 
     /// Reads the capture from its start.
@@ -95,7 +100,16 @@ impl Plain {
         let mut header = [0; FILE_HEADER];
         input.read_exact(&mut header)?;
         let Some(format) = Format::read(&header) else { bail!("not a plain pcap file") };
-        Ok(Self { input: Ahead::new(input)?, format, position: FILE_HEADER as u64, frames: 0 })
+        Self::from_record(input, format, FILE_HEADER as u64)
+    }
+
+    /// Reads on from the record at `position`.
+    pub(super) fn from_record(
+        input: impl Read + Send + 'static,
+        format: Format,
+        position: u64,
+    ) -> Result<Self> {
+        Ok(Self { input: Ahead::new(input)?, format, position, frames: 0 })
     }
 
     /// Bytes of the capture read so far.
@@ -131,12 +145,13 @@ impl Plain {
             let (data, behind) = behind.split_at(captured);
             // Two numbers of 32 bits: far from the ends of 64.
             let time = i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * unit;
-            flow = each.frame(&Frame {
+            let frame = Frame {
                 time: Some(Timestamp::from_nanoseconds(time)),
                 link: FrameLink::Known(link),
                 length,
                 data: &data[..captured.min(snap_length)],
-            });
+            };
+            flow = each.frame(&frame, self.position + (block.len() - rest.len()) as u64);
             (rest, frames) = (behind, frames + 1);
         }
         let read = block.len() - rest.len();

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Error, Result, anyhow, bail};
 
+use super::again::Again;
 use super::compression::Compression;
 use super::input::Input;
 use super::libpcap::Pcap;
 use super::pcapng::Pcapng;
-use super::plain::{FILE_HEADER, Plain};
+use super::plain::{self, FILE_HEADER, Plain};
 use crate::frame::Frame;
 
 /// Bytes that tell every format: the header of a classic pcap file is the longest.
@@ -34,13 +35,14 @@ const PCAP: [[u8; 4]; 6] = [
 /// Takes frames one by one. A closure does; a loop that is to be fast says with a type of its own what
 /// is compiled into it.
 pub trait Each {
-    /// Takes a frame, and says whether more are wanted.
-    fn frame(&mut self, frame: &Frame<'_>) -> ControlFlow<()>;
+    /// Takes a frame whose record starts at the byte `position` of the capture, as far as the reader
+    /// knows, and says whether more are wanted.
+    fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()>;
 }
 
-impl<F: FnMut(&Frame<'_>) -> ControlFlow<()>> Each for F {
-    fn frame(&mut self, frame: &Frame<'_>) -> ControlFlow<()> {
-        self(frame)
+impl<F: FnMut(&Frame<'_>, u64) -> ControlFlow<()>> Each for F {
+    fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()> {
+        self(frame, position)
     }
 }
 
@@ -49,6 +51,7 @@ pub struct Reader {
     format: Format,
     /// Bytes taken from an input whose bytes are not those of the capture.
     read: Option<Arc<AtomicU64>>,
+    again: Option<Again>,
 }
 
 enum Format {
@@ -70,12 +73,14 @@ impl Reader {
         if let Some(head) = input.peek(HEAD)?
             && is_pcap(&head)
         {
-            let format = if Plain::recognise(&head) {
+            let mut again = None;
+            let format = if let Some(plain) = plain::Format::of(&head) {
+                again = Some(input.again(plain)?);
                 Format::Plain(Box::new(Plain::new(input)?))
             } else {
                 Format::Pcap(Box::new(Pcap::from_file(input.into_file())?))
             };
-            return Ok(Self { format, read: None });
+            return Ok(Self { format, read: None, again });
         }
         let read = Some(input.read_counter());
         let (head, stream) = sniff(Box::new(input))?;
@@ -86,7 +91,7 @@ impl Reader {
                 Err(error) => Format::Damaged(Some(Error::from(error).context(compression.name()))),
             },
         };
-        Ok(Self { format, read })
+        Ok(Self { format, read, again: None })
     }
 
     /// Hands the next frames to `each`, so many that it is worth looking up from them. Breaks at the
@@ -107,11 +112,16 @@ impl Reader {
                 Format::Damaged(error) => error.take().map_or(Ok(None), Err)?,
                 Format::Plain(_) => None,
             };
-            if next.is_none_or(|frame| each.frame(&frame).is_break()) {
+            if next.is_none_or(|frame| each.frame(&frame, 0).is_break()) {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// What can be read again, if the capture can be.
+    pub fn take_again(&mut self) -> Option<Again> {
+        self.again.take()
     }
 
     /// Bytes of the input read so far.
