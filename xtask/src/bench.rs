@@ -1,71 +1,94 @@
-//! `cargo xtask bench`: how fast gomon is on this machine, beside the fastest program that reads
-//! the same packets.
+//! `cargo xtask bench`: how fast gomon is on this machine, beside the program that a user would otherwise
+//! run on the same packets.
 
+mod growth;
 mod live;
 mod measure;
+mod replay;
 mod report;
+mod startup;
 mod traffic;
 
 use std::{
+    fs,
     io::{self, Write as _},
-    process::Command,
+    path::{Path, PathBuf},
 };
 
-use anyhow::Result;
-use clap::Subcommand;
+use anyhow::{Context as _, Result};
+use clap::{Args, Subcommand};
 
-use crate::{frames::BOT, prerequisites, workspace};
-use measure::Pairs;
-use traffic::{Destinations, Traffic};
+use crate::{prerequisites, workspace};
 
 #[derive(Subcommand)]
 pub(crate) enum Options {
-    /// Replay generated captures, in turn with tcpdump filtering them by the same host
-    Replay {
-        /// Measured runs of each program
-        #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
-        pairs: u32,
-    },
+    /// Replay generated captures, and real ones where they lie beside the project, in turn with tcpdump
+    /// and others
+    Replay(Replay),
     /// Count on an interface, in turn with tcpdump and with the least a counting program can do
     Live(live::Options),
+    /// See how costs grow with destinations, windows and file size, and draw it
+    Growth,
+    /// Measure all of it, and keep it as BENCHMARKS.md
+    All {
+        #[command(flatten)]
+        replay: Replay,
+        #[command(flatten)]
+        live: live::Options,
+    },
 }
 
-const REPLAYS: [Traffic; 2] = [
-    // An ordinary day.
-    Traffic { frames: 2_500_000, destinations: Destinations::Endpoints(700), seconds: 240 },
-    // The worst one: every frame starts something new, all in one window.
-    Traffic { frames: 1_000_000, destinations: Destinations::NewEveryTime, seconds: 30 },
-];
+#[derive(Args)]
+pub(crate) struct Replay {
+    /// Measured runs of each program
+    #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
+    pairs: u32,
+}
+
+/// Where the newest results are kept, and what stands above them.
+const RESULTS: &str = "BENCHMARKS.md";
+const METHOD: &str = include_str!("bench/method.md");
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    match options {
-        Options::Replay { pairs } => replay(*pairs),
-        Options::Live(options) => live::run(options),
-    }
+    let (gomon, directory) = prepare(options)?;
+    let text = match options {
+        Options::Replay(Replay { pairs }) => replays(&gomon, &directory, *pairs)?,
+        Options::Live(options) => live::measure(options, &gomon, &directory)?,
+        Options::Growth => growth::measure(&gomon, &directory)?,
+        Options::All { replay, live } => {
+            let text = [
+                METHOD.to_owned(),
+                format!("## Where\n\n```\n{}```\n", report::setting(&gomon)?),
+                format!("## Replay\n\n{}", replays(&gomon, &directory, replay.pairs)?),
+                format!("## Growth\n\n{}", growth::measure(&gomon, &directory)?),
+                format!("## Live\n\n```{}```\n", live::measure(live, &gomon, &directory)?),
+            ]
+            .join("\n");
+            let path = workspace::root().join(RESULTS);
+            fs::write(&path, &text).with_context(|| format!("write {}", path.display()))?;
+            text
+        }
+    };
+    Ok(io::stdout().lock().write_all(text.as_bytes())?)
 }
 
-fn replay(pairs: u32) -> Result<()> {
-    prerequisites::for_measuring()?;
-    eprintln!("xtask: building gomon");
-    let gomon = workspace::build_gomon()?;
-    let directory = workspace::target()?.join("bench");
-
-    let mut out = io::stdout().lock();
-    write!(out, "{}", report::setting(&gomon)?)?;
-    for traffic in REPLAYS {
-        let capture = traffic.capture(&directory)?;
-        let bot = BOT.to_string();
-        let mut ours = Command::new(&gomon);
-        ours.arg(&capture).arg(&bot);
-        ours.args(["--quiet", "--eve-log-path", "/dev/null"]);
-        let mut theirs = Command::new("tcpdump");
-        theirs.arg("-r").arg(&capture);
-        theirs.args(["-w", "/dev/null"]).arg(format!("src host {bot}"));
-
-        eprintln!("xtask: measuring {}", workspace::describe(&theirs));
-        eprintln!("xtask: measuring {}", workspace::describe(&ours));
-        let measured = Pairs::measure(pairs, &ours, &theirs)?;
-        write!(out, "{}", report::table(&traffic, &measured))?;
+/// Has everything there, and says where gomon and the captures are.
+fn prepare(options: &Options) -> Result<(PathBuf, PathBuf)> {
+    match options {
+        Options::Replay(_) | Options::Growth => prerequisites::for_measuring()?,
+        Options::Live(_) => live::prepare()?,
+        Options::All { .. } => {
+            prerequisites::for_measuring()?;
+            live::prepare()?;
+        }
     }
-    Ok(())
+    eprintln!("xtask: building gomon");
+    let gomon = workspace::root().join(workspace::build_gomon()?);
+    Ok((gomon, workspace::root().join(workspace::target()?.join("bench"))))
+}
+
+fn replays(gomon: &Path, directory: &Path, pairs: u32) -> Result<String> {
+    let table = replay::measure(gomon, directory, pairs)?;
+    let startup = startup::measure(gomon, directory)?;
+    Ok(format!("{table}\n{startup}"))
 }

@@ -42,8 +42,12 @@ const TESTS: &[Need] = &[
     need(File::Program("tcpreplay"), "tcpreplay"),
     need(File::Program("ethtool"), "ethtool"),
 ];
-const BENCH: &[Need] =
-    &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("time"), "time")];
+const BENCH: &[Need] = &[
+    need(File::Program("tcpdump"), "tcpdump"),
+    need(File::Program("time"), "time"),
+    need(File::Program("zstd"), "zstd"),
+    need(File::Program("gzip"), "gzip"),
+];
 const BENCH_LIVE: &[Need] =
     &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("ip"), "iproute2")];
 /// Virtual machines, and what their kernels are fetched and unpacked with.

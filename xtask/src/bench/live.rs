@@ -2,24 +2,22 @@
 //! anything is lost. Packets are made inside the kernel and go over a pair of virtual interfaces in
 //! namespaces of their own; everybody gets the same, in turn.
 
+mod goals;
 mod network;
 mod process;
 mod records;
 mod report;
 mod subject;
 
-use std::{
-    io::{self, Write as _},
-    path::Path,
-};
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use clap::Args;
 use gomon_xdpgen::{Timing, Traffic};
 
-use crate::{frames::BOT, prerequisites, workspace};
+use crate::{frames::BOT, prerequisites};
 use network::Network;
-use subject::Subject;
+use subject::{Round, Subject};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -31,30 +29,34 @@ pub(crate) struct Options {
     rounds: u32,
 }
 
+/// Who was measured, round by round.
+type Rows = Vec<(Subject, Vec<Round>)>;
+
 /// Destinations of the ordinary flood.
 const HOSTS: u32 = 512;
 
-pub(super) fn run(options: &Options) -> Result<()> {
+pub(super) fn prepare() -> Result<()> {
     ensure!(
         rustix::process::geteuid().is_root(),
         "measure on interfaces: the kernel lets only root make them: type: sudo cargo xtask bench live"
     );
-    prerequisites::for_measuring_live()?;
-    eprintln!("xtask: building gomon");
-    let gomon = workspace::root().join(workspace::build_gomon()?);
-    let directory = workspace::root().join(workspace::target()?.join("bench/live"));
-
-    let mut out = io::stdout().lock();
-    write!(out, "{}", super::report::setting(&gomon)?)?;
-    write!(out, "{}", report::setting())?;
-    for traffic in [Traffic::to_random_hosts(BOT, HOSTS), Traffic::to_new_hosts(BOT)] {
-        let table = measure(options, &traffic, &gomon, &directory)?;
-        write!(out, "{table}")?;
-    }
-    Ok(())
+    prerequisites::for_measuring_live()
 }
 
-fn measure(options: &Options, traffic: &Traffic, gomon: &Path, directory: &Path) -> Result<String> {
+/// The tables of all traffics, and what they come to.
+pub(super) fn measure(options: &Options, gomon: &Path, directory: &Path) -> Result<String> {
+    let directory = directory.join("live");
+    let mut text = super::report::setting(gomon)? + &report::setting();
+    let mut rounds = Vec::new();
+    for traffic in [Traffic::to_random_hosts(BOT, HOSTS), Traffic::to_new_hosts(BOT)] {
+        let rows = rounds_of(options, &traffic, gomon, &directory)?;
+        text += &report::table(&traffic, options.packets, &rows);
+        rounds.push(rows);
+    }
+    Ok(text + &goals::told(&rounds))
+}
+
+fn rounds_of(options: &Options, traffic: &Traffic, gomon: &Path, directory: &Path) -> Result<Rows> {
     let network = Network::new()?;
     // For all of them, so that what it costs is in every figure.
     let _timing = Timing::start()?;
@@ -66,5 +68,5 @@ fn measure(options: &Options, traffic: &Traffic, gomon: &Path, directory: &Path)
             rounds.extend(round);
         }
     }
-    Ok(report::table(traffic, options.packets, &rows))
+    Ok(rows)
 }

@@ -1,63 +1,86 @@
 //! Runs programs and takes their time and memory. Two programs are compared in pairs run one right
 //! after the other, so that whatever else the machine does meets both.
 
-use std::{process::Command, time::Instant};
+use std::{
+    process::{Command, Stdio},
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::workspace::describe;
 
-/// One run.
-pub(super) struct Run {
-    pub(super) seconds: f64,
-    /// The largest resident set it ever had.
-    pub(super) peak_kib: u32,
+/// The seconds that a program took, run by run, and the most memory it ever had.
+pub(super) struct Runs {
+    pub(super) seconds: Vec<f64>,
+    /// Of its resident set, in KiB.
+    pub(super) peak: u32,
 }
 
-/// Runs of gomon and of tcpdump on the same capture, in the order they were made.
+/// Runs of two programs in turn.
 pub(super) struct Pairs {
-    pub(super) ours: Vec<Run>,
-    pub(super) theirs: Vec<Run>,
+    pub(super) ours: Runs,
+    pub(super) theirs: Runs,
 }
 
 impl Pairs {
-    pub(super) fn measure(count: u32, ours: &Command, theirs: &Command) -> Result<Self> {
-        // The first run finds the capture on disk; the measured ones, in memory.
-        Run::measure(ours)?;
-        Run::measure(theirs)?;
-        let mut pairs = Self { ours: vec![], theirs: vec![] };
+    /// Measures both `count` times. What a run leaves behind `clean` takes away.
+    pub(super) fn measure(
+        count: u32,
+        ours: &Command,
+        theirs: &Command,
+        clean: impl Fn(),
+    ) -> Result<Self> {
+        let mut pairs = Self { ours: Runs::first(ours)?, theirs: Runs::first(theirs)? };
+        clean();
         for _ in 0..count {
-            pairs.theirs.push(Run::measure(theirs)?);
-            pairs.ours.push(Run::measure(ours)?);
+            pairs.theirs.seconds.push(seconds(theirs)?);
+            clean();
+            pairs.ours.seconds.push(seconds(ours)?);
+            clean();
         }
         Ok(pairs)
     }
 
-    /// How many times as long gomon took, by pair.
-    pub(super) fn ratios(&self) -> Vec<f64> {
-        let pairs = self.ours.iter().zip(&self.theirs);
-        pairs.map(|(ours, theirs)| ours.seconds / theirs.seconds).collect()
+    /// How many times as fast ours is, by pair.
+    pub(super) fn speeds(&self) -> Vec<f64> {
+        let pairs = self.ours.seconds.iter().zip(&self.theirs.seconds);
+        pairs.map(|(ours, theirs)| theirs / ours).collect()
     }
 }
 
-impl Run {
-    /// GNU time tells the peak as the last line on stderr. Its own start, a millisecond or so, is in
-    /// every run alike.
-    fn measure(command: &Command) -> Result<Self> {
-        let attempt = || format!("measure `{}`", describe(command));
+impl Runs {
+    /// Measures `count` runs.
+    pub(super) fn measure(count: u32, command: &Command) -> Result<Self> {
+        let first = Self::first(command)?;
+        let seconds = (0..count).map(|_| seconds(command)).collect::<Result<_>>()?;
+        Ok(Self { seconds, ..first })
+    }
+
+    /// The first run finds the capture on disk, the measured ones in memory. So it is the one that is
+    /// asked for its memory, by GNU time, whose own start takes time.
+    fn first(command: &Command) -> Result<Self> {
         let mut timed = Command::new("time");
         timed.args(["--format", "%M"]).arg(command.get_program()).args(command.get_args());
-
-        let start = Instant::now();
-        let output = timed.output().with_context(attempt)?;
-        let seconds = start.elapsed().as_secs_f64();
-
+        let attempt = || format!("measure `{}`", describe(command));
+        let output = timed.stdout(Stdio::null()).output().with_context(attempt)?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{}: {}", attempt(), stderr.trim());
-        let peak = stderr.lines().last().unwrap_or_default();
-        let peak_kib = peak.parse().with_context(attempt)?;
-        Ok(Self { seconds, peak_kib })
+        let peak = stderr.lines().last().unwrap_or_default().parse().with_context(attempt)?;
+        Ok(Self { seconds: vec![], peak })
     }
+}
+
+/// How long a program takes from its start to its end.
+fn seconds(command: &Command) -> Result<f64> {
+    let mut again = Command::new(command.get_program());
+    again.args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::null());
+    let attempt = || format!("measure `{}`", describe(command));
+    let start = Instant::now();
+    let status = again.status().with_context(attempt)?;
+    let seconds = start.elapsed().as_secs_f64();
+    ensure!(status.success(), "{}: {status}", attempt());
+    Ok(seconds)
 }
 
 /// Of an even number, the mean of the middle two.

@@ -1,13 +1,10 @@
 //! Writes measurements down together with what they depend on.
 
-use std::{fs, path::Path, process::Command, thread};
+use std::{fmt::Write as _, fs, path::Path, process::Command, thread};
 
 use anyhow::{Context as _, Result};
 
-use super::{
-    measure::{Pairs, Run, median},
-    traffic::Traffic,
-};
+use super::measure::{Pairs, median};
 use crate::workspace::describe;
 
 /// The machine and the programs.
@@ -27,7 +24,8 @@ pub(super) fn setting(gomon: &Path) -> Result<String> {
     ))
 }
 
-fn version(program: &Path) -> Result<String> {
+/// What a program says it is.
+pub(super) fn version(program: &Path) -> Result<String> {
     let mut command = Command::new(program);
     command.arg("--version");
     let output = command.output().with_context(|| format!("run `{}`", describe(&command)))?;
@@ -36,32 +34,78 @@ fn version(program: &Path) -> Result<String> {
     Ok(text.lines().take(2).collect::<Vec<_>>().join(", "))
 }
 
-pub(super) fn table(traffic: &Traffic, pairs: &Pairs) -> String {
-    let count = pairs.ours.len();
-    let ratio = median(pairs.ratios());
-    format!(
-        "
-{traffic}, {count} runs each in turn, page cache warm
-
-           median s   min - max s     packets/s  peak MiB
-{}
-{}
-gomon takes {ratio:.2} times as long as tcpdump (median of the pairs)
-",
-        row("gomon", traffic, &pairs.ours),
-        row("tcpdump", traffic, &pairs.theirs),
-    )
+/// Two programs at one work, and what was meant to come of it.
+pub(super) struct Row {
+    pub(super) work: String,
+    pub(super) reference: String,
+    pub(super) pairs: Pairs,
+    /// So many times as fast as the reference, where somebody said how fast.
+    pub(super) goal: Option<f64>,
 }
 
-fn row(name: &str, traffic: &Traffic, runs: &[Run]) -> String {
-    let seconds: Vec<_> = runs.iter().map(|run| run.seconds).collect();
-    let fastest = seconds.iter().copied().fold(f64::INFINITY, f64::min);
-    let slowest = seconds.iter().copied().fold(0.0, f64::max);
-    let peak_kib = runs.iter().map(|run| run.peak_kib).max().unwrap_or_default();
-    let median = median(seconds);
-    format!(
-        "{name:8}  {median:9.3}  {fastest:.3} - {slowest:.3}  {:9.2} M  {:8.1}",
-        f64::from(traffic.frames) / median / 1e6,
-        f64::from(peak_kib) / 1024.0,
-    )
+/// A table of rows, in Markdown.
+pub(super) fn table(rows: &[Row]) -> String {
+    let mut table = "\
+| work | reference | gomon, ms | reference, ms | times as fast | goal | met | peak MiB |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"
+    .to_owned();
+    for Row { work, reference, pairs, goal } in rows {
+        let speeds = pairs.speeds();
+        let met = match goal {
+            None => "",
+            Some(goal) if median(speeds.clone()) >= *goal => "yes",
+            Some(_) => "**no**",
+        };
+        let ms = |seconds: &[f64]| spread(seconds.iter().map(|seconds| seconds * 1e3), 1);
+        let goal = goal.map(|goal| format!("{goal}")).unwrap_or_default();
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            table,
+            "| {work} | {reference} | {} | {} | {} | {goal} | {met} | {:.1} |",
+            ms(&pairs.ours.seconds),
+            ms(&pairs.theirs.seconds),
+            spread(speeds, 2),
+            f64::from(pairs.ours.peak) / 1024.0,
+        );
+    }
+    table
+}
+
+/// A median between its extremes.
+pub(super) fn spread(values: impl IntoIterator<Item = f64>, digits: usize) -> String {
+    let values: Vec<_> = values.into_iter().collect();
+    if values.is_empty() {
+        return "-".to_owned();
+    }
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(0.0, f64::max);
+    format!("{:.digits$} ({least:.digits$} - {most:.digits$})", median(values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::measure::Runs, *};
+
+    #[test]
+    fn a_median_stands_between_its_extremes() {
+        assert_eq!(spread([3.0, 1.0, 2.04], 1), "2.0 (1.0 - 3.0)");
+        assert_eq!(spread([], 1), "-");
+    }
+
+    #[test]
+    fn a_goal_is_met_by_the_median_of_the_pairs() {
+        let runs = |seconds: [f64; 3]| Runs { seconds: seconds.to_vec(), peak: 2048 };
+        let row = |goal| Row {
+            work: "reading".into(),
+            reference: "cat".into(),
+            pairs: Pairs { ours: runs([0.1, 0.2, 0.1]), theirs: runs([0.4, 0.6, 0.5]) },
+            goal: Some(goal),
+        };
+        let table = table(&[row(4.0), row(4.5)]);
+        let line = "| reading | cat | 100.0 (100.0 - 200.0) | 500.0 (400.0 - 600.0) | \
+                    4.00 (3.00 - 5.00) | 4 | yes | 2.0 |";
+        assert_eq!(table.lines().nth(2), Some(line));
+        assert!(table.lines().nth(3).is_some_and(|line| line.contains("| 4.5 | **no** |")));
+    }
 }

@@ -1,5 +1,5 @@
-//! The captures that are replayed: frames as short as Ethernet has them, all from the bot, for the
-//! cost of a packet is what counts.
+//! The captures that are replayed. Where nothing else is said all frames are from the bot, and as short
+//! as Ethernet has them: the cost of a packet is what counts.
 
 use std::{
     fmt,
@@ -16,29 +16,42 @@ use crate::{
     random::Random,
 };
 
-const FRAME_LENGTH: usize = 64;
 const ETHERNET_AND_IP: usize = 14 + 20;
+const SHORTEST: u16 = 64;
+const LONGEST: u16 = 1500;
 const START: Duration = Duration::from_secs(1_769_680_800);
+/// Hosts beside the bot that send, where there are any.
+const OTHERS: u8 = 10;
 
 #[derive(Clone, Copy)]
 pub(super) struct Traffic {
     pub(super) frames: u32,
+    pub(super) lengths: Lengths,
     pub(super) destinations: Destinations,
+    /// How many in a hundred frames are the bot's.
+    pub(super) share: u8,
     /// From the first frame to the last.
     pub(super) seconds: u32,
 }
 
 #[derive(Clone, Copy)]
+pub(super) enum Lengths {
+    Shortest,
+    /// Each from the shortest to a full one, as often as any other.
+    Mixed,
+}
+
+#[derive(Clone, Copy)]
 pub(super) enum Destinations {
     /// So many, in random order.
-    Endpoints(u16),
+    Endpoints(u32),
     NewEveryTime,
 }
 
 impl Traffic {
     /// The capture with this traffic, made when it is not there yet.
     pub(super) fn capture(&self, directory: &Path) -> Result<PathBuf> {
-        let name = format!("{self}.pcap").replace([' ', ','], "-");
+        let name = format!("{self}.pcap").replace([' ', ',', '%'], "-");
         let path = directory.join(name);
         if !path.exists() {
             eprintln!("xtask: writing {}", path.display());
@@ -50,23 +63,31 @@ impl Traffic {
     fn write(&self, path: &Path) -> Result<()> {
         let spacing = Duration::from_secs(self.seconds.into()) / self.frames;
         let times = (0..self.frames).map(|nth| START + spacing * nth);
+        let mut random = Random::new(0);
         pcap::create(path, |writer| match self.destinations {
             Destinations::Endpoints(count) => {
-                let frames: Vec<_> = (0..count)
-                    .map(|nth| frame(Ipv4Addr::from_bits(0xc612_0000 + u32::from(nth))))
+                let hosts = (0..count).map(|nth| Ipv4Addr::from_bits(0xc612_0000 + nth));
+                let mut frame = |from, host| frame(from, host, self.lengths.next(&mut random));
+                let ours: Vec<_> =
+                    hosts.clone().map(|host| frame(BOT, host)).collect::<Result<_>>()?;
+                let others: Vec<_> = hosts
+                    .zip((1..=OTHERS).cycle())
+                    .map(|(host, n)| frame(Ipv4Addr::new(10, 10, 1, n), host))
                     .collect::<Result<_>>()?;
-                let mut random = Random::new(0);
                 for at in times {
-                    let nth = random.below(count);
-                    writer.write(at, &frames[usize::from(nth)])?;
+                    let is_ours = random.below(100) < self.share.into();
+                    let frames = if is_ours { &ours } else { &others };
+                    writer.write(at, &frames[random.index(frames.len())])?;
                 }
                 Ok(())
             }
             Destinations::NewEveryTime => {
                 for (at, nth) in times.zip(0_u32..) {
                     // An odd factor scatters the numbers over 11.0.0.0/8 without repeating one.
-                    let host = nth.wrapping_mul(0x9e37_79b1) & 0x00ff_ffff;
-                    writer.write(at, &frame(Ipv4Addr::from_bits(0x0b00_0000 | host))?)?;
+                    let host = Ipv4Addr::from_bits(
+                        0x0b00_0000 | nth.wrapping_mul(0x9e37_79b1) & 0x00ff_ffff,
+                    );
+                    writer.write(at, &frame(BOT, host, self.lengths.next(&mut random))?)?;
                 }
                 Ok(())
             }
@@ -74,28 +95,46 @@ impl Traffic {
     }
 }
 
+impl Lengths {
+    fn next(self, random: &mut Random) -> usize {
+        match self {
+            Self::Shortest => SHORTEST.into(),
+            Self::Mixed => (SHORTEST + random.below(LONGEST - SHORTEST + 1)).into(),
+        }
+    }
+}
+
 /// UDP to even addresses, TCP to odd ones.
-fn frame(host: Ipv4Addr) -> Result<Vec<u8>> {
-    const FILLER: [u8; FRAME_LENGTH] = [b'x'; FRAME_LENGTH];
-    let bot = SocketAddrV4::new(BOT, 40_000);
+fn frame(from: Ipv4Addr, host: Ipv4Addr, length: usize) -> Result<Vec<u8>> {
+    const FILLER: [u8; LONGEST as usize] = [b'x'; LONGEST as usize];
+    let from = SocketAddrV4::new(from, 40_000);
     if host.to_bits().is_multiple_of(2) {
-        let payload = FRAME_LENGTH - ETHERNET_AND_IP - 8;
-        frames::udp(bot, SocketAddrV4::new(host, 53), &FILLER[..payload])
+        let payload = length - ETHERNET_AND_IP - 8;
+        frames::udp(from, SocketAddrV4::new(host, 53), &FILLER[..payload])
     } else {
-        let payload = FRAME_LENGTH - ETHERNET_AND_IP - 20;
+        let payload = length - ETHERNET_AND_IP - 20;
         let web = SocketAddrV4::new(host, 443);
-        frames::tcp(bot, web, "P.", (1, 1), &FILLER[..payload])
+        frames::tcp(from, web, "P.", (1, 1), &FILLER[..payload])
     }
 }
 
 /// Says everything the capture depends on: the file is named by it.
 impl fmt::Display for Traffic {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} frames of {FRAME_LENGTH} bytes in {} s to ", self.frames, self.seconds)?;
-        match self.destinations {
-            Destinations::Endpoints(count) => write!(out, "{count} endpoints"),
-            Destinations::NewEveryTime => write!(out, "as many hosts"),
+        write!(out, "{} frames of ", self.frames)?;
+        match self.lengths {
+            Lengths::Shortest => write!(out, "{SHORTEST} bytes")?,
+            Lengths::Mixed => write!(out, "{SHORTEST} to {LONGEST} bytes")?,
         }
+        write!(out, " in {} s to ", self.seconds)?;
+        match self.destinations {
+            Destinations::Endpoints(count) => write!(out, "{count} endpoints")?,
+            Destinations::NewEveryTime => write!(out, "as many hosts")?,
+        }
+        if self.share < 100 {
+            write!(out, ", {} % of them the bot's", self.share)?;
+        }
+        Ok(())
     }
 }
 
@@ -106,7 +145,9 @@ mod tests {
     #[test]
     fn frames_have_the_length_they_are_named_for() {
         for host in [Ipv4Addr::new(11, 0, 0, 0), Ipv4Addr::new(11, 0, 0, 1)] {
-            assert_eq!(frame(host).unwrap().len(), FRAME_LENGTH);
+            for length in [64, 700, 1500] {
+                assert_eq!(frame(BOT, host, length).unwrap().len(), length);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     HOSTS,
     subject::{Gomon, Round, Subject},
 };
-use crate::bench::measure::median;
+use crate::bench::report::spread;
 
 /// What the figures of all tables depend on.
 pub(super) fn setting() -> String {
@@ -94,17 +94,6 @@ fn mib(kib: u32) -> String {
     format!("{:.1}", f64::from(kib) / 1024.0)
 }
 
-/// A median between its extremes.
-fn spread(values: impl Iterator<Item = f64>, digits: usize) -> String {
-    let values: Vec<_> = values.collect();
-    if values.is_empty() {
-        return "-".to_owned();
-    }
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = values.iter().copied().fold(0.0, f64::max);
-    format!("{:.digits$} ({least:.digits$} - {most:.digits$})", median(values))
-}
-
 fn times(gomons: &[&Gomon]) -> String {
     let ms = |times: Vec<f64>| spread(times.into_iter().map(|seconds| seconds * 1e3), 0);
     let attached = gomons.iter().map(|gomon| gomon.attached.as_secs_f64()).collect();
@@ -120,15 +109,4 @@ fn times(gomons: &[&Gomon]) -> String {
         ms(attached),
         ms(late),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_median_stands_between_its_extremes() {
-        assert_eq!(spread([3.0, 1.0, 2.04].into_iter(), 1), "2.0 (1.0 - 3.0)");
-        assert_eq!(spread(std::iter::empty(), 1), "-");
-    }
 }

@@ -1,0 +1,141 @@
+//! Costs that grow: a replay's time and memory while one thing about it becomes ten and a hundred times
+//! as much. Each should grow with what there is to do and no faster; what grows worse than n log n is a
+//! defect.
+
+mod plot;
+
+use std::{fmt::Write as _, fs, path::Path, process::Command};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    measure::{Runs, median},
+    replay::ORDINARY,
+    traffic::{Destinations, Traffic},
+};
+use crate::{frames::BOT, workspace::root};
+
+/// Where the picture is kept, in the project.
+const PICTURE: &str = "docs/growth.svg";
+const RUNS: u32 = 5;
+const STEPS: [u32; 3] = [1, 10, 100];
+/// Of n log n, between the steps that are measured: log 100n is at most 1.4 times log n here.
+const STEEPEST: f64 = 1.08;
+
+/// What becomes more.
+struct Growth {
+    what: &'static str,
+    /// At the first step.
+    from: &'static str,
+    /// In words.
+    expected: &'static str,
+    /// The flags and the capture of a step.
+    step: fn(u32) -> (Vec<String>, Traffic),
+}
+
+/// One line of the picture.
+struct Line {
+    what: &'static str,
+    seconds: [f64; 3],
+    mib: [f64; 3],
+}
+
+const GROWTHS: [Growth; 3] = [
+    Growth {
+        what: "destinations",
+        from: "1000 endpoints, each counted, in 1000000 frames",
+        expected: "time: the cost of a cache miss more; memory: n",
+        step: |times| {
+            let destinations = Destinations::Endpoints(1000 * times);
+            let flags = ["--max-destinations", "200000", "--packet-threshold", "1e9"];
+            let traffic = Traffic { frames: 1_000_000, destinations, seconds: 25, ..ORDINARY };
+            (flags.map(ToOwned::to_owned).to_vec(), traffic)
+        },
+    },
+    Growth {
+        what: "windows",
+        from: "100 windows of 100 endpoints, in 1000000 frames",
+        expected: "time: n, once the windows are more work than the frames; memory: none",
+        step: |times| {
+            let window = f64::from(100_u32) / f64::from(times);
+            let flags = vec!["--window".to_owned(), format!("{window}s")];
+            let destinations = Destinations::Endpoints(100);
+            (flags, Traffic { frames: 1_000_000, destinations, seconds: 10_000, ..ORDINARY })
+        },
+    },
+    Growth {
+        what: "file size",
+        from: "100000 frames, 8 MB",
+        expected: "time: n; memory: none",
+        step: |times| {
+            (vec![], Traffic { frames: 100_000 * times, seconds: 10 * times, ..ORDINARY })
+        },
+    },
+];
+
+/// A table of what grows, in Markdown, and a picture in the project.
+pub(super) fn measure(gomon: &Path, directory: &Path) -> Result<String> {
+    let mut table = "\
+| growing | from | expected | ms at 1, 10, 100 times | order | MiB at 1, 10, 100 times | order | |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+"
+    .to_owned();
+    let mut lines = Vec::new();
+    for growth in GROWTHS {
+        eprintln!("xtask: measuring growing {}", growth.what);
+        let line = growth.line(gomon, directory)?;
+        let (time, memory) = (order(line.seconds), order(line.mib));
+        let verdict = if time.max(memory) > STEEPEST { "**a defect**" } else { "fine" };
+        let figures = |values: [f64; 3], factor: f64| {
+            values.map(|value| format!("{:.1}", value * factor)).join(", ")
+        };
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            table,
+            "| {} | {} | {} | {} | n^{time:.2} | {} | n^{memory:.2} | {verdict} |",
+            growth.what,
+            growth.from,
+            growth.expected,
+            figures(line.seconds, 1e3),
+            figures(line.mib, 1.0),
+        );
+        lines.push(line);
+    }
+    let path = root().join(PICTURE);
+    fs::write(&path, plot::picture(&lines)).with_context(|| format!("write {}", path.display()))?;
+    Ok(format!("{table}\n![time and memory over what grows]({PICTURE})\n"))
+}
+
+impl Growth {
+    fn line(&self, gomon: &Path, directory: &Path) -> Result<Line> {
+        let mut line = Line { what: self.what, seconds: [0.0; 3], mib: [0.0; 3] };
+        for (nth, times) in STEPS.into_iter().enumerate() {
+            let (flags, traffic) = (self.step)(times);
+            let mut command = Command::new(gomon);
+            command.arg(traffic.capture(directory)?).arg(BOT.to_string()).args(flags);
+            command.args(["--quiet", "--eve-log-path", "/dev/null"]);
+            let runs = Runs::measure(RUNS, &command)?;
+            line.seconds[nth] = median(runs.seconds);
+            line.mib[nth] = f64::from(runs.peak) / 1024.0;
+        }
+        Ok(line)
+    }
+}
+
+/// The exponent with which a cost grew where it grew most: between two steps, each ten times the other.
+fn order([one, ten, hundred]: [f64; 3]) -> f64 {
+    (ten / one).log10().max((hundred / ten).log10())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_that_of_the_steepest_step() {
+        let near = |order: f64, expected: f64| (order - expected).abs() < 1e-9;
+        assert!(near(order([1.0, 10.0, 100.0]), 1.0));
+        assert!(near(order([3.0, 3.0, 3.0]), 0.0));
+        assert!(near(order([1.0, 2.0, 200.0]), 2.0));
+    }
+}
