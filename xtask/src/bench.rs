@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, Subcommand};
 
 use crate::{prerequisites, workspace};
+use traffic::{Destinations, Traffic};
 
 #[derive(Subcommand)]
 pub(crate) enum Options {
@@ -43,6 +44,15 @@ pub(crate) struct Replay {
     /// Measured runs of each program
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
+}
+
+/// Captures whose replays the guard counts the instructions of, by name: known destinations, new ones, and
+/// windows.
+pub(crate) fn guarded() -> [(&'static str, Traffic); 3] {
+    let known = Traffic { frames: 400_000, seconds: 120, ..replay::ORDINARY };
+    let new = Traffic { destinations: Destinations::NewEveryTime, ..known };
+    let windows = Traffic { frames: 40_000, seconds: 60_000, ..known };
+    [("known destinations", known), ("new destinations", new), ("windows", windows)]
 }
 
 /// Where the newest results are kept, and what stands above them.

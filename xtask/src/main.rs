@@ -11,6 +11,7 @@ mod demo;
 mod ebpf;
 mod frames;
 mod fuzz;
+mod guard;
 mod kernels;
 mod pcap;
 mod prerequisites;
@@ -50,6 +51,12 @@ enum Command {
     /// Measure gomon beside tcpdump
     #[command(subcommand)]
     Bench(bench::Options),
+    /// Count the instructions that replays take, and fail where there are many more than there were
+    Guard {
+        /// Hold what is counted from now on
+        #[arg(long)]
+        write: bool,
+    },
     /// Boot Debian's kernels, and count on each in every way it has of attaching
     Kernels(kernels::Options),
     /// Be the first process of a virtual machine
@@ -83,6 +90,10 @@ fn execute(cli: Cli) -> Result<()> {
         Command::Ebpf(options) => ebpf::execute(&options),
         Command::Test(options) => test::all(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Guard { write } => {
+            prerequisites::for_testing()?;
+            guard::check(write)
+        }
         Command::Kernels(options) => kernels::run(&options),
         Command::Guest(orders) => vm::inside::obey(&orders),
     }

@@ -32,8 +32,8 @@ const BUILD: &[Need] = &[
     need(File::Program("cc"), "build-essential"),
     need(File::Header("pcap/pcap.h"), "libpcap-dev"),
 ];
-/// Artifacts are read back with both readers, libFuzzer is C++, and live tests make networks of their
-/// own and send real frames in them.
+/// Artifacts are read back with both readers, libFuzzer is C++, live tests make networks of their own and
+/// send real frames in them, and instructions are counted.
 const TESTS: &[Need] = &[
     need(File::Program("tcpdump"), "tcpdump"),
     need(File::Program("tshark"), "tshark"),
@@ -41,6 +41,7 @@ const TESTS: &[Need] = &[
     need(File::Program("ip"), "iproute2"),
     need(File::Program("tcpreplay"), "tcpreplay"),
     need(File::Program("ethtool"), "ethtool"),
+    need(File::Program("valgrind"), "valgrind"),
 ];
 const BENCH: &[Need] = &[
     need(File::Program("tcpdump"), "tcpdump"),
@@ -207,7 +208,7 @@ mod tests {
         assert_eq!(packages_when_present(BUILD, &[]), ["build-essential", "libpcap-dev"]);
         assert_eq!(
             packages_when_present(TESTS, &[]),
-            ["tcpdump", "tshark", "g++", "iproute2", "tcpreplay", "ethtool"]
+            ["tcpdump", "tshark", "g++", "iproute2", "tcpreplay", "ethtool", "valgrind"]
         );
         let ebpf =
             "rustc-web cargo-web rust-web-src llvm-22-dev libpolly-22-dev libzstd-dev zlib1g-dev";

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::{
-    ebpf, fuzz,
+    ebpf, fuzz, guard,
     prerequisites::{self, in_ci},
     vm,
     workspace::{cargo, describe, run},
@@ -46,6 +46,7 @@ pub(crate) fn all(options: &Options) -> Result<()> {
     guest(&mut report)?;
     let test = ["test", "--workspace"];
     report.step("test", cargo().args(test).args(&options.args))?;
+    instructions(&mut report)?;
     if options.fuzz_seconds == 0 {
         report.skip("fuzz", "--fuzz-seconds 0");
     } else if !prerequisites::has_program("c++") {
@@ -88,6 +89,19 @@ fn guest(report: &mut Report) -> Result<()> {
             return Err(error);
         }
         report.skip(NAME, &format!("{error:#}"));
+    }
+    Ok(())
+}
+
+/// Replays take no more instructions than they did.
+fn instructions(report: &mut Report) -> Result<()> {
+    const NAME: &str = "guard";
+    if !prerequisites::has_program("valgrind") {
+        report.skip(NAME, "valgrind counts the instructions: apt-get install valgrind");
+    } else if let Some(why) = guard::foreign()? {
+        report.skip(NAME, &why);
+    } else {
+        return report.time(NAME, || guard::check(false));
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ const START: Duration = Duration::from_secs(1_769_680_800);
 const OTHERS: u8 = 10;
 
 #[derive(Clone, Copy)]
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     pub(super) frames: u32,
     pub(super) lengths: Lengths,
     pub(super) destinations: Destinations,
@@ -35,14 +35,14 @@ pub(super) struct Traffic {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Lengths {
+pub(crate) enum Lengths {
     Shortest,
     /// Each from the shortest to a full one, as often as any other.
     Mixed,
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Destinations {
+pub(crate) enum Destinations {
     /// So many, in random order.
     Endpoints(u32),
     NewEveryTime,
@@ -50,7 +50,7 @@ pub(super) enum Destinations {
 
 impl Traffic {
     /// The capture with this traffic, made when it is not there yet.
-    pub(super) fn capture(&self, directory: &Path) -> Result<PathBuf> {
+    pub(crate) fn capture(&self, directory: &Path) -> Result<PathBuf> {
         let name = format!("{self}.pcap").replace([' ', ',', '%'], "-");
         let path = directory.join(name);
         if !path.exists() {
