@@ -80,13 +80,13 @@ fn plot(
             .map(|(times, value)| format!("{:.1},{:.1}", x(times.into()), y(value)))
             .collect();
         #[expect(clippy::cast_precision_loss, reason = "a few lines")]
-        let row = bottom + 34.0 + 14.0 * nth as f64 - 14.0;
+        let at = left + WIDTH / 3.0 * nth as f64;
         let _ = writeln!(
             svg,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
-             <text x=\"{:.0}\" y=\"{row:.0}\" fill=\"{colour}\" text-anchor=\"end\">{}</text>",
+             <text x=\"{at:.0}\" y=\"{:.0}\" fill=\"{colour}\">{}</text>",
             points.join(" "),
-            left - 6.0,
+            bottom + 40.0,
             line.what,
         );
     }
