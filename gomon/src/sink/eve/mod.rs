@@ -17,6 +17,10 @@ use crate::sink::{calendar, proto};
 /// The generator of all gomon's signatures.
 const GID: u32 = 5;
 
+/// Bytes of lines that are written at once: a call into the kernel for each would take as long as making
+/// it.
+const AT_ONCE: usize = 64 << 10;
+
 /// What an alert says about itself.
 struct Signature {
     id: u32,
@@ -72,8 +76,8 @@ pub struct Eve {
     /// The start of the first window.
     start: Option<Timestamp>,
     alerts: u64,
-    /// The line that is being written, so that its memory serves the next one too.
-    line: Vec<u8>,
+    /// The lines that are being made, so that their memory serves the next ones too.
+    lines: Vec<u8>,
 }
 
 /// A window, and what all its records say of its time.
@@ -109,7 +113,7 @@ impl Eve {
             show_idle: settings.show_idle,
             start: None,
             alerts: 0,
-            line: Vec::new(),
+            lines: Vec::new(),
         }
     }
 
@@ -123,20 +127,24 @@ impl Eve {
         self.start.get_or_insert(report.span.start);
         let (start, end) = (timestamp(report.span.start), timestamp(report.span.end));
         let window = Window { report, start, end };
-        let mut line = std::mem::take(&mut self.line);
+        let mut lines = std::mem::take(&mut self.lines);
         for verdict in &report.verdicts {
             if let Some(mut record) = self.record(&window, verdict) {
                 record.capture_file = artifact(verdict);
                 let is_alert = record.alert.is_some();
-                line.clear();
                 // Nothing in a record is beyond JSON, and memory takes any line.
-                let _ = serde_json::to_writer(&mut line, &record);
-                line.push(b'\n');
+                let _ = serde_json::to_writer(&mut lines, &record);
+                lines.push(b'\n');
                 self.alerts += u64::from(is_alert);
-                self.output.line(&line);
+                if lines.len() >= AT_ONCE {
+                    self.output.lines(&lines);
+                    lines.clear();
+                }
             }
         }
-        self.line = line;
+        self.output.lines(&lines);
+        lines.clear();
+        self.lines = lines;
     }
 
     fn record<'a>(&'a self, window: &'a Window<'_>, verdict: &Verdict) -> Option<Record<'a>> {

@@ -86,28 +86,34 @@ impl Output {
         self.closed
     }
 
-    /// Writes one line, which ends in a line feed. A line that can't be written is counted.
-    pub fn line(&mut self, line: &[u8]) {
-        if self.closed {
-            return;
-        }
-        let result = self.try_line(line);
-        let timed_out = result.as_ref().is_err_and(|error| {
-            matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
-        });
-        self.wait_less(timed_out);
-        match result {
-            Ok(()) => {}
-            Err(error) if self.quiet_when_closed && error.kind() == io::ErrorKind::BrokenPipe => {
-                self.closed = true;
-            }
-            Err(error) => {
-                if self.lost == 0 {
-                    log::error!("writing records to {}: {error}", self.name);
+    /// Writes lines, each of which ends in a line feed. One that can't be written is counted, and those
+    /// behind it are tried.
+    pub fn lines(&mut self, mut lines: &[u8]) {
+        while !lines.is_empty() && !self.closed {
+            let (written, result) = self.try_lines(lines);
+            let timed_out = result.as_ref().is_err_and(|error| {
+                matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+            });
+            self.wait_less(timed_out);
+            match result {
+                Ok(()) => return,
+                Err(error)
+                    if self.quiet_when_closed && error.kind() == io::ErrorKind::BrokenPipe =>
+                {
+                    self.closed = true;
                 }
-                self.lost += 1;
-                self.first_error.get_or_insert(error);
+                Err(error) => {
+                    if self.lost == 0 {
+                        log::error!("writing records to {}: {error}", self.name);
+                    }
+                    self.lost += 1;
+                    self.first_error.get_or_insert(error);
+                }
             }
+            // What is lost is the line that was not written to its end.
+            let rest = &lines[written..];
+            let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+            lines = &rest[end..];
         }
     }
 
@@ -122,25 +128,28 @@ impl Output {
         }
     }
 
-    fn try_line(&mut self, line: &[u8]) -> io::Result<()> {
+    /// Writes as much as can be written, and says how much that was.
+    fn try_lines(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
         // A line that was torn off is ended, so that the next record stands on a line of its own.
         if self.torn {
-            self.write.write_all(b"\n")?;
+            if let Err(error) = self.write.write_all(b"\n") {
+                return (0, Err(error));
+            }
             self.torn = false;
         }
-        let mut rest = line;
-        while !rest.is_empty() {
-            match self.write.write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    rest = &rest[written..];
-                    self.torn = !rest.is_empty();
+        let mut written = 0;
+        while written < lines.len() {
+            match self.write.write(&lines[written..]) {
+                Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+                Ok(bytes) => {
+                    written += bytes;
+                    self.torn = lines[written - 1] != b'\n';
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return (written, Err(error)),
             }
         }
-        self.write.flush()
+        (written, self.write.flush())
     }
 
     /// What was lost, if anything.
@@ -181,4 +190,54 @@ fn connect(path: &Path) -> io::Result<(UnixStream, UnixStream)> {
 /// Ends the chain of an error with what to do.
 fn hint(error: &anyhow::Error, what_to_do: &str) -> anyhow::Error {
     anyhow::anyhow!("{error:#}: {what_to_do}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Takes so many bytes at a time, or refuses, and takes everything in the end.
+    struct Moody {
+        moods: Vec<Option<usize>>,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Moody {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mood = self.moods.pop().unwrap_or(Some(usize::MAX));
+            let taken = mood.ok_or(io::Error::other("no room"))?.min(bytes.len());
+            self.taken.lock().unwrap().extend(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_line_arrives_whole_or_is_counted(
+            lengths in prop::collection::vec(0usize..30, 0..40),
+            moods in prop::collection::vec(prop::option::weighted(0.7, 1usize..50), 0..60),
+        ) {
+            let taken = Arc::default();
+            let moody = Moody { moods, taken: Arc::clone(&taken) };
+            let mut output = Output::new("a file".into(), Box::new(moody));
+            for lines in lengths.chunks(7) {
+                let lines: String = lines.iter().map(|length| "x".repeat(*length) + ".\n").collect();
+                output.lines(lines.as_bytes());
+            }
+            let taken = String::from_utf8(taken.lock().unwrap().clone()).unwrap();
+            let whole = taken.lines().filter(|line| line.ends_with('.')).count();
+            // A line of which only its end is missing is whole, and counted all the same.
+            prop_assert!(whole + usize::try_from(output.lost).unwrap() >= lengths.len());
+            prop_assert!(taken.lines().all(|line| line.matches('.').count() <= 1), "{}", taken);
+            prop_assert_eq!(output.outcome().is_err(), output.lost > 0);
+        }
+    }
 }
