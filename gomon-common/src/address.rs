@@ -15,7 +15,7 @@ const MAPPED: u64 = 0xffff_0000_0000;
 ///
 /// The bytes are held as two numbers, so that they are copied, compared and hashed as two: byte by
 /// byte that is most of what the kernel program does.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Address {
     /// Eight bytes each, as they lie in memory; see [`Address::halves`] for the numbers they mean.

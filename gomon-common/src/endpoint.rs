@@ -32,7 +32,7 @@ pub mod protocol {
 ///
 /// The layout is what both sides see: 16 bytes of address, two of port in network order, one of
 /// protocol and five of padding that are always 0. Ordered by address, protocol, port.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Endpoint {
     address: Address,

@@ -34,6 +34,8 @@ pub mod names {
     pub const LEDGER: &str = "LEDGER";
     /// Per generation and CPU the registers of [`registers`](crate::registers).
     pub const REGISTERS: &str = "REGISTERS";
+    /// Per generation the [`sieve`](crate::sieve) of its known hosts, in parts.
+    pub const SIEVE: &str = "SIEVE";
     /// A hash of [`Endpoint`](crate::Endpoint) to the time of its answer, as in
     /// [`Contact`](super::Contact): contacts of earlier panes that may still be answered. The loader
     /// fills it.
@@ -47,8 +49,8 @@ pub mod names {
     pub const PACKETS: &str = "PACKETS";
 
     /// Every map.
-    pub const MAPS: [&str; 9] =
-        [CURRENT, ENDPOINTS, HOSTS, LEDGER, REGISTERS, AWAITED, IGNORED, SOURCES, PACKETS];
+    pub const MAPS: [&str; 10] =
+        [CURRENT, ENDPOINTS, HOSTS, LEDGER, REGISTERS, SIEVE, AWAITED, IGNORED, SOURCES, PACKETS];
 
     /// Global: the bot's first address, 16 bytes.
     pub const BOT: &str = "BOT";
@@ -58,6 +60,8 @@ pub mod names {
     pub const MORE_SOURCES: &str = "MORE_SOURCES";
     /// Global, one byte: 1 when there are destinations to leave out.
     pub const IGNORES: &str = "IGNORES";
+    /// Global, a `u32`: the parts of a generation's sieve.
+    pub const SIEVE_PARTS: &str = "SIEVE_PARTS";
     /// Global, a `u32`: packets sent up of one host in a [slot](super::SLOT); 0 sends none.
     pub const PACKETS_PER_HOST: &str = "PACKETS_PER_HOST";
     /// Global, one byte: 1 when contacts are looked at.

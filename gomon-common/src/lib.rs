@@ -14,6 +14,7 @@ mod link;
 mod packet;
 pub mod parse;
 pub mod registers;
+pub mod sieve;
 
 pub use address::Address;
 pub use endpoint::{Endpoint, protocol};

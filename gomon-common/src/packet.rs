@@ -3,7 +3,7 @@
 use crate::{Address, Endpoint};
 
 /// What the parser finds in a frame whose outermost IP header is whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
     /// The outermost source address.
     pub source: Address,
@@ -29,7 +29,7 @@ impl Packet {
 ///
 /// A number and no `enum`: where a type has values to spare, the compiler keeps there whether a `Result`
 /// is an error, and the kernel (6.18) refuses the description of a type that does so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Sign(u8);
 

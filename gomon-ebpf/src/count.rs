@@ -3,11 +3,14 @@
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 use gomon_common::kernel::Entry;
+use gomon_common::registers::hash;
 use gomon_common::{Address, Frame, LinkType, Packet, Skip, parse, parse_common, protocol};
 
 use crate::context::Tag;
 use crate::maps::ledger::Page;
-use crate::maps::{contact, current, endpoints, hosts, ignored, packets, registers, sources};
+use crate::maps::{
+    contact, current, endpoints, hosts, ignored, packets, registers, sieve, sources,
+};
 
 /// A frame as a program gets it.
 pub(crate) struct Arrival<'a, C, F, W> {
@@ -29,10 +32,17 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
         // Read once: whatever this packet adds, it adds to one generation.
         let generation = current::generation();
         let Some(page) = Page::of(generation) else { return };
-        match parse_common(&self.front) {
-            Some(packet) => self.enter(generation, &page, &packet),
-            None => self.count_uncommon(generation, &page),
-        }
+        let packet = match parse_common(&self.front) {
+            Some(packet) => packet,
+            None => {
+                let mut packet = Packet::default();
+                if !self.parse_uncommon(&page, &mut packet) {
+                    return;
+                }
+                packet
+            }
+        };
+        self.enter(generation, &page, &packet);
     }
 
     /// Looks at a frame that goes out: it may be an answer to the bot.
@@ -69,17 +79,22 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
         true
     }
 
-    /// Counts a frame that has to be looked at thoroughly. A function of its own: what it keeps on the
-    /// stack is gone before anything else needs room there.
+    /// Finds the packet of a frame that has to be looked at thoroughly; where there is none, the frame is
+    /// entered as skipped, and false returned. A function of its own: what it keeps on the stack is gone
+    /// before anything else needs room there.
     #[inline(never)]
-    fn count_uncommon(&self, generation: u32, page: &Page) {
+    fn parse_uncommon(&self, page: &Page, packet: &mut Packet) -> bool {
         match parse(LinkType::Ethernet, &self.whole) {
-            Ok(packet) => self.enter(generation, page, &packet),
+            Ok(found) => {
+                *packet = found;
+                true
+            }
             Err(skip) => {
                 if let Skip::Malformed(reason) = skip {
                     debug!(self.context, "malformed frame: {}", reason.name());
                 }
                 page.enter_skipped(skip);
+                false
             }
         }
     }
@@ -100,6 +115,19 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
             contact::came_back(generation, page, &packet.origin());
         }
         let host = packet.destination.address();
+        // Then most packets are to hosts that get no entry, in a flood to ever new ones.
+        if page.has(Entry::HostsFull) {
+            let hash = hash(host.halves());
+            if !sieve::lets_through(generation, hash) {
+                if ignored::contains(host) {
+                    page.enter(Entry::Ignored);
+                } else {
+                    Self::count_unlisted(generation, page, hash, self.wire_length());
+                    page.enter(Entry::Counted);
+                }
+                return;
+            }
+        }
         if let Some(known) = endpoints::add(generation, page, packet, self.wire_length()) {
             page.enter(Entry::Counted);
             if packets::wanted() && packets::admits(&known, page, packets::slot(generation, page)) {
@@ -129,19 +157,34 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
         if ignored::contains(host) {
             return Entry::Ignored;
         }
+        let hash = hash(host.halves());
         // A host first, so that its total is exact also when its endpoints don't fit.
-        let known = hosts::know(generation, page, &host);
+        let beside = hosts::get(generation, &host);
+        let known = beside.is_some() || hosts::insert(generation, page, &host, hash);
         if known && endpoints::insert(generation, page, packet, length) {
             return Entry::Counted;
         }
-        page.add(Entry::OverflowPackets, 1);
-        page.add(Entry::OverflowBytes, length);
-        if !(known && hosts::add(generation, &host, length)) {
-            page.add(Entry::OverflowHostPackets, 1);
-            page.add(Entry::OverflowHostBytes, length);
-            registers::insert(generation, host);
+        let added = match beside {
+            Some(beside) => {
+                beside.add(length);
+                true
+            }
+            None => known && hosts::add(generation, &host, length),
+        };
+        if added {
+            page.enter_overflow(length);
+        } else {
+            Self::count_unlisted(generation, page, hash, length);
         }
         Entry::Counted
+    }
+
+    /// Counts a packet to a host that is not known, and for which there is no room.
+    #[inline(always)]
+    fn count_unlisted(generation: u32, page: &Page, hash: u64, length: u64) {
+        page.enter_overflow(length);
+        page.enter_unlisted(length);
+        registers::insert(generation, hash);
     }
 
     /// Sends a packet between the bot and a known host up, as far as an artifact can want it.

@@ -2,6 +2,7 @@
 //! the same counts.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
 use gomon::core::{Selection, Sources, Span, Tally, Timestamp, WindowCounts};
@@ -15,6 +16,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 
 use crate::privileged;
+use crate::support::frames::{ack, ip, ip_packet, syn, udp};
 use crate::support::generator;
 use crate::support::real;
 
@@ -22,8 +24,15 @@ use crate::support::real;
 const SHORTEST: usize = 15;
 const LONGEST: usize = 3000;
 
-/// Frames counted into one pane: turning the page costs more than a hundred test runs.
-const CHUNK: usize = 20_000;
+/// What frames are counted with.
+struct Setting {
+    sources: Sources,
+    /// Prefixes to leave out, as addresses with lengths in bits, and the same as ranges.
+    ignored: Vec<((Address, u32), (Address, Address))>,
+    capacity: u32,
+    /// Frames counted into one pane: turning the page costs more than a hundred test runs.
+    chunk: usize,
+}
 
 /// The XDP verdict that passes a frame on.
 const XDP_PASS: u32 = 2;
@@ -31,13 +40,33 @@ const XDP_PASS: u32 = 2;
 /// Programs by the name of the way they are attached.
 const PROGRAMS: [&str; 3] = [names::XDP, names::XDP_FRAGS, names::TC];
 
-fn selected() -> Selected {
-    Selected { sources: Sources::Any, ignored: vec![], capacity: 4096, packets: 0, sweeps: true }
+impl Setting {
+    /// Room for everybody.
+    fn roomy() -> Self {
+        Self { sources: Sources::Any, ignored: vec![], capacity: 4096, chunk: 20_000 }
+    }
+
+    fn kernel(&self) -> Kernel {
+        let selected = Selected {
+            sources: self.sources.clone(),
+            ignored: self.ignored.iter().map(|(prefix, _)| *prefix).collect(),
+            capacity: self.capacity,
+            packets: 0,
+            sweeps: true,
+        };
+        Kernel::new(&selected).expect("the maps are made")
+    }
+
+    fn tally(&self) -> Tally {
+        let ranges = self.ignored.iter().map(|(_, range)| *range).collect();
+        let selection = Selection::new(self.sources.clone(), ranges);
+        Tally::new(selection, usize::try_from(self.capacity).unwrap())
+    }
 }
 
 /// Runs every frame through a program, and returns what it counted.
-fn counted_by_kernel(name: &str, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
-    let mut kernel = Kernel::new(&selected()).expect("the maps are made");
+fn counted_by_kernel(setting: &Setting, name: &str, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
+    let mut kernel = setting.kernel();
     let program = kernel.ebpf().program_mut(name).expect("the program");
     if name == names::TC {
         let program: &mut SchedClassifier = program.try_into().expect("a classifier");
@@ -47,7 +76,7 @@ fn counted_by_kernel(name: &str, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
         program.load().expect("the verifier accepts it");
     }
     let mut panes = Vec::new();
-    for chunk in frames.chunks(CHUNK) {
+    for chunk in frames.chunks(setting.chunk) {
         let program = kernel.ebpf().program_mut(name).expect("the program");
         if name == names::TC {
             run(TryInto::<&mut SchedClassifier>::try_into(program).unwrap(), chunk, u32::MAX);
@@ -72,8 +101,8 @@ where
 }
 
 /// The same counted on this side.
-fn counted_here(frames: &[Vec<u8>]) -> Vec<WindowCounts> {
-    let mut tally = Tally::new(Selection::new(Sources::Any, vec![]), 4096);
+fn counted_here(setting: &Setting, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
+    let mut tally = setting.tally();
     let count = |frame: &Vec<u8>, tally: &mut Tally| match parse(LinkType::Ethernet, &frame[..]) {
         Ok(packet) => {
             let length = u32::try_from(frame.len()).unwrap();
@@ -81,7 +110,7 @@ fn counted_here(frames: &[Vec<u8>]) -> Vec<WindowCounts> {
         }
         Err(skip) => tally.skip(skip),
     };
-    let panes = frames.chunks(CHUNK).map(|chunk| {
+    let panes = frames.chunks(setting.chunk).map(|chunk| {
         for frame in chunk {
             count(frame, &mut tally);
         }
@@ -91,7 +120,7 @@ fn counted_here(frames: &[Vec<u8>]) -> Vec<WindowCounts> {
     panes.collect()
 }
 
-fn compare(frames: &[Vec<u8>]) {
+fn compare(setting: &Setting, frames: &[Vec<u8>]) {
     for name in PROGRAMS {
         // A test run makes no socket buffer of an IP header that is cut off.
         let frames: Vec<_> = frames
@@ -103,24 +132,29 @@ fn compare(frames: &[Vec<u8>]) {
             })
             .cloned()
             .collect();
-        let (frames, here) = (&frames, counted_here(&frames));
-        let kernel = counted_by_kernel(name, frames);
+        let (frames, here) = (&frames, counted_here(setting, &frames));
+        let kernel = counted_by_kernel(setting, name, frames);
         for (number, (kernel, here)) in kernel.iter().zip(&here).enumerate() {
             if kernel != here {
-                bisect(name, &frames[number * CHUNK..frames.len().min((number + 1) * CHUNK)]);
+                let end = frames.len().min((number + 1) * setting.chunk);
+                bisect(setting, name, &frames[number * setting.chunk..end]);
             }
         }
     }
 }
 
-/// Finds the frame on which both sides differ, and fails with it.
-fn bisect(name: &str, frames: &[Vec<u8>]) -> ! {
-    for frame in frames {
-        let alone = std::slice::from_ref(frame);
-        let (kernel, here) = (counted_by_kernel(name, alone), counted_here(alone));
-        assert_eq!(kernel, here, "{name} on {}", hex(frame));
+/// Finds the first frame of a pane after which both sides differ, and fails with it.
+fn bisect(setting: &Setting, name: &str, frames: &[Vec<u8>]) -> ! {
+    let both = |frames| (counted_by_kernel(setting, name, frames), counted_here(setting, frames));
+    let (mut agree, mut differ) = (0, frames.len());
+    while differ - agree > 1 {
+        let middle = agree.midpoint(differ);
+        let (kernel, here) = both(&frames[..middle]);
+        *(if kernel == here { &mut agree } else { &mut differ }) = middle;
     }
-    panic!("{name}: the frames agree one by one, and not together");
+    let (kernel, here) = both(&frames[..differ]);
+    assert_eq!(kernel, here, "{name} on frame {agree}, {}", hex(&frames[agree]));
+    panic!("{name}: the frames of the pane agree, but not behind those of others");
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -150,7 +184,7 @@ fn generated_frames_whole_truncated_and_corrupted() {
     }
     frames.retain(|frame| (SHORTEST..=LONGEST).contains(&frame.len()));
     assert!(frames.len() > 3000);
-    compare(&frames);
+    compare(&Setting::roomy(), &frames);
 }
 
 #[test]
@@ -170,10 +204,68 @@ fn frames_of_real_captures() {
                 frames.push(frame.data.to_vec());
             }
         });
-        compare(&frames);
+        compare(&Setting::roomy(), &frames);
         compared.insert(capture.display().to_string(), frames.len());
     }
     println!("{} frames of real captures compared", compared.values().sum::<usize>());
+}
+
+#[test]
+fn full_maps_and_ignored_destinations() {
+    if !privileged() {
+        return;
+    }
+    let address = |text: &str| Address::from(text.parse::<IpAddr>().unwrap());
+    let prefix = |first: &str, bits: u32, last: &str| {
+        ((address(first), bits), (address(first), address(last)))
+    };
+    let setting = Setting {
+        sources: Sources::Bot { first: address("10.0.0.5"), others: vec![address("2001:db8::5")] },
+        ignored: vec![
+            prefix("198.51.100.32", 96 + 28, "198.51.100.47"),
+            prefix("2001:db8:1::40", 122, "2001:db8:1::7f"),
+        ],
+        capacity: 48,
+        // A processor learns for itself that there is no room, and most of the pane lies behind that.
+        chunk: 1500,
+    };
+    // Hosts are as many as have a place, and three times that and the ignored ones; a host has several
+    // ports, so endpoints find no room before hosts do, and in another pane after.
+    let mut random = 7_u64;
+    let mut below = |bound: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (random >> 33) % bound
+    };
+    let frames: Vec<_> = (0..12_000)
+        .map(|number| {
+            let hosts = [24, 96, 200][number / setting.chunk % 3];
+            let (host, port) = (u8::try_from(below(hosts)).unwrap(), 80 + below(3));
+            let port = u16::try_from(port).unwrap();
+            let v4 = below(2) == 0;
+            let own = below(40) == 0;
+            let bot: IpAddr = if v4 { ip("10.0.0.5") } else { ip("2001:db8::5") };
+            let host: IpAddr = match (own, v4) {
+                (true, _) => bot,
+                (_, true) => [198, 51, 100, host].into(),
+                (_, false) => [0x2001, 0xdb8, 1, 0, 0, 0, 0, host.into()].into(),
+            };
+            let mut frame = match below(8) {
+                0 => syn(host, bot, port), // not the bot's
+                // No UDP: which contacts wait for answers in later panes is no matter here.
+                1..=3 => ip_packet(bot, host, 132, &[&[0, 1], &port.to_be_bytes()[..]].concat()),
+                4 | 5 => syn(bot, host, port),
+                6 => ack(bot, host, port),
+                _ => ip_packet(bot, host, 47, &[0; 8]), // looked at thoroughly
+            };
+            frame.resize(frame.len().max(60), 0);
+            frame
+        })
+        .collect();
+    let here = counted_here(&setting, &frames);
+    assert!(here.iter().all(|pane| pane.ledger.ignored > 0 && pane.endpoints.len() == 48));
+    let outside = here.iter().filter(|pane| pane.overflow.hosts.packets > 0);
+    assert!(outside.count() >= 5);
+    compare(&setting, &frames);
 }
 
 #[test]
@@ -181,18 +273,12 @@ fn overflow_keeps_known_hosts_exact_and_estimates_the_others() {
     if !privileged() {
         return;
     }
-    let mut kernel =
-        Kernel::new(&Selected { capacity: 64, ..selected() }).expect("the maps are made");
+    let mut kernel = Setting { capacity: 64, ..Setting::roomy() }.kernel();
     let program: &mut Xdp =
         kernel.ebpf().program_mut(names::XDP_FRAGS).unwrap().try_into().unwrap();
     program.load().expect("the verifier accepts it");
     let send = |host: u32, port: u16| {
-        let mut frame = crate::support::frames::udp(
-            [10, 0, 0, 5].into(),
-            std::net::Ipv4Addr::from(host).into(),
-            port,
-            0,
-        );
+        let mut frame = udp([10, 0, 0, 5].into(), std::net::Ipv4Addr::from(host).into(), port, 0);
         frame.resize(60, 0);
         let options = TestRunOptions { data_in: Some(&frame), repeat: 1, ..Default::default() };
         program.test_run(options).expect("a test run");

@@ -9,6 +9,7 @@ use gomon_common::kernel::{DEFAULT_DESTINATIONS, Entry, GENERATIONS};
 
 use super::known::Known;
 use super::ledger::Page;
+use super::sieve;
 
 /// The value is a [`Destination`](gomon_common::kernel::Destination), as that of an endpoint.
 type Inner = HashMap<Address, [u64; 3], DEFAULT_DESTINATIONS>;
@@ -16,23 +17,10 @@ type Inner = HashMap<Address, [u64; 3], DEFAULT_DESTINATIONS>;
 #[btf_map]
 static HOSTS: ArrayOfMaps<Inner, { GENERATIONS as usize }> = ArrayOfMaps::new();
 
-/// Whether a host is known, or is from now on because there is room.
+/// A known host.
 #[inline(always)]
-pub(crate) fn know(generation: u32, page: &Page, host: &Address) -> bool {
-    let Some(inner) = HOSTS.get(generation) else { return false };
-    if inner.get_ptr(host).is_some() {
-        return true;
-    }
-    if page.has(Entry::HostsFull) {
-        return false;
-    }
-    // Another CPU may have been faster.
-    let known =
-        inner.insert(host, [0; 3], BPF_NOEXIST.into()).is_ok() || inner.get_ptr(host).is_some();
-    if !known {
-        page.enter(Entry::HostsFull);
-    }
-    known
+pub(crate) fn get(generation: u32, host: &Address) -> Option<Known> {
+    HOSTS.get(generation)?.get_ptr_mut(host).map(Known::new)
 }
 
 /// Adds a packet to a known host.
@@ -43,8 +31,20 @@ pub(crate) fn add(generation: u32, host: &Address, length: u64) -> bool {
     true
 }
 
-/// A known host.
+/// Makes a host known that is not, if there is room.
 #[inline(always)]
-pub(crate) fn get(generation: u32, host: &Address) -> Option<Known> {
-    HOSTS.get(generation)?.get_ptr_mut(host).map(Known::new)
+pub(crate) fn insert(generation: u32, page: &Page, host: &Address, hash: u64) -> bool {
+    if page.has(Entry::HostsFull) {
+        return false;
+    }
+    let Some(inner) = HOSTS.get(generation) else { return false };
+    // First: whoever finds it known also finds that it may be.
+    sieve::open(generation, hash);
+    // Another CPU may have been faster.
+    let known =
+        inner.insert(host, [0; 3], BPF_NOEXIST.into()).is_ok() || inner.get_ptr(host).is_some();
+    if !known {
+        page.enter(Entry::HostsFull);
+    }
+    known
 }

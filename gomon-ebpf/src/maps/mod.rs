@@ -10,4 +10,5 @@ pub(crate) mod known;
 pub(crate) mod ledger;
 pub(crate) mod packets;
 pub(crate) mod registers;
+pub(crate) mod sieve;
 pub(crate) mod sources;

@@ -3,23 +3,23 @@
 use aya_ebpf::btf_maps::PerCpuArray;
 use aya_ebpf::macros::btf_map;
 use gomon_common::kernel::GENERATIONS;
-use gomon_common::{Address, registers};
+use gomon_common::registers::{self, Place};
 
 #[btf_map]
 static REGISTERS: PerCpuArray<[u8; registers::REGISTERS], { GENERATIONS as usize }> =
     PerCpuArray::new();
 
-/// Adds a host.
+/// Adds the host whose halves have this hash.
 #[inline(always)]
-pub(crate) fn insert(generation: u32, host: Address) {
-    let (index, rank) = registers::place(host);
+pub(crate) fn insert(generation: u32, hash: u64) {
+    let place = Place::of(hash);
     let Some(all) = REGISTERS.get_ptr_mut(generation) else { return };
-    let index = index & (registers::REGISTERS - 1); // for the verifier, which forgets
+    let index = place.index() & (registers::REGISTERS - 1); // for the verifier, which forgets
     // SAFETY: the index is below the number of registers, and no other CPU writes to these.
     unsafe {
         let register = (all as *mut u8).add(index);
-        if *register < rank {
-            *register = rank;
+        if place.is_above(*register) {
+            *register = place.rank();
         }
     }
 }

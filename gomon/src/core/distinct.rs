@@ -1,6 +1,7 @@
 //! How many distinct hosts there were, when there were too many to remember.
 
-use gomon_common::{Address, registers};
+use gomon_common::Address;
+use gomon_common::registers::{self, Place};
 
 /// A `HyperLogLog` sketch of a set of hosts: 4096 one-byte registers, whatever the set's size.
 ///
@@ -20,8 +21,9 @@ impl Distinct {
     /// Adds a host.
     #[inline]
     pub fn insert(&mut self, host: Address) {
-        let (index, rank) = registers::place(host);
-        self.registers[index] = self.registers[index].max(rank);
+        let place = Place::of(registers::hash(host.halves()));
+        let register = &mut self.registers[place.index()];
+        *register = place.rank().max(*register);
     }
 
     /// Adds all hosts of another sketch.

@@ -12,7 +12,7 @@ use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
 use gomon_common::kernel::{Entry, GENERATIONS, LedgerPage, names};
 use gomon_common::parse::Malformed;
-use gomon_common::{Address, Endpoint, Skip, registers};
+use gomon_common::{Address, Endpoint, Skip, registers, sieve};
 use log::{LevelFilter, Log};
 
 use super::awaited::Awaited;
@@ -34,6 +34,7 @@ type Hosts = HashMap<MapData, [u8; 16], Destination>;
 /// As [`gomon_common::kernel::Current`] lies there.
 type CurrentValue = [u64; 3];
 type Registers = [u8; registers::REGISTERS];
+type SievePart = [u8; sieve::PART];
 
 /// What the program is to count.
 #[derive(Clone, Debug)]
@@ -58,6 +59,7 @@ pub struct Kernel {
     hosts: ArrayOfMaps<MapData, Hosts>,
     ledger: PerCpuArray<MapData, LedgerPage>,
     registers: PerCpuArray<MapData, Registers>,
+    sieve: Array<MapData, SievePart>,
     /// The maps of each generation.
     open: [(Endpoints, Hosts); GENERATIONS as usize],
     generation: u32,
@@ -90,6 +92,7 @@ impl Kernel {
         let more = u8::from(!others.is_empty());
         let leaves_out = u8::from(!selected.ignored.is_empty());
         let talks = log::max_level() >= LevelFilter::Debug;
+        let parts = sieve::parts(selected.capacity);
         let level = if talks { aya_log::Level::Debug as u8 } else { 0 };
         let mut ebpf = loader
             .override_global(names::BOT, &bot, true)
@@ -98,7 +101,9 @@ impl Kernel {
             .override_global(names::IGNORES, &leaves_out, true)
             .override_global(names::PACKETS_PER_HOST, &selected.packets, true)
             .override_global(names::SWEEPS, &u8::from(selected.sweeps), true)
+            .override_global(names::SIEVE_PARTS, &parts, true)
             .map_max_entries(names::AWAITED, selected.capacity)
+            .map_max_entries(names::SIEVE, GENERATIONS * parts)
             .override_global(aya_log::LEVEL, &level, true)
             .load(object::bytes())
             .map_err(|error| root(&error))
@@ -128,6 +133,7 @@ impl Kernel {
             hosts: take(&mut ebpf, names::HOSTS)?,
             ledger: take(&mut ebpf, names::LEDGER)?,
             registers: take(&mut ebpf, names::REGISTERS)?,
+            sieve: take(&mut ebpf, names::SIEVE)?,
             open: [fresh(selected.capacity)?, fresh(selected.capacity)?],
             generation: 0,
             awaited: Awaited::new(take(&mut ebpf, names::AWAITED)?, selected.capacity),
@@ -315,6 +321,12 @@ impl Kernel {
                 // A host is listed for its endpoints also where it had no entry of its own.
                 Err(error) if !is_not_found(&error) => return Err(error.into()),
                 _ => {}
+            }
+        }
+        if !drained.hosts.is_empty() {
+            let parts = self.sieve.len() / GENERATIONS;
+            for part in generation * parts..(generation + 1) * parts {
+                self.sieve.set(part, [0; sieve::PART], 0)?;
             }
         }
         let blank = PerCpuValues::try_from(vec![LedgerPage::default(); self.cpus])?;
