@@ -1,12 +1,14 @@
 //! Verdicts as Suricata EVE records, one JSON object a line.
 
+mod destination;
 mod output;
 mod record;
 
-use gomon_common::{Address, Endpoint, protocol};
+use gomon_common::{Address, protocol};
 
 pub use output::Output;
 
+use self::destination::{Destination, flow_id, port};
 use self::record::{
     Alert, Books, Capture, Decoder, Detect, Flow, Gomon, Metadata, Record, Stats, StatsFlow, Walk,
 };
@@ -386,63 +388,6 @@ impl Eve {
     fn beside<'a>(&self, gomon: Gomon<'a>) -> Option<Metadata<'a>> {
         (!self.strict).then_some(Metadata { gomon })
     }
-}
-
-/// What a record is about.
-#[derive(Clone, Copy)]
-struct Destination {
-    address: Address,
-    /// What its flow id is made of beside protocol and port.
-    subject: Address,
-    protocol: Option<u8>,
-    port: Option<u16>,
-}
-
-impl Destination {
-    fn of(address: Address) -> Self {
-        Self { address, subject: address, protocol: None, port: None }
-    }
-
-    /// Of `count` hosts, of which these are known: the one there is, or an unspecified address of
-    /// their family.
-    fn shared(hosts: &[Address], count: u64) -> Self {
-        match hosts {
-            [host] if count == 1 => Self::of(*host),
-            [_, ..] if !hosts.iter().any(|host| host.is_v4()) => Self::of(Address::v6([0; 16])),
-            _ => Self::of(Address::v4([0; 4])),
-        }
-    }
-}
-
-impl From<Endpoint> for Destination {
-    fn from(endpoint: Endpoint) -> Self {
-        Self {
-            protocol: Some(endpoint.protocol()),
-            port: Some(endpoint.port()),
-            ..Self::of(endpoint.address())
-        }
-    }
-}
-
-fn port(endpoint: &Endpoint) -> Option<u16> {
-    protocol::has_ports(endpoint.protocol()).then_some(endpoint.port())
-}
-
-/// A number that the records of one destination share: FNV-1a of bot, destination, port and
-/// protocol, in the 51 bits that Suricata keeps so that JavaScript can hold it. What is sent to a
-/// whole host may be of one protocol now and of several later, so of a host its address is enough.
-fn flow_id(source: Address, destination: &Destination) -> u64 {
-    let hosts = source.bytes().into_iter().chain(destination.subject.bytes());
-    let service = destination.port.zip(destination.protocol);
-    let service = service.map(|(port, protocol)| {
-        let [high, low] = port.to_be_bytes();
-        [high, low, protocol]
-    });
-    let subject = hosts.chain(service.into_iter().flatten());
-    let hash = subject.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    (hash ^ (hash >> 51)) & ((1 << 51) - 1)
 }
 
 /// A point in time as Suricata writes it: UTC, microseconds, a numeric offset without a colon.
