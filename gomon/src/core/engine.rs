@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use gomon_common::{Address, Endpoint};
 
 use super::judge::{self, HostSet, Sweep, WindowReport};
+use super::sliding::Sliding;
 use super::sweep::{Service, Sweeps, service};
 use super::{Ledger, Policy, Span, Timestamp, WindowCounts};
 
@@ -21,6 +22,8 @@ pub const SILENT_WINDOWS_REPORTED: u64 = 1000;
 pub struct Engine {
     policy: Policy,
     panes: VecDeque<WindowCounts>,
+    /// Their sum, where a window has several.
+    sliding: Option<Sliding>,
     /// Panes pushed so far, those skipped included.
     pushed: u64,
     so_far: Ledger,
@@ -37,6 +40,7 @@ impl Engine {
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
+            sliding: (policy.panes() > 1).then(Sliding::default),
             policy,
             panes: VecDeque::new(),
             pushed: 0,
@@ -53,8 +57,10 @@ impl Engine {
     pub fn pane(&mut self, mut counts: WindowCounts, report: &mut impl FnMut(WindowReport)) {
         let needed = self.policy.panes();
         if self.panes.len() == needed {
-            self.panes.pop_front();
             self.decided.pop_front();
+            if let (Some(oldest), Some(sliding)) = (self.panes.pop_front(), &mut self.sliding) {
+                sliding.remove(&oldest);
+            }
         }
         let decided = match self.policy.sweep_hosts {
             Some(_) => self.sweeps.pane(&counts),
@@ -63,6 +69,9 @@ impl Engine {
         self.decided.push_back(decided);
         counts.signs = Vec::new(); // read, and of no use to windows
         self.so_far += &counts.ledger;
+        if let Some(sliding) = &mut self.sliding {
+            sliding.add(&counts);
+        }
         self.panes.push_back(counts);
         self.pushed += 1;
         if self.panes.len() == needed {
@@ -101,6 +110,7 @@ impl Engine {
         }
         self.panes.clear();
         self.decided.clear();
+        self.sliding = self.sliding.take().map(|_| Sliding::default());
         if let Some(run) = self.run.take() {
             report(run);
         }
@@ -137,7 +147,10 @@ impl Engine {
 
     /// Judges the window that the panes at hand make up.
     fn window(&mut self, report: &mut impl FnMut(WindowReport)) {
-        let window = WindowCounts::sum(&self.panes);
+        let window = match &self.sliding {
+            Some(sliding) => sliding.sum(&self.panes),
+            None => WindowCounts::sum(&self.panes),
+        };
         let first_pane = self.pushed - self.panes.len() as u64;
         let (mut judged, hosts) =
             judge::judge(&self.policy, first_pane, &window, self.swept(), &self.before);

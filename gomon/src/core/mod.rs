@@ -26,6 +26,7 @@ mod ledger;
 mod policy;
 mod ranges;
 mod selection;
+mod sliding;
 mod sweep;
 mod tally;
 mod time;

@@ -40,7 +40,7 @@ struct Line {
     mib: [f64; 3],
 }
 
-const GROWTHS: [Growth; 3] = [
+const GROWTHS: [Growth; 4] = [
     Growth {
         what: "destinations",
         from: "1000 endpoints, each counted, in 1000000 frames",
@@ -61,6 +61,27 @@ const GROWTHS: [Growth; 3] = [
             let flags = vec!["--window".to_owned(), format!("{window}s")];
             let destinations = Destinations::Endpoints(100);
             (flags, Traffic { frames: 1_000_000, destinations, seconds: 10_000, ..ORDINARY })
+        },
+    },
+    Growth {
+        what: "steps in a window",
+        from: "10 steps in each of 100 windows, in 200000 frames to 100 endpoints",
+        expected: "time: n, a window is judged at every step; memory: the panes of a window",
+        step: |times| {
+            let step = f64::from(10_u32) / f64::from(times);
+            let flags = [
+                "--connections",
+                "off",
+                "--window",
+                "100s",
+                "--destination-threshold",
+                "1e9",
+                "--step",
+            ];
+            let mut flags = flags.map(ToOwned::to_owned).to_vec();
+            flags.push(format!("{step}s"));
+            let destinations = Destinations::Endpoints(100);
+            (flags, Traffic { frames: 200_000, destinations, seconds: 10_000, ..ORDINARY })
         },
     },
     Growth {

@@ -9,9 +9,9 @@ const WIDTH: f64 = 300.0;
 const HEIGHT: f64 = 220.0;
 const MARGIN: f64 = 60.0;
 /// Of Okabe and Ito, which the colour-blind can tell apart.
-const COLOURS: [&str; 3] = ["#0072b2", "#d55e00", "#009e73"];
+const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
 /// Powers of ten that the vertical axis shows.
-const DECADES: f64 = 3.0;
+const DECADES: f64 = 4.0;
 
 /// The picture, as SVG.
 pub(super) fn picture(lines: &[Line]) -> String {
@@ -55,7 +55,7 @@ fn plot(
             bottom + 16.0,
         );
     }
-    for value in [1.0, 10.0, 100.0, 1000.0].map(|power| least * power) {
+    for value in [1.0, 10.0, 100.0, 1000.0, 10_000.0].map(|power| least * power) {
         let _ = writeln!(
             svg,
             "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"end\">{value}</text>\n\
@@ -80,7 +80,7 @@ fn plot(
             .map(|(times, value)| format!("{:.1},{:.1}", x(times.into()), y(value)))
             .collect();
         #[expect(clippy::cast_precision_loss, reason = "a few lines")]
-        let at = left + WIDTH / 3.0 * nth as f64;
+        let at = left - 30.0 + WIDTH / 3.4 * nth as f64;
         let _ = writeln!(
             svg,
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
@@ -100,7 +100,7 @@ mod tests {
     fn a_line_that_grows_with_n_rises_as_the_dashed_one() {
         let line = Line { what: "bytes", seconds: [0.005, 0.05, 0.5], mib: [1.0; 3] };
         let svg = picture(&[line]);
-        assert!(svg.contains("points=\"60.0,228.7 210.0,155.4 360.0,82.1\""), "{svg}");
-        assert!(svg.contains("M60 229L360 82"), "{svg}");
+        assert!(svg.contains("points=\"60.0,241.6 210.0,186.6 360.0,131.6\""), "{svg}");
+        assert!(svg.contains("M60 242L360 132"), "{svg}");
     }
 }
