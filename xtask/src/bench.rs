@@ -71,7 +71,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
                 format!("## Where\n\n```\n{}```\n", report::setting(&gomon)?),
                 format!("## Replay\n\n{}", replays(&gomon, &directory, replay.pairs)?),
                 format!("## Growth\n\n{}", growth::measure(&gomon, &directory)?),
-                format!("## Live\n\n```{}```\n", live::measure(live, &gomon, &directory)?),
+                format!("## Live\n\n```\n{}```\n", live::measure(live, &gomon, &directory)?),
             ]
             .join("\n");
             let path = workspace::root().join(RESULTS);
