@@ -12,10 +12,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use gomon::core::{Selection, Sources, Timestamp};
+use gomon::frame::Frame;
 use gomon::source::Stop;
 use gomon::source::replay::{Input, Reader};
 use proptest::prelude::*;
@@ -290,24 +292,43 @@ proptest! {
             };
             at(time, udp(source, destination, 80, payload))
         }).collect();
-        let scratch = Scratch::new();
-        let bytes = pcap(PLAIN, &captured);
-        let path = scratch.file("in.pcap", &bytes);
-        let saved = saved.to_string();
-        let made = |input: &str, directory: &str| {
-            let into = scratch.path().join(directory);
-            let into = into.to_str().unwrap();
-            let args = [
-                input, BOT, "--quiet", "--packet-threshold", "0.1", "--destination-threshold", "1",
-                "--save-packets", &saved, "--capture-dir", into,
-            ];
-            let outcome = gomon_with_input(args, &bytes, 1000);
-            assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
-            let names = scratch.names(directory).into_iter();
-            names.map(|name| (fs::read(Path::new(into).join(&name)).unwrap(), name)).collect::<Vec<_>>()
-        };
-        prop_assert_eq!(made(path.to_str().unwrap(), "again"), made("-", "kept"));
+        let [again, kept] = of_a_file_and_a_stream(&captured, &saved.to_string());
+        prop_assert_eq!(again, kept);
     }
+}
+
+/// The artifacts of one capture, each with its name: of a file first, of a stream then.
+fn of_a_file_and_a_stream(captured: &[Captured], saved: &str) -> [Vec<(Vec<u8>, String)>; 2] {
+    let scratch = Scratch::new();
+    let bytes = pcap(PLAIN, captured);
+    let path = scratch.file("in.pcap", &bytes);
+    [(path.to_str().unwrap(), "again"), ("-", "kept")].map(|(input, directory)| {
+        let into = scratch.path().join(directory);
+        let flags =
+            ["--packet-threshold", "0.1", "--destination-threshold", "1", "--save-packets", saved];
+        let args = [input, BOT, "--quiet", "--capture-dir", into.to_str().unwrap()];
+        let outcome = gomon_with_input(args.into_iter().chain(flags), &bytes, 1 << 20);
+        assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
+        let names = scratch.names(directory).into_iter();
+        names.map(|name| (fs::read(into.join(&name)).unwrap(), name)).collect()
+    })
+}
+
+/// So long that a window is read again in many pieces, back to the packets of a host that was quiet
+/// ever since.
+#[test]
+fn of_a_long_window_too_a_file_and_a_stream_make_the_same_artifacts() {
+    let (bot, frames) = (ip(BOT), 20_000);
+    let captured: Vec<_> = (0..3 * frames)
+        .map(|n| {
+            let host = if n % frames < 200 { n % 7 } else { 7 + n % 3 };
+            let host = IpAddr::from([192, 0, 2, u8::try_from(host).unwrap()]);
+            at(n * 30 * SECOND / frames, udp(bot, host, 80, usize::try_from(n % 90).unwrap()))
+        })
+        .collect();
+    let [again, kept] = of_a_file_and_a_stream(&captured, "50");
+    assert_eq!(again.len(), 3 * 10, "of each window its hosts");
+    assert_eq!(again, kept);
 }
 
 #[test]
@@ -316,15 +337,22 @@ fn a_capture_that_has_become_shorter_is_not_read_again() {
     let bytes = pcap(PLAIN, &flood(10));
     let path = scratch.file("in.pcap", &bytes);
     let input = Input::open(&path, Stop::default()).unwrap();
-    let again = Reader::new(input).unwrap().take_again().expect("a plain file");
+    let mut again = Reader::new(input).unwrap().take_again().expect("a plain file");
     let selection = Selection::new(Sources::Any, vec![]);
     let mut packets = 0;
     let whole = 24..bytes.len() as u64;
-    again.packets(whole.clone(), &selection, |_, _| packets += 1).unwrap();
+    let mut count = |_: u64, _, _: &Frame<'_>| {
+        packets += 1;
+        ControlFlow::Continue(())
+    };
+    assert!(
+        again.packets_from_the_last(whole.clone(), &selection, &mut count).unwrap().is_continue()
+    );
     // Of everybody's packets each may be an answer, and is its sender's too.
     assert_eq!(packets, 2 * flood(10).len());
 
     fs::File::options().write(true).open(&path).unwrap().set_len(bytes.len() as u64 - 60).unwrap();
-    let error = again.packets(whole, &selection, |_, _| ()).unwrap_err();
+    let mut none = |_: u64, _, _: &Frame<'_>| ControlFlow::Break(());
+    let error = again.packets_from_the_last(whole, &selection, &mut none).unwrap_err();
     assert!(format!("{error:#}").contains("changed meanwhile"), "{error:#}");
 }

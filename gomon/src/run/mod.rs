@@ -153,9 +153,9 @@ fn replay(settings: &Settings, reader: Reader, stop: &Stop, pipeline: &mut Pipel
 /// What spares keeping packets, where the capture can be read again and windows don't overlap.
 fn recall(settings: &Settings, source: &mut Source) -> Option<Recall> {
     let Source::Reader(reader) = source else { return None };
-    let again = reader.take_again().filter(|_| settings.policy.panes() == 1)?;
+    let mut again = reader.take_again().filter(|_| settings.policy.panes() == 1)?;
     let selection = selection(settings);
-    Some(Recall::new(move |range, each| again.packets(range, &selection, each)))
+    Some(Recall::new(move |range, each| again.packets_from_the_last(range, &selection, each)))
 }
 
 /// The packets that the settings choose.

@@ -199,5 +199,8 @@ impl Receiver for Pipeline {
 
     fn progress(&mut self, frames: u64, bytes: u64) {
         self.progress.enter(frames, bytes);
+        if let Some(artifacts) = &mut self.artifacts {
+            artifacts.passes(bytes);
+        }
     }
 }

@@ -42,7 +42,8 @@ pub trait Receiver {
     /// were lost on the way.
     fn packets_lost(&mut self, packets: u64);
 
-    /// How far the source is: frames read, and bytes of the input.
+    /// How far the source is: frames read, and bytes of the input. Of a capture that can be read again,
+    /// a record starts there.
     fn progress(&mut self, frames: u64, bytes: u64);
 }
 

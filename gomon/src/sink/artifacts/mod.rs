@@ -8,11 +8,11 @@ mod rings;
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
 use gomon_common::{Address, LinkType};
 use tempfile::{Builder, NamedTempFile};
 
@@ -116,6 +116,13 @@ impl Artifacts {
         }
     }
 
+    /// A record starts at this byte of the capture.
+    pub fn passes(&mut self, position: u64) {
+        if let Some(recall) = &mut self.recall {
+            recall.passes(position);
+        }
+    }
+
     /// Files written so far.
     #[must_use]
     pub fn saved(&self) -> u64 {
@@ -130,18 +137,11 @@ impl Artifacts {
 
     /// Keeps a packet between the bot and `host`, counted in the open pane.
     pub fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>) {
-        let FrameLink::Known(link) = frame.link else { return };
         self.latest = frame.time.unwrap_or(self.latest);
-        let packet = Stored {
-            number: self.packets,
-            pane: self.pane,
-            time: self.latest,
-            link,
-            length: frame.length,
-            data: Bytes::copy_from_slice(frame.data),
-        };
-        self.packets += 1;
-        self.rings.push(host, known, packet);
+        if let Some(packet) = stored(self.packets, self.pane, self.latest, frame) {
+            self.packets += 1;
+            self.rings.push(host, known, &packet);
+        }
     }
 
     /// Closes so many panes: packets that follow belong to a later one.
@@ -186,11 +186,10 @@ impl Artifacts {
                 Verdict::Connection { .. } | Verdict::Idle => {}
             }
         }
-        let given_up = self.rings.take_given_up();
-        if given_up > 0 {
+        if self.rings.take_given_up() {
             log::warn!(
-                "artifacts of the window: {given_up} of the oldest packets were given up to stay \
-                 within {} MiB: lower --save-packets",
+                "artifacts of the window: the oldest packets were given up to stay within {} MiB: lower \
+                 --save-packets",
                 MEMORY >> 20
             );
         }
@@ -199,18 +198,23 @@ impl Artifacts {
 
     /// Has the packets that a report calls for, where they were not kept.
     fn read_again(&mut self, report: &WindowReport) {
-        let Some(mut recall) = self.recall.take() else { return };
-        let packets_per_host = self.packets_per_host;
-        self.rings = Rings::new(packets_per_host);
+        let Some(recall) = &mut self.recall else { return };
+        self.rings = Rings::new(self.packets_per_host);
         let hosts = recall::hosts(report);
-        if !hosts.is_empty() {
-            let keep = |host, frame: &Frame<'_>| self.packet(host, true, frame);
-            if let Err(error) = recall.last_packets(&hosts, packets_per_host, keep) {
-                log::error!("saving packets: {error:#}");
-                self.failed += 1;
-            }
+        if hosts.is_empty() {
+            return;
         }
-        self.recall = Some(recall);
+        self.rings.expect(hosts);
+        let (rings, pane) = (&mut self.rings, self.pane);
+        let outcome = recall.packets_from_the_last(|position, host, frame| {
+            let time = frame.time.unwrap_or_default();
+            let packet = stored(position, pane, time, frame);
+            packet.map_or(ControlFlow::Continue(()), |packet| rings.push_older(host, &packet))
+        });
+        if let Err(error) = outcome {
+            log::error!("saving packets: {error:#}");
+            self.failed += 1;
+        }
     }
 
     /// Writes the packets of `hosts` and returns where, or `None` (and says why) when that failed.
@@ -247,6 +251,17 @@ impl Artifacts {
         }
         first
     }
+}
+
+/// A frame as it is stored, if it can be told what it starts with.
+fn stored<'a>(
+    number: u64,
+    pane: u64,
+    time: Timestamp,
+    frame: &Frame<'a>,
+) -> Option<Stored<&'a [u8]>> {
+    let FrameLink::Known(link) = frame.link else { return None };
+    Some(Stored { number, pane, time, link, length: frame.length, data: frame.data })
 }
 
 /// Writes a file under a temporary name and then gives it the first free name that starts with

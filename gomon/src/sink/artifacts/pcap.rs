@@ -22,9 +22,8 @@ pub(super) fn write<'a>(
     packets: impl IntoIterator<Item = &'a Stored>,
 ) -> io::Result<()> {
     let version = 2u32 | 4 << 16; // 2.4: two 16-bit numbers
-    for field in [MAGIC, version, 0, 0, SNAP_LENGTH, link.number()] {
-        out.write_all(&field.to_le_bytes())?;
-    }
+    let header = [MAGIC, version, 0, 0, SNAP_LENGTH, link.number()];
+    out.write_all(header.map(u32::to_le_bytes).as_flattened())?;
     for packet in packets {
         // The format has 32 bits for seconds since the epoch; what lies outside is at its ends.
         let seconds = packet.time.nanoseconds().div_euclid(1_000_000_000);
@@ -33,9 +32,8 @@ pub(super) fn write<'a>(
         let fraction = u32::try_from(fraction).unwrap_or(0);
         let data = &packet.data[..packet.data.len().min(SNAP_LENGTH as usize)];
         let captured = u32::try_from(data.len()).unwrap_or(SNAP_LENGTH);
-        for field in [seconds, fraction, captured, packet.length.max(captured)] {
-            out.write_all(&field.to_le_bytes())?;
-        }
+        let header = [seconds, fraction, captured, packet.length.max(captured)];
+        out.write_all(header.map(u32::to_le_bytes).as_flattened())?;
         out.write_all(data)?;
     }
     Ok(())

@@ -1,62 +1,66 @@
 //! Packets that are read a second time from where they came from, instead of being kept.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use anyhow::Result;
 use gomon_common::Address;
-use hashbrown::HashMap;
 
 use crate::core::{Verdict, WindowReport};
 use crate::frame::Frame;
 
-/// Takes a packet between the bot and a host.
-type Each<'a> = &'a mut dyn FnMut(Address, &Frame<'_>);
-/// Reads a part of a capture, given by its bytes.
-type ReadAgain = dyn FnMut(Range<u64>, Each<'_>) -> Result<()>;
+/// Takes a packet between the bot and a host, and where it lies in the capture.
+type Each<'a> = &'a mut dyn FnMut(u64, Address, &Frame<'_>) -> ControlFlow<()>;
+/// Reads a part of a capture, given by its bytes, from its end to its start, until no more is wanted.
+type ReadAgain = dyn FnMut(Range<u64>, Each<'_>) -> Result<ControlFlow<()>>;
 
 /// A capture whose parts can be read again.
 pub struct Recall {
     read: Box<ReadAgain>,
     /// The part that is the latest pane that was closed.
     pane: Range<u64>,
+    /// Where records start, here and there in that part and behind it, so that it can be read from its
+    /// end piece by piece: 8 bytes for half a MiB.
+    waypoints: Vec<u64>,
 }
 
 impl Recall {
-    /// Packets that `read` hands on: those of a part of a capture, each with its remote host.
+    /// Packets that `read` hands on: those of a part of a capture from the last to the first, each with
+    /// where it lies and its remote host.
     #[must_use]
-    pub fn new(read: impl FnMut(Range<u64>, Each<'_>) -> Result<()> + 'static) -> Self {
-        Self { read: Box::new(read), pane: 0..0 }
+    pub fn new(
+        read: impl FnMut(Range<u64>, Each<'_>) -> Result<ControlFlow<()>> + 'static,
+    ) -> Self {
+        Self { read: Box::new(read), pane: 0..0, waypoints: Vec::new() }
     }
 
     /// The next pane starts here, and the one before ends.
     pub(super) fn starts_at(&mut self, position: u64) {
         self.pane = self.pane.end..position;
+        let passed = self.waypoints.partition_point(|waypoint| *waypoint <= self.pane.start);
+        self.waypoints.drain(..passed);
     }
 
-    /// Hands the last packets of the closed pane to `keep`: of each of `hosts` so many, in the order in
-    /// which they were captured. Read once to see how many there are, and once more for the last ones.
-    pub(super) fn last_packets(
+    /// A record starts here, behind all that were told before.
+    pub(super) fn passes(&mut self, position: u64) {
+        self.waypoints.push(position);
+    }
+
+    /// Hands the packets of the closed pane between the bot and its remote hosts to `each`, from the last
+    /// to the first, until it wants no more.
+    pub(super) fn packets_from_the_last(
         &mut self,
-        hosts: &BTreeSet<Address>,
-        packets_per_host: usize,
-        mut keep: impl FnMut(Address, &Frame<'_>),
+        mut each: impl FnMut(u64, Address, &Frame<'_>) -> ControlFlow<()>,
     ) -> Result<()> {
-        let mut left: HashMap<Address, usize> = hosts.iter().map(|host| (*host, 0)).collect();
-        (self.read)(self.pane.clone(), &mut |host, _| {
-            if let Some(left) = left.get_mut(&host) {
-                *left += 1;
+        let mut end = self.pane.end;
+        let inside = self.waypoints.partition_point(|waypoint| *waypoint < end);
+        for start in self.waypoints[..inside].iter().rev().copied().chain([self.pane.start]) {
+            if (self.read)(start..end, &mut each)?.is_break() {
+                break;
             }
-        })?;
-        (self.read)(self.pane.clone(), &mut |host, frame| {
-            if let Some(left) = left.get_mut(&host) {
-                if *left <= packets_per_host {
-                    keep(host, frame);
-                }
-                *left = left.saturating_sub(1);
-            }
-        })
+            end = start;
+        }
+        Ok(())
     }
 }
 
@@ -66,21 +70,17 @@ impl fmt::Debug for Recall {
     }
 }
 
-/// The hosts whose packets the artifacts of a report hold.
-pub(super) fn hosts(report: &WindowReport) -> BTreeSet<Address> {
-    let mut wanted = BTreeSet::new();
+/// The hosts whose packets the artifacts of a report hold, some more than once.
+pub(super) fn hosts(report: &WindowReport) -> Vec<Address> {
+    let mut hosts = Vec::new();
     for verdict in &report.verdicts {
         match verdict {
-            Verdict::Attack { target, .. } => {
-                wanted.insert(target.host());
-            }
-            Verdict::VerticalScan { host, .. } => {
-                wanted.insert(*host);
-            }
-            Verdict::Scan { hosts } => wanted.extend(hosts),
-            Verdict::Sweep { sweep, .. } => wanted.extend(&sweep.hosts),
+            Verdict::Attack { target, .. } => hosts.push(target.host()),
+            Verdict::VerticalScan { host, .. } => hosts.push(*host),
+            Verdict::Scan { hosts: scanned } => hosts.extend(scanned),
+            Verdict::Sweep { sweep, .. } => hosts.extend(&sweep.hosts),
             Verdict::Connection { .. } | Verdict::Idle => {}
         }
     }
-    wanted
+    hosts
 }

@@ -1,8 +1,9 @@
 //! The last packets of every host, in bounded memory.
 
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use gomon_common::{Address, LinkType};
 use hashbrown::HashMap;
 
@@ -15,10 +16,13 @@ const STRANGERS: usize = 1024;
 /// What keeping a packet costs beside its bytes.
 const OVERHEAD: usize = size_of::<Stored>();
 
-/// One packet that is kept.
+/// What a ring asks for at once for short packets, in bytes: as much again as it holds, up to this.
+const ROOM: usize = 4 << 10;
+
+/// One packet, kept or to be.
 #[derive(Clone, Debug)]
-pub struct Stored {
-    /// Its place in the order of arrival.
+pub struct Stored<Data = Bytes> {
+    /// Its place in the order of arrival: a number that grows.
     pub number: u64,
     /// The pane it was counted in.
     pub pane: u64,
@@ -29,13 +33,17 @@ pub struct Stored {
     /// How long its frame was on the wire.
     pub length: u32,
     /// What was captured of it.
-    pub data: Bytes,
+    pub data: Data,
 }
 
 #[derive(Debug, Default)]
 struct Ring {
     packets: VecDeque<Stored>,
     bytes: usize,
+    /// Where the next packets go.
+    room: BytesMut,
+    /// Whether older packets than it has are expected, and wanted.
+    wants_older: bool,
     /// The last pane in which the bot sent to the host and it was counted on its own.
     known: Option<u64>,
 }
@@ -52,7 +60,9 @@ pub struct Rings {
     hosts: HashMap<Address, Ring>,
     strangers: VecDeque<Address>,
     bytes: usize,
-    given_up: u64,
+    given_up: bool,
+    /// Rings that want older packets than they have.
+    wanting: usize,
 }
 
 impl Rings {
@@ -65,17 +75,18 @@ impl Rings {
             hosts: HashMap::new(),
             strangers: VecDeque::new(),
             bytes: 0,
-            given_up: 0,
+            given_up: false,
+            wanting: 0,
         }
     }
 
-    /// Packets given up for lack of memory since this was last asked.
-    pub fn take_given_up(&mut self) -> u64 {
+    /// Whether packets were given up for lack of memory since this was last asked.
+    pub fn take_given_up(&mut self) -> bool {
         std::mem::take(&mut self.given_up)
     }
 
     /// Keeps a packet of `host`.
-    pub fn push(&mut self, host: Address, known: bool, packet: Stored) {
+    pub fn push(&mut self, host: Address, known: bool, packet: &Stored<&[u8]>) {
         let ring = self.hosts.entry(host).or_insert_with(|| {
             if !known {
                 self.strangers.push_back(host);
@@ -88,16 +99,40 @@ impl Rings {
         if ring.packets.len() == self.packets_per_host {
             self.bytes -= ring.drop_oldest();
         }
-        let size = size(&packet);
+        let packet = ring.store(packet);
+        self.bytes += size(&packet);
         ring.packets.push_back(packet);
-        ring.bytes += size;
-        self.bytes += size;
         if self.strangers.len() > STRANGERS {
             self.forget_a_stranger();
         }
         if self.bytes > self.memory {
             self.give_up_packets();
         }
+    }
+
+    /// Makes place for packets of `hosts`, which come from the last to the first, and of no other.
+    pub fn expect(&mut self, hosts: impl IntoIterator<Item = Address>) {
+        let ring = |host| (host, Ring { wants_older: true, ..Ring::default() });
+        self.hosts = hosts.into_iter().map(ring).collect();
+        self.wanting = self.hosts.len();
+    }
+
+    /// Keeps a packet of `host`, older than those that are kept of it, if it is wanted, and says whether
+    /// any more are.
+    pub fn push_older(&mut self, host: Address, packet: &Stored<&[u8]>) -> ControlFlow<()> {
+        if let Some(ring) = self.hosts.get_mut(&host).filter(|ring| ring.wants_older) {
+            let packet = ring.store(packet);
+            self.bytes += size(&packet);
+            ring.packets.push_front(packet);
+            if ring.packets.len() == self.packets_per_host {
+                ring.wants_older = false;
+                self.wanting -= 1;
+            }
+            if self.bytes > self.memory {
+                self.give_up_packets();
+            }
+        }
+        if self.wanting == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// The packets of `host` in panes from `first_pane` on, oldest first.
@@ -142,15 +177,35 @@ impl Rings {
         sizes.sort_unstable();
         let level = water_level(&sizes, self.memory / 4 * 3);
         for ring in self.hosts.values_mut() {
+            if ring.bytes > level && std::mem::take(&mut ring.wants_older) {
+                self.wanting -= 1;
+            }
             while ring.bytes > level && ring.packets.len() > 1 {
                 self.bytes -= ring.drop_oldest();
-                self.given_up += 1;
+                self.given_up = true;
             }
         }
     }
 }
 
 impl Ring {
+    /// Copies a packet.
+    fn store(&mut self, packet: &Stored<&[u8]>) -> Stored {
+        let &Stored { number, pane, time, link, length, data } = packet;
+        let data = if data.len() > ROOM / 8 {
+            Bytes::copy_from_slice(data)
+        } else {
+            // Asking for memory packet by packet would cost more than all the rest.
+            if self.room.capacity() < data.len() {
+                self.room = BytesMut::with_capacity(data.len().max(self.bytes.min(ROOM)));
+            }
+            self.room.extend_from_slice(data);
+            self.room.split().freeze()
+        };
+        self.bytes += data.len() + OVERHEAD;
+        Stored { number, pane, time, link, length, data }
+    }
+
     /// Drops the oldest packet and returns the bytes that frees.
     fn drop_oldest(&mut self) -> usize {
         let size = self.packets.pop_front().map_or(0, |packet| size(&packet));
@@ -186,14 +241,14 @@ mod tests {
         Address::v4([192, 0, 2, n])
     }
 
-    fn packet(number: u64, pane: u64, length: usize) -> Stored {
+    fn packet(number: u64, pane: u64, length: usize) -> Stored<&'static [u8]> {
         Stored {
             number,
             pane,
             time: Timestamp::default(),
             link: LinkType::Ethernet,
             length: 0,
-            data: Bytes::from(vec![0; length]),
+            data: &[0; 3000][..length],
         }
     }
 
@@ -206,7 +261,7 @@ mod tests {
         ) {
             let mut rings = Rings::new(kept);
             for (number, &n) in (0u64..).zip(&hosts) {
-                rings.push(host(n), n % 2 == 0, packet(number, number / 20, 60));
+                rings.push(host(n), n % 2 == 0, &packet(number, number / 20, 60));
             }
             rings.forget_before(window_start);
             for n in 0..4 {
@@ -220,13 +275,61 @@ mod tests {
         }
 
         #[test]
+        fn packets_that_come_from_the_last_make_the_same_rings(
+            hosts in prop::collection::vec(0u8..6, 0..200),
+            kept in 1usize..40,
+        ) {
+            let mut forwards = Rings::new(kept);
+            let packets: Vec<_> = (0u64..).zip(hosts).collect();
+            for &(number, n) in &packets {
+                forwards.push(host(n), true, &packet(number, 0, 60));
+            }
+            let mut backwards = Rings::new(kept);
+            backwards.expect([0, 1, 2, 3, 1].map(host));
+            let asked = packets.iter().rev().take_while(|&&(number, n)| {
+                backwards.push_older(host(n), &packet(number, 0, 60)).is_continue()
+            });
+            let asked = asked.count();
+            let of = |rings: &Rings, n| rings.of(host(n), 0).map(|p| p.number).collect::<Vec<_>>();
+            for n in 0..4 {
+                prop_assert_eq!(of(&backwards, n), of(&forwards, n));
+            }
+            prop_assert_eq!(backwards.of(host(4), 0).count(), 0, "nobody asked for it");
+            let all_full = (0..4).all(|n| forwards.of(host(n), 0).count() == kept);
+            prop_assert_eq!(asked < packets.len(), all_full, "it stops as soon as all have enough");
+        }
+
+        #[test]
+        fn memory_is_bounded_also_backwards(
+            pushes in prop::collection::vec((0u8..6, 0usize..3000), 1..300),
+        ) {
+            let mut rings = Rings::new(1000);
+            rings.memory = 40_000;
+            rings.expect((0..6).map(host));
+            let packets: Vec<_> = (0u64..).zip(pushes).collect();
+            for &(number, (n, length)) in packets.iter().rev() {
+                let more = rings.push_older(host(n), &packet(number, 0, length));
+                prop_assert!(rings.bytes <= rings.memory);
+                prop_assert_eq!(more.is_continue(), rings.hosts.values().any(|ring| ring.wants_older));
+                let sum: usize = rings.hosts.values().map(|ring| ring.bytes).sum();
+                prop_assert_eq!(sum, rings.bytes);
+            }
+            for n in 0..6 {
+                let all = packets.iter().filter(|(_, push)| push.0 == n).map(|(number, _)| *number);
+                let all: Vec<_> = all.collect();
+                let kept: Vec<_> = rings.of(host(n), 0).map(|p| p.number).collect();
+                prop_assert!(all.ends_with(&kept) && kept.is_empty() == all.is_empty());
+            }
+        }
+
+        #[test]
         fn memory_is_bounded_and_every_host_keeps_its_newest(
             pushes in prop::collection::vec((0u8..6, 0usize..3000), 1..300),
         ) {
             let mut rings = Rings::new(1000);
             rings.memory = 40_000;
             for (number, &(n, length)) in (0u64..).zip(&pushes) {
-                rings.push(host(n), true, packet(number, 0, length));
+                rings.push(host(n), true, &packet(number, 0, length));
                 prop_assert!(rings.bytes <= rings.memory);
                 let sum: usize = rings.hosts.values().map(|ring| ring.bytes).sum();
                 prop_assert_eq!(sum, rings.bytes);
@@ -239,10 +342,10 @@ mod tests {
     #[test]
     fn strangers_of_a_later_pane_do_not_drive_out_a_host_of_the_window() {
         let mut rings = Rings::new(10);
-        rings.push(host(1), true, packet(0, 0, 60));
+        rings.push(host(1), true, &packet(0, 0, 60));
         rings.forget_before(0); // the pane is over, the window is not
         for n in 0..3000u32 {
-            rings.push(Address::v4(n.to_be_bytes()), false, packet(u64::from(n), 1, 60));
+            rings.push(Address::v4(n.to_be_bytes()), false, &packet(u64::from(n), 1, 60));
         }
         assert_eq!(rings.of(host(1), 0).count(), 1);
         rings.forget_before(1);
@@ -253,10 +356,10 @@ mod tests {
     fn strangers_do_not_fill_memory() {
         let mut rings = Rings::new(10);
         for n in 0..10_000u32 {
-            rings.push(Address::v4(n.to_be_bytes()), false, packet(u64::from(n), 0, 60));
+            rings.push(Address::v4(n.to_be_bytes()), false, &packet(u64::from(n), 0, 60));
         }
         assert_eq!(rings.hosts.len(), STRANGERS);
-        rings.push(host(1), true, packet(10_000, 0, 60));
+        rings.push(host(1), true, &packet(10_000, 0, 60));
         assert_eq!(rings.of(host(1), 0).count(), 1);
     }
 }

@@ -1,21 +1,20 @@
 //! A capture file read again, for packets that nobody kept the first time.
 //!
 //! Keeping the last packets of every host costs twenty times what counting them does, and most windows
-//! have no artifact. What stays is where in the file a pane starts; the packets of a window with an
-//! artifact are read a second time.
+//! have no artifact. What stays is where in the file records start, here and there; from there the packets
+//! of a window with an artifact are read a second time.
 
 use std::fs::File;
-use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::FileExt;
 
-use anyhow::{Context, Result, ensure};
-use gomon_common::Address;
+use anyhow::{Context, Result, anyhow};
+use gomon_common::{Address, LinkType, Packet};
 
-use super::plain::{Format, Plain};
+use super::plain::Format;
 use crate::core::Selection;
 use crate::frame::{Frame, FrameLink};
-use crate::source::read;
+use crate::source::{quick, read};
 
 /// A plain pcap file that can be read again.
 #[derive(Debug)]
@@ -24,57 +23,66 @@ pub struct Again {
     /// Where in the file the capture starts.
     start: u64,
     format: Format,
-}
-
-/// A part of a file.
-struct Section {
-    file: File,
-    at: Range<u64>,
+    /// What was read last, and where its records start in it.
+    bytes: Vec<u8>,
+    records: Vec<usize>,
 }
 
 impl Again {
     pub(super) fn new(file: File, start: u64, format: Format) -> Self {
-        Self { file, start, format }
+        Self { file, start, format, bytes: Vec::new(), records: Vec::new() }
     }
 
-    /// Hands the packets between the bot and its remote hosts to `each`, whichever way they go, from
-    /// the records in `range`: bytes of the capture, both ends where a record starts.
+    /// Hands the packets between the bot and its remote hosts to `each`, whichever way they go and the
+    /// last one first, from the records in `range`: bytes of the capture, both ends where a record
+    /// starts. Each comes with where its record starts. All of the range is held in memory. Breaks where
+    /// `each` does.
     ///
     /// # Errors
     ///
     /// When the file can't be read, or no longer is what it was.
-    pub fn packets(
-        &self,
+    pub fn packets_from_the_last(
+        &mut self,
         range: Range<u64>,
         selection: &Selection,
-        mut each: impl FnMut(Address, &Frame<'_>),
-    ) -> Result<()> {
-        let at = self.start + range.start..self.start + range.end;
-        let section = Section { file: self.file.try_clone()?, at };
-        let mut records = Plain::from_record(section, self.format, range.start)?;
-        let mut next = |frame: &Frame<'_>, _: u64| {
-            if let FrameLink::Known(link) = frame.link
-                && let Ok(packet) = read(link, frame)
+        each: &mut dyn FnMut(u64, Address, &Frame<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        self.read(range.clone())
+            .context("reading the capture again, which was changed meanwhile")?;
+        for &record in self.records.iter().rev() {
+            if let Some((frame, _)) = self.format.any_record(&self.bytes[record..])
+                && let Some(packet) = packet(&frame)
             {
                 for host in selection.remote_hosts(&packet).into_iter().flatten() {
-                    each(host, frame);
+                    if each(range.start + record as u64, host, &frame).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
                 }
             }
-            ControlFlow::Continue(())
-        };
-        let what = "reading the capture again, which was changed meanwhile";
-        while records.frames(&mut next).context(what)?.is_continue() {}
-        ensure!(records.position() == range.end, "{what}: it has become shorter");
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Fetches the records of `range`.
+    fn read(&mut self, range: Range<u64>) -> Result<()> {
+        self.bytes.resize(usize::try_from(range.end - range.start)?, 0);
+        self.file.read_exact_at(&mut self.bytes, self.start + range.start)?;
+        self.records.clear();
+        let mut rest = self.bytes.as_slice();
+        while !rest.is_empty() {
+            let at = self.bytes.len() - rest.len();
+            let record = self.format.any_record(rest);
+            (_, rest) =
+                record.ok_or_else(|| anyhow!("no record at byte {}", range.start + at as u64))?;
+            self.records.push(at);
+        }
         Ok(())
     }
 }
 
-impl Read for Section {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.at.end - self.at.start).unwrap_or(usize::MAX);
-        let wanted = buffer.len().min(left);
-        let read = self.file.read_at(&mut buffer[..wanted], self.at.start)?;
-        self.at.start += read as u64;
-        Ok(read)
-    }
+/// The packet in a frame.
+fn packet(frame: &Frame<'_>) -> Option<Packet> {
+    let FrameLink::Known(link) = frame.link else { return None };
+    let common = if link == LinkType::Ethernet { quick::parse(frame.data) } else { None };
+    common.map(|common| common.packet()).or_else(|| read(link, frame).ok())
 }

@@ -73,6 +73,34 @@ impl Format {
         (number(0)? == version).then_some(Self { big_endian, unit, snap_length, link })
     }
 
+    /// The frame of the record that `bytes` start with, and the bytes behind it. `None` where not all
+    /// of it is there, or it is longer than is believed.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the innermost loop of a replay")]
+    fn record<const BIG_ENDIAN: bool>(self, bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
+        let (header, behind) = bytes.split_first_chunk()?;
+        let [seconds, fraction, captured, length] = Self::numbers::<BIG_ENDIAN>(*header);
+        let captured = captured as usize;
+        if captured > MAX_RECORD || captured > behind.len() {
+            return None;
+        }
+        let (data, behind) = behind.split_at(captured);
+        // Two numbers of 32 bits: far from the ends of 64.
+        let time = i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * self.unit;
+        let frame = Frame {
+            time: Some(Timestamp::from_nanoseconds(time)),
+            link: FrameLink::Known(self.link),
+            length,
+            data: &data[..captured.min(self.snap_length)],
+        };
+        Some((frame, behind))
+    }
+
+    /// The same, of a capture in whichever byte order.
+    pub(super) fn any_record(self, bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
+        if self.big_endian { self.record::<true>(bytes) } else { self.record::<false>(bytes) }
+    }
+
     /// The four numbers a record starts with.
     #[inline]
     fn numbers<const BIG_ENDIAN: bool>(bytes: [u8; RECORD_HEADER]) -> [u32; 4] {
@@ -100,16 +128,7 @@ impl Plain {
         let mut header = [0; FILE_HEADER];
         input.read_exact(&mut header)?;
         let Some(format) = Format::read(&header) else { bail!("not a plain pcap file") };
-        Self::from_record(input, format, FILE_HEADER as u64)
-    }
-
-    /// Reads on from the record at `position`.
-    pub(super) fn from_record(
-        input: impl Read + Send + 'static,
-        format: Format,
-        position: u64,
-    ) -> Result<Self> {
-        Ok(Self { input: Ahead::new(input)?, format, position, frames: 0 })
+        Ok(Self { input: Ahead::new(input)?, format, position: FILE_HEADER as u64, frames: 0 })
     }
 
     /// Bytes of the capture read so far.
@@ -131,26 +150,11 @@ impl Plain {
 
     #[inline]
     fn read<const BIG_ENDIAN: bool>(&mut self, each: &mut impl Each) -> Result<ControlFlow<()>> {
-        let Format { unit, snap_length, link, .. } = self.format;
         let block = self.input.at_hand();
         let (mut rest, mut frames, mut flow) = (block, 0, ControlFlow::Continue(()));
-        while let Some((header, behind)) = rest.split_first_chunk()
+        while let Some((frame, behind)) = self.format.record::<BIG_ENDIAN>(rest)
             && flow.is_continue()
         {
-            let [seconds, fraction, captured, length] = Format::numbers::<BIG_ENDIAN>(*header);
-            let captured = captured as usize;
-            if captured > MAX_RECORD || captured > behind.len() {
-                break;
-            }
-            let (data, behind) = behind.split_at(captured);
-            // Two numbers of 32 bits: far from the ends of 64.
-            let time = i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * unit;
-            let frame = Frame {
-                time: Some(Timestamp::from_nanoseconds(time)),
-                link: FrameLink::Known(link),
-                length,
-                data: &data[..captured.min(snap_length)],
-            };
             flow = each.frame(&frame, self.position + (block.len() - rest.len()) as u64);
             (rest, frames) = (behind, frames + 1);
         }
