@@ -21,7 +21,13 @@ impl Distinct {
     /// Adds a host.
     #[inline]
     pub fn insert(&mut self, host: Address) {
-        let place = Place::of(registers::hash(host.halves()));
+        self.insert_hash(registers::hash(host.halves()));
+    }
+
+    /// Adds the host with this [`hash`](registers::hash).
+    #[inline]
+    pub(super) fn insert_hash(&mut self, hash: u64) {
+        let place = Place::of(hash);
         let register = &mut self.registers[place.index()];
         *register = place.rank().max(*register);
     }

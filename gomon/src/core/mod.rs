@@ -21,6 +21,7 @@ mod counts;
 mod destinations;
 mod distinct;
 mod engine;
+mod hosts;
 pub mod judge;
 mod ledger;
 mod policy;

@@ -2,9 +2,9 @@
 
 use gomon_common::{Address, Endpoint, Packet, Skip, protocol};
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 
 use super::destinations::Destinations;
+use super::hosts::Hosts;
 use super::{
     Common, Counts, Fate, Ledger, Overflow, Selection, Signs, Sources, Span, Timestamp,
     WindowCounts,
@@ -26,8 +26,7 @@ pub struct Tally {
     /// Contacts of the panes before that may still be answered.
     awaited: HashMap<Endpoint, Signs>,
     both_directions: bool,
-    /// Per known host what went to endpoints of it that are not in `endpoints`.
-    hosts: HashMap<Address, Counts>,
+    hosts: Hosts,
     overflow: Overflow,
     ledger: Ledger,
 }
@@ -43,7 +42,7 @@ impl Tally {
             endpoints: Destinations::default(),
             awaited: HashMap::new(),
             both_directions: false,
-            hosts: HashMap::new(),
+            hosts: Hosts::new(capacity),
             overflow: Overflow::default(),
             ledger: Ledger::default(),
         }
@@ -63,7 +62,7 @@ impl Tally {
     /// Whether `host` is among the hosts that are counted on their own.
     #[must_use]
     pub fn knows(&self, host: Address) -> bool {
-        self.hosts.contains_key(&host)
+        self.hosts.contains(host)
     }
 
     /// Enters a frame that held no packet.
@@ -84,6 +83,10 @@ impl Tally {
             self.answer(packet, time);
         }
         let frame = Counts::frame(length);
+        let host = packet.destination.address();
+        if let Some(hash) = self.hosts.rejects(host) {
+            return self.count_rejected(host, hash, frame);
+        }
         if let Some(known) = self.endpoints.get_mut(&packet.destination) {
             known.counts += frame;
             known.signs.sent(packet.sign, time);
@@ -93,27 +96,38 @@ impl Tally {
         self.count_new(packet, frame, time)
     }
 
-    /// The same for a packet of the common kind. At once done with are those of the one bot to an
+    /// The same for a packet of the common kind.
+    pub fn count_common(&mut self, packet: &Common, length: u32, time: Timestamp) -> Fate {
+        let host = Address::v4(packet.destination);
+        if self.bot == Some(packet.source)
+            && let Some(hash) = self.hosts.rejects(host)
+        {
+            return self.count_rejected(host, hash, Counts::frame(length));
+        }
+        self.count(&packet.packet(), length, time)
+    }
+
+    /// The same, if that is done at once, and says whether it is: for packets of the one bot to an
     /// endpoint it sends to a lot, and those of somebody else that tell nothing.
     #[inline(always)]
+    #[must_use]
     #[expect(clippy::inline_always, reason = "the innermost loop of a replay")]
-    pub fn count_common(&mut self, packet: &Common, length: u32, time: Timestamp) {
-        if self.bot == Some(packet.source) {
-            if let Some(known) = self.endpoints.recent_mut(packet.key()) {
-                known.counts += Counts::frame(length);
-                known.signs.sent(packet.sign(), time);
-                self.ledger.counted += 1;
-                return;
-            }
-        } else if let Some(bot) = self.bot {
+    pub fn count_at_once(&mut self, packet: &Common, length: u32, time: Timestamp) -> bool {
+        let Some(bot) = self.bot else { return false };
+        if packet.source == bot {
+            let Some(known) = self.endpoints.recent_mut(packet.key()) else { return false };
+            known.counts += Counts::frame(length);
+            known.signs.sent(packet.sign(), time);
+            self.ledger.counted += 1;
+        } else {
             let to_bot = packet.destination == bot;
-            if !to_bot || packet.protocol == protocol::TCP {
-                self.both_directions |= to_bot;
-                self.ledger.not_from_bot += 1;
-                return;
+            if to_bot && packet.protocol != protocol::TCP {
+                return false;
             }
+            self.both_directions |= to_bot;
+            self.ledger.not_from_bot += 1;
         }
-        self.count(&packet.packet(), length, time);
+        true
     }
 
     /// Enters a packet that may be an answer to the bot, and is not counted here. Those of TCP show
@@ -135,6 +149,19 @@ impl Tally {
         }
     }
 
+    /// Counts a packet to a host that there is no room for and that has this hash.
+    fn count_rejected(&mut self, host: Address, hash: u64, frame: Counts) -> Fate {
+        if self.selection.is_ignored(host) {
+            self.ledger.ignored += 1;
+            return Fate::Ignored;
+        }
+        self.ledger.counted += 1;
+        self.overflow.endpoints += frame;
+        self.overflow.hosts += frame;
+        self.overflow.distinct.get_or_insert_default().insert_hash(hash);
+        Fate::Counted
+    }
+
     /// Counts the first packet to an endpoint, or one for which there is no room.
     fn count_new(&mut self, packet: &Packet, frame: Counts, time: Timestamp) -> Fate {
         let endpoint = packet.destination;
@@ -144,13 +171,7 @@ impl Tally {
             return Fate::Ignored;
         }
         self.ledger.counted += 1;
-        let has_room = self.hosts.len() < self.capacity;
-        let known = match self.hosts.entry(host) {
-            Entry::Occupied(known) => Some(known.into_mut()),
-            Entry::Vacant(vacant) if has_room => Some(vacant.insert(Counts::default())),
-            Entry::Vacant(_) => None,
-        };
-        match known {
+        match self.hosts.entry(host) {
             Some(_) if self.endpoints.len() < self.capacity => {
                 let mut signs = Signs::default();
                 signs.sent(packet.sign, time);
@@ -176,7 +197,7 @@ impl Tally {
             span,
             std::mem::take(&mut self.ledger),
             self.endpoints.take(),
-            self.hosts.drain().collect(),
+            self.hosts.take(),
             std::mem::take(&mut self.overflow),
         );
         counts.with_signs(signs, std::mem::take(&mut self.both_directions))

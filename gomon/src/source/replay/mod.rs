@@ -100,7 +100,7 @@ impl Replay {
     #[inline(never)]
     fn frame(
         &mut self,
-        frame: &Frame<'_>,
+        frame: Frame<'_>,
         position: u64,
         receiver: &mut impl Receiver,
     ) -> ControlFlow<()> {
@@ -116,7 +116,7 @@ impl Replay {
                 return ControlFlow::Continue(());
             }
         }
-        self.count(frame, receiver);
+        self.count(&frame, receiver);
         ControlFlow::Continue(())
     }
 
@@ -197,12 +197,27 @@ impl<R: Receiver> Each for Counting<'_, R> {
             && frame.link == FrameLink::Known(LinkType::Ethernet)
             && let Some(packet) = quick::parse(frame.data)
         {
-            self.replay.tally.count_common(&packet, frame.length, time);
-            if self.wants_packets {
-                super::hand_on(&self.replay.tally, &packet.packet(), frame, self.receiver);
+            let is_counted = self.replay.tally.count_at_once(&packet, frame.length, time);
+            if !is_counted || self.wants_packets {
+                self.rest(*frame, time, is_counted);
             }
             return ControlFlow::Continue(());
         }
-        self.replay.frame(frame, position, self.receiver)
+        self.replay.frame(*frame, position, self.receiver)
+    }
+}
+
+impl<R: Receiver> Counting<'_, R> {
+    /// Does with a packet of the common kind what is not done at once. It is parsed again, since keeping
+    /// what was parsed would cost those that never come here.
+    #[inline(never)]
+    fn rest(&mut self, frame: Frame<'_>, time: Timestamp, is_counted: bool) {
+        let Some(packet) = quick::parse(frame.data) else { return };
+        if !is_counted {
+            self.replay.tally.count_common(&packet, frame.length, time);
+        }
+        if self.wants_packets {
+            super::hand_on(&self.replay.tally, &packet.packet(), &frame, self.receiver);
+        }
     }
 }
