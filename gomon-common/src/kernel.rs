@@ -36,6 +36,8 @@ pub mod names {
     pub const REGISTERS: &str = "REGISTERS";
     /// Per generation the [`sieve`](crate::sieve) of its known hosts, in parts.
     pub const SIEVE: &str = "SIEVE";
+    /// Per generation and CPU the places [near](crate::near) at hand, in parts.
+    pub const NEAR: &str = "NEAR";
     /// A hash of [`Endpoint`](crate::Endpoint) to the time of its answer, as in
     /// [`Contact`](super::Contact): contacts of earlier panes that may still be answered. The loader
     /// fills it.
@@ -49,8 +51,10 @@ pub mod names {
     pub const PACKETS: &str = "PACKETS";
 
     /// Every map.
-    pub const MAPS: [&str; 10] =
-        [CURRENT, ENDPOINTS, HOSTS, LEDGER, REGISTERS, SIEVE, AWAITED, IGNORED, SOURCES, PACKETS];
+    pub const MAPS: [&str; 11] = [
+        CURRENT, ENDPOINTS, HOSTS, LEDGER, REGISTERS, SIEVE, NEAR, AWAITED, IGNORED, SOURCES,
+        PACKETS,
+    ];
 
     /// Global: the bot's first address, 16 bytes.
     pub const BOT: &str = "BOT";
@@ -62,6 +66,8 @@ pub mod names {
     pub const IGNORES: &str = "IGNORES";
     /// Global, a `u32`: the parts of a generation's sieve.
     pub const SIEVE_PARTS: &str = "SIEVE_PARTS";
+    /// Global, a `u32`: the parts of a generation's places near at hand; 0 where there are none.
+    pub const NEAR_PARTS: &str = "NEAR_PARTS";
     /// Global, a `u32`: packets sent up of one host in a [slot](super::SLOT); 0 sends none.
     pub const PACKETS_PER_HOST: &str = "PACKETS_PER_HOST";
     /// Global, one byte: 1 when contacts are looked at.

@@ -11,6 +11,7 @@ mod endpoint;
 mod frame;
 pub mod kernel;
 mod link;
+pub mod near;
 mod packet;
 pub mod parse;
 pub mod registers;

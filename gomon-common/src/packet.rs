@@ -40,4 +40,11 @@ impl Sign {
     pub const OPENING: Self = Self(1);
     /// The sender got an answer to its SYN, or gives one: any other TCP segment.
     pub const FOLLOWING: Self = Self(2);
+
+    /// The sign as a number.
+    #[must_use]
+    #[inline]
+    pub const fn number(self) -> u8 {
+        self.0
+    }
 }

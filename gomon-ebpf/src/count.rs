@@ -3,13 +3,14 @@
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 use gomon_common::kernel::Entry;
+use gomon_common::near::key;
 use gomon_common::registers::hash;
 use gomon_common::{Address, Frame, LinkType, Packet, Skip, parse, parse_common, protocol};
 
 use crate::context::Tag;
 use crate::maps::ledger::Page;
 use crate::maps::{
-    contact, current, endpoints, hosts, ignored, packets, registers, sieve, sources,
+    contact, current, endpoints, hosts, ignored, near, packets, registers, sieve, sources,
 };
 
 /// A frame as a program gets it.
@@ -128,8 +129,18 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
                 return;
             }
         }
+        let key = if near::exist() { key(packet) } else { None };
+        if let Some(key) = key
+            && near::add(generation, key, self.wire_length())
+        {
+            page.enter(Entry::Counted);
+            return;
+        }
         if let Some(known) = endpoints::add(generation, page, packet, self.wire_length()) {
             page.enter(Entry::Counted);
+            if let Some(key) = key {
+                near::claim(generation, key);
+            }
             if packets::wanted() && packets::admits(&known, page, packets::slot(generation, page)) {
                 known.enter_sent();
                 self.offer(generation, page, &host);

@@ -4,7 +4,7 @@ use aya::programs::{Program, SchedClassifier};
 use aya::{Ebpf, EbpfLoader};
 use gomon_common::kernel::{Current, GENERATIONS, LedgerPage, names};
 use gomon_common::registers::REGISTERS;
-use gomon_common::sieve;
+use gomon_common::{near, sieve};
 
 use crate::privileged;
 
@@ -24,6 +24,7 @@ fn names_and_sizes_are_those_both_sides_use() {
             names::LEDGER => (4, size_of::<LedgerPage>(), GENERATIONS),
             names::REGISTERS => (4, REGISTERS, GENERATIONS),
             names::SIEVE => (4, sieve::PART, GENERATIONS),
+            names::NEAR => (4, size_of::<[u64; near::NUMBERS]>(), GENERATIONS),
             names::AWAITED => (24, 8, 1024),
             names::IGNORED => (20, 1, 16_384),
             names::SOURCES => (16, 1, 1024),

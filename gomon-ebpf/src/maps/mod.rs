@@ -8,6 +8,7 @@ pub(crate) mod hosts;
 pub(crate) mod ignored;
 pub(crate) mod known;
 pub(crate) mod ledger;
+pub(crate) mod near;
 pub(crate) mod packets;
 pub(crate) mod registers;
 pub(crate) mod sieve;

@@ -83,8 +83,8 @@ impl WindowCounts {
         Self { span, ..Self::default() }
     }
 
-    /// The counts of a pane from what a source kept, in any order: per endpoint all that went there,
-    /// per known host what went to endpoints of it that are not listed.
+    /// The counts of a pane from what a source kept, in any order: per endpoint all that went there, in
+    /// several pieces if need be, per known host what went to endpoints of it that are not listed.
     #[must_use]
     pub fn from_parts(
         span: Span,
@@ -93,7 +93,7 @@ impl WindowCounts {
         mut hosts: Vec<(Address, Counts)>,
         overflow: Overflow,
     ) -> Self {
-        endpoints.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+        add_up(&mut endpoints);
         hosts.extend(endpoints.iter().map(|(endpoint, counts)| (endpoint.address(), *counts)));
         add_up(&mut hosts);
         Self { span, ledger, hosts, endpoints, overflow, ..Self::default() }

@@ -17,6 +17,7 @@ use log::{LevelFilter, Log};
 
 use super::awaited::Awaited;
 use super::clock::Clock;
+use super::near::{self, Near};
 use super::object;
 use super::packets::{self, Packets};
 use crate::core::{Counts, Distinct, Ledger, Overflow, Sources, Span, WindowCounts};
@@ -60,6 +61,7 @@ pub struct Kernel {
     ledger: PerCpuArray<MapData, LedgerPage>,
     registers: PerCpuArray<MapData, Registers>,
     sieve: Array<MapData, SievePart>,
+    near: Near,
     /// The maps of each generation.
     open: [(Endpoints, Hosts); GENERATIONS as usize],
     generation: u32,
@@ -93,6 +95,8 @@ impl Kernel {
         let leaves_out = u8::from(!selected.ignored.is_empty());
         let talks = log::max_level() >= LevelFilter::Debug;
         let parts = sieve::parts(selected.capacity);
+        let cpus = nr_cpus().map_err(|(what, error)| anyhow!("reading {what}: {error}"))?;
+        let near = near::number_of_parts(selected.capacity, cpus, selected.packets > 0);
         let level = if talks { aya_log::Level::Debug as u8 } else { 0 };
         let mut ebpf = loader
             .override_global(names::BOT, &bot, true)
@@ -102,8 +106,10 @@ impl Kernel {
             .override_global(names::PACKETS_PER_HOST, &selected.packets, true)
             .override_global(names::SWEEPS, &u8::from(selected.sweeps), true)
             .override_global(names::SIEVE_PARTS, &parts, true)
+            .override_global(names::NEAR_PARTS, &near, true)
             .map_max_entries(names::AWAITED, selected.capacity)
             .map_max_entries(names::SIEVE, GENERATIONS * parts)
+            .map_max_entries(names::NEAR, GENERATIONS * near.max(1))
             .override_global(aya_log::LEVEL, &level, true)
             .load(object::bytes())
             .map_err(|error| root(&error))
@@ -134,6 +140,7 @@ impl Kernel {
             ledger: take(&mut ebpf, names::LEDGER)?,
             registers: take(&mut ebpf, names::REGISTERS)?,
             sieve: take(&mut ebpf, names::SIEVE)?,
+            near: Near::new(take(&mut ebpf, names::NEAR)?, near, cpus),
             open: [fresh(selected.capacity)?, fresh(selected.capacity)?],
             generation: 0,
             awaited: Awaited::new(take(&mut ebpf, names::AWAITED)?, selected.capacity),
@@ -142,7 +149,7 @@ impl Kernel {
             packets,
             logger,
             packets_lost: 0,
-            cpus: nr_cpus().map_err(|(what, error)| anyhow!("reading {what}: {error}"))?,
+            cpus,
             ebpf,
         };
         for generation in 0..GENERATIONS {
@@ -298,10 +305,13 @@ impl Kernel {
             .map(|entry| entry.map(|(key, value)| (Endpoint::from_bytes(key), value)))
             .collect::<Result<_, _>>()?;
         let signs = self.awaited.settle(endpoints, &drained, span, clock)?;
-        let endpoints = drained
+        let mut endpoints: Vec<_> = drained
             .into_iter()
             .map(|(endpoint, [packets, bytes, ..])| (endpoint, Counts { packets, bytes }))
             .collect();
+        if ledger.counted > 0 {
+            endpoints.extend(self.near.take(generation)?);
+        }
         let hosts = hosts
             .iter()
             .map(|entry| entry.map(|(key, value)| (Address::v6(key), counts(value))))

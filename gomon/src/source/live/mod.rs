@@ -9,6 +9,7 @@ mod clsact;
 pub mod interface;
 mod kernel;
 mod link;
+mod near;
 mod object;
 mod order;
 mod packets;

@@ -1,0 +1,51 @@
+//! What the program counted in places near at hand, on each CPU, instead of in the map of endpoints.
+
+use anyhow::Result;
+use aya::maps::{MapData, PerCpuArray, PerCpuValues};
+use gomon_common::Endpoint;
+use gomon_common::kernel::GENERATIONS;
+use gomon_common::near::{FIELDS, NUMBERS, endpoint, parts};
+
+use crate::core::Counts;
+
+type Part = [u64; NUMBERS];
+
+/// The places of both generations.
+pub(super) struct Near {
+    map: PerCpuArray<MapData, Part>,
+    parts: u32,
+    cpus: usize,
+}
+
+/// How many parts the places of a generation have on each of `cpus`; none where every packet has to be
+/// looked at in the map, for artifacts.
+pub(super) fn number_of_parts(endpoints: u32, cpus: usize, artifacts: bool) -> u32 {
+    if artifacts { 0 } else { parts(endpoints, GENERATIONS, cpus) }
+}
+
+impl Near {
+    /// The places in a map of so many parts a generation.
+    pub(super) fn new(map: PerCpuArray<MapData, Part>, parts: u32, cpus: usize) -> Self {
+        Self { map, parts, cpus }
+    }
+
+    /// Takes out what was counted in a generation that is closed: endpoints in no order, and several
+    /// times where several CPUs sent to them.
+    pub(super) fn take(&mut self, generation: u32) -> Result<Vec<(Endpoint, Counts)>> {
+        let mut all = Vec::new();
+        for part in generation * self.parts..(generation + 1) * self.parts {
+            let before = all.len();
+            for cpu in self.map.get(&part, 0)?.iter() {
+                for &[key, packets, bytes] in cpu.as_chunks::<FIELDS>().0 {
+                    if key != 0 {
+                        all.push((endpoint(key), Counts { packets, bytes }));
+                    }
+                }
+            }
+            if all.len() > before {
+                self.map.set(part, PerCpuValues::try_from(vec![[0; NUMBERS]; self.cpus])?, 0)?;
+            }
+        }
+        Ok(all)
+    }
+}
