@@ -257,7 +257,10 @@ impl Saved {
 #[repr(usize)]
 #[expect(missing_docs, reason = "as in the ledger of user space")]
 pub enum Entry {
+    /// Packets of the bot that count, to known hosts.
     Counted,
+    /// The others: to hosts there was no room for.
+    UnlistedPackets,
     NotFromBot,
     Ignored,
     NotIp,
@@ -266,12 +269,11 @@ pub enum Entry {
     HeaderLength,
     TotalLength,
     Nesting,
-    /// Packets and bytes to endpoints there was no room for.
+    /// Bytes of `UnlistedPackets`.
+    UnlistedBytes,
+    /// Of `Counted`, packets to endpoints there was no room for, and their bytes.
     OverflowPackets,
     OverflowBytes,
-    /// Of these, to hosts there was no room for.
-    OverflowHostPackets,
-    OverflowHostBytes,
     /// Not 0 once there is no room for one more host, or endpoint: trying to insert into a full map
     /// costs more than all the rest, 28 microseconds on kernels before 6.0.
     HostsFull,

@@ -55,7 +55,7 @@ impl Place {
 #[must_use]
 #[inline]
 pub const fn hash([high, low]: [u64; 2]) -> u64 {
-    mix(high ^ mix(low ^ 0x9e37_79b9_7f4a_7c15))
+    mix(low ^ high.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x9e37_79b9_7f4a_7c15)
 }
 
 /// The finaliser of `MurmurHash3` (Austin Appleby, public domain).

@@ -120,12 +120,11 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
         if page.has(Entry::HostsFull) {
             let hash = hash(host.halves());
             if !sieve::lets_through(generation, hash) {
-                if ignored::contains(host) {
-                    page.enter(Entry::Ignored);
+                page.enter(if ignored::contains(host) {
+                    Entry::Ignored
                 } else {
-                    Self::count_unlisted(generation, page, hash, self.wire_length());
-                    page.enter(Entry::Counted);
-                }
+                    Self::count_unlisted(generation, page, hash, self.wire_length())
+                });
                 return;
             }
         }
@@ -182,20 +181,20 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
             }
             None => known && hosts::add(generation, &host, length),
         };
-        if added {
-            page.enter_overflow(length);
-        } else {
-            Self::count_unlisted(generation, page, hash, length);
+        if !added {
+            return Self::count_unlisted(generation, page, hash, length);
         }
+        page.enter_overflow(length);
         Entry::Counted
     }
 
-    /// Counts a packet to a host that is not known, and for which there is no room.
+    /// Counts a packet to a host that is not known, and for which there is no room, and says where the
+    /// ledger has it.
     #[inline(always)]
-    fn count_unlisted(generation: u32, page: &Page, hash: u64, length: u64) {
-        page.enter_overflow(length);
-        page.enter_unlisted(length);
+    fn count_unlisted(generation: u32, page: &Page, hash: u64, length: u64) -> Entry {
+        page.add(Entry::UnlistedBytes, length);
         registers::insert(generation, hash);
+        Entry::UnlistedPackets
     }
 
     /// Sends a packet between the bot and a known host up, as far as an artifact can want it.

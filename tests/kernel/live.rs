@@ -91,7 +91,7 @@ fn seen(process: u32) -> u64 {
         let pages = (0..GENERATIONS).map(|generation| ledger.get(&generation, 0).unwrap());
         pages.flat_map(|page| page.to_vec()).collect::<Vec<_>>()
     });
-    pages.flat_map(|page| page[..Entry::OverflowPackets as usize].to_vec()).sum()
+    pages.flat_map(|page| page[..Entry::UnlistedBytes as usize].to_vec()).sum()
 }
 
 /// Sends frames, waits until they are counted, and ends gomon.

@@ -45,18 +45,11 @@ impl Page {
         self.set(entry, self.get(entry) + number);
     }
 
-    /// Enters a packet to an endpoint there is no room for.
+    /// Enters a packet to an endpoint there is no room for, of a host that is known.
     #[inline(always)]
     pub(crate) fn enter_overflow(&self, length: u64) {
         self.add(Entry::OverflowPackets, 1);
         self.add(Entry::OverflowBytes, length);
-    }
-
-    /// Enters of these one to a host there is no room for.
-    #[inline(always)]
-    pub(crate) fn enter_unlisted(&self, length: u64) {
-        self.add(Entry::OverflowHostPackets, 1);
-        self.add(Entry::OverflowHostBytes, length);
     }
 
     /// Packets that this CPU sent up in this slot.

@@ -278,8 +278,10 @@ impl Kernel {
         }
         let at = |entry: Entry| page[entry as usize];
         self.packets_lost += at(Entry::PacketsLost);
+        let unlisted =
+            Counts { packets: at(Entry::UnlistedPackets), bytes: at(Entry::UnlistedBytes) };
         let mut ledger = Ledger {
-            counted: at(Entry::Counted),
+            counted: at(Entry::Counted) + unlisted.packets,
             not_from_bot: at(Entry::NotFromBot),
             ignored: at(Entry::Ignored),
             not_ip: at(Entry::NotIp),
@@ -288,11 +290,9 @@ impl Kernel {
         for reason in Malformed::ALL {
             ledger.malformed[reason as usize] = at(Entry::of(Skip::Malformed(reason)));
         }
-        let mut overflow = Overflow {
-            endpoints: counts([at(Entry::OverflowPackets), at(Entry::OverflowBytes), 0]),
-            hosts: counts([at(Entry::OverflowHostPackets), at(Entry::OverflowHostBytes), 0]),
-            distinct: None,
-        };
+        let mut overflow = Overflow { endpoints: unlisted, hosts: unlisted, distinct: None };
+        overflow.endpoints +=
+            Counts { packets: at(Entry::OverflowPackets), bytes: at(Entry::OverflowBytes) };
         if overflow.hosts.packets > 0 {
             let mut distinct = Distinct::default();
             for cpu in self.registers.get(&generation, 0)?.iter() {
