@@ -1,6 +1,5 @@
 //! What a bot's contacts with endpoints show of themselves: when it tried, and when that was answered.
 
-use std::hint::select_unpredictable;
 use std::ops::AddAssign;
 
 use gomon_common::{Endpoint, Sign, protocol};
@@ -14,16 +13,18 @@ pub const ANSWER_TIME: i64 = 3_000_000_000;
 /// The signs of one endpoint in one pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Signs {
-    tried: Timestamp,
-    answered: Timestamp,
+    times: [Timestamp; 2],
 }
+
+const TRIED: usize = 0;
+const ANSWERED: usize = 1;
 
 /// Stands for a time that is not there.
 const NEVER: Timestamp = Timestamp::from_nanoseconds(i64::MAX);
 
 impl Default for Signs {
     fn default() -> Self {
-        Self { tried: NEVER, answered: NEVER }
+        Self { times: [NEVER; 2] }
     }
 }
 
@@ -31,19 +32,19 @@ impl Signs {
     /// The first try and the first answer, as far as there were any.
     #[must_use]
     pub fn new(tried: Option<Timestamp>, answered: Option<Timestamp>) -> Self {
-        Self { tried: tried.unwrap_or(NEVER), answered: answered.unwrap_or(NEVER) }
+        Self { times: [tried, answered].map(|time| time.unwrap_or(NEVER)) }
     }
 
     /// When the bot first tried to reach the endpoint: its first SYN, or datagram.
     #[must_use]
     pub fn tried(&self) -> Option<Timestamp> {
-        (self.tried != NEVER).then_some(self.tried)
+        Some(self.times[TRIED]).filter(|time| *time != NEVER)
     }
 
     /// When it was first seen that the endpoint answers.
     #[must_use]
     pub fn answered(&self) -> Option<Timestamp> {
-        (self.answered != NEVER).then_some(self.answered)
+        Some(self.times[ANSWERED]).filter(|time| *time != NEVER)
     }
 
     /// Whether there is nothing to be seen.
@@ -54,21 +55,19 @@ impl Signs {
 
     /// Enters a packet of the bot.
     #[inline]
-    #[expect(clippy::needless_bitwise_bool, reason = "see below")]
     pub fn sent(&mut self, sign: Sign, time: Timestamp) {
-        // What a packet is can't be guessed, so it is not asked for: a branch that is guessed wrong costs
-        // more than all the rest of counting a packet.
-        let first_try = (self.tried == NEVER) & (sign == Sign::OPENING);
-        let first_answer = (self.answered == NEVER) & (sign == Sign::FOLLOWING);
-        self.tried = select_unpredictable(first_try, time, self.tried);
-        self.answered = select_unpredictable(first_answer, time, self.answered);
+        // Which sign a packet bears can't be guessed, so the place is computed; that it is the first one
+        // is guessed right: a branch that is guessed wrong costs more than all the rest of counting a
+        // packet.
+        let first = &mut self.times[if sign == Sign::OPENING { TRIED } else { ANSWERED }];
+        if *first == NEVER && sign != Sign::NOTHING {
+            *first = time;
+        }
     }
 
     /// Enters a packet that came back.
     pub fn came_back(&mut self, time: Timestamp) {
-        if self.answered == NEVER {
-            self.answered = time;
-        }
+        self.sent(Sign::FOLLOWING, time);
     }
 
     /// The same with times that lie in `span`: timestamps may lie, but what is counted in a pane
@@ -82,7 +81,7 @@ impl Signs {
     /// The same without the try: no contact then.
     #[must_use]
     pub fn without_try(self) -> Self {
-        Self { tried: NEVER, ..self }
+        Self::new(None, self.answered())
     }
 
     /// Whether an answer that comes after `time`, and shows itself only in what comes back, still
@@ -90,7 +89,7 @@ impl Signs {
     #[must_use]
     pub fn waits(&self, endpoint: &Endpoint, time: Timestamp) -> bool {
         endpoint.protocol() == protocol::UDP
-            && self.answered == NEVER
+            && self.answered().is_none()
             && self.tried().is_some_and(|tried| time.since(tried) < ANSWER_TIME)
     }
 }
@@ -98,7 +97,8 @@ impl Signs {
 /// The earlier of each.
 impl AddAssign for Signs {
     fn add_assign(&mut self, other: Self) {
-        self.tried = self.tried.min(other.tried);
-        self.answered = self.answered.min(other.answered);
+        for (mine, theirs) in self.times.iter_mut().zip(other.times) {
+            *mine = theirs.min(*mine);
+        }
     }
 }

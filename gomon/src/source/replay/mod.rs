@@ -66,8 +66,7 @@ impl Replay {
         let mut frames = 0;
         receiver.starts_at(reader.position());
         let outcome = loop {
-            let wants_packets = receiver.wants_packets();
-            let mut counting = Counting { replay: &mut self, receiver, wants_packets, frames: 0 };
+            let mut counting = Counting::new(&mut self, receiver);
             let more = reader.frames(&mut counting);
             frames += counting.frames;
             match more {
@@ -182,7 +181,26 @@ struct Counting<'a, R> {
     replay: &'a mut Replay,
     receiver: &'a mut R,
     wants_packets: bool,
+    /// Whether the quick path may be taken: nobody wants packets, and no frame waits for the next.
+    is_quick: bool,
     frames: u64,
+}
+
+impl<'a, R: Receiver> Counting<'a, R> {
+    fn new(replay: &'a mut Replay, receiver: &'a mut R) -> Self {
+        let wants_packets = receiver.wants_packets();
+        let is_quick = !wants_packets && replay.held.is_none();
+        Self { replay, receiver, wants_packets, is_quick, frames: 0 }
+    }
+}
+
+/// Counts a packet of the common kind for which that is not done at once. It is parsed again, since
+/// keeping what was parsed would cost those that never come here.
+#[inline(never)]
+fn count_rest(tally: &mut Tally, data: &[u8], length: u32, time: Timestamp) {
+    if let Some(packet) = quick::parse(data) {
+        tally.count_common(&packet, length, time);
+    }
 }
 
 impl<R: Receiver> Each for Counting<'_, R> {
@@ -191,33 +209,19 @@ impl<R: Receiver> Each for Counting<'_, R> {
     fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()> {
         self.frames += 1;
         // As nearly all are: in the open pane, and of the common kind.
-        if let Some(time) = frame.time
+        if self.is_quick
+            && let Some(time) = frame.time
             && self.replay.clock.is_current(time)
-            && self.replay.held.is_none()
             && frame.link == FrameLink::Known(LinkType::Ethernet)
             && let Some(packet) = quick::parse(frame.data)
         {
-            let is_counted = self.replay.tally.count_at_once(&packet, frame.length, time);
-            if !is_counted || self.wants_packets {
-                self.rest(*frame, time, is_counted);
+            if !self.replay.tally.count_at_once(&packet, frame.length, time) {
+                count_rest(&mut self.replay.tally, frame.data, frame.length, time);
             }
             return ControlFlow::Continue(());
         }
-        self.replay.frame(*frame, position, self.receiver)
-    }
-}
-
-impl<R: Receiver> Counting<'_, R> {
-    /// Does with a packet of the common kind what is not done at once. It is parsed again, since keeping
-    /// what was parsed would cost those that never come here.
-    #[inline(never)]
-    fn rest(&mut self, frame: Frame<'_>, time: Timestamp, is_counted: bool) {
-        let Some(packet) = quick::parse(frame.data) else { return };
-        if !is_counted {
-            self.replay.tally.count_common(&packet, frame.length, time);
-        }
-        if self.wants_packets {
-            super::hand_on(&self.replay.tally, &packet.packet(), &frame, self.receiver);
-        }
+        let flow = self.replay.frame(*frame, position, self.receiver);
+        self.is_quick = !self.wants_packets && self.replay.held.is_none();
+        flow
     }
 }

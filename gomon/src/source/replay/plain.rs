@@ -151,12 +151,14 @@ impl Plain {
     #[inline]
     fn read<const BIG_ENDIAN: bool>(&mut self, each: &mut impl Each) -> Result<ControlFlow<()>> {
         let block = self.input.at_hand();
+        let end = self.position + block.len() as u64;
         let (mut rest, mut frames, mut flow) = (block, 0, ControlFlow::Continue(()));
-        while let Some((frame, behind)) = self.format.record::<BIG_ENDIAN>(rest)
-            && flow.is_continue()
-        {
-            flow = each.frame(&frame, self.position + (block.len() - rest.len()) as u64);
+        while let Some((frame, behind)) = self.format.record::<BIG_ENDIAN>(rest) {
+            flow = each.frame(&frame, end - rest.len() as u64);
             (rest, frames) = (behind, frames + 1);
+            if flow.is_break() {
+                break;
+            }
         }
         let read = block.len() - rest.len();
         self.input.pass(read);
