@@ -171,32 +171,57 @@ fn is_contact(endpoint: &Endpoint) -> bool {
 
 /// Endpoints that were tried, as a Bloom filter (Bloom, "Space/Time Trade-offs in Hash Coding with
 /// Allowable Errors", CACM 1970): when a million are in it, one in five hundred others seems to be.
+///
+/// All bits of an endpoint lie in one page, and a page is there once an endpoint falls into it: what a few
+/// hundred endpoints take is a few hundred pages, each asked for once.
 #[derive(Debug, Default)]
-struct Filter(Vec<u64>);
+struct Filter(Vec<Option<Box<[u64; WORDS]>>>);
+
+/// Words of a page: as large as what the system hands out.
+const WORDS: usize = 512;
 
 impl Filter {
-    const BITS: u64 = 1 << 24;
+    const PAGES: usize = 512;
     const HASHES: u64 = 4;
 
     /// Adds an endpoint; false when it is there already, or seems to be.
     fn insert(&mut self, endpoint: &Endpoint) -> bool {
         if self.0.is_empty() {
-            // Zeros that the system has at hand: only what is written to takes memory.
-            self.0 = vec![0; (Self::BITS / 64) as usize];
+            self.0.resize(Self::PAGES, None);
         }
         let (protocol, port) = service(endpoint);
         let host = registers::hash(endpoint.address().halves());
         let first = registers::hash([host, u64::from(protocol) << 16 | u64::from(port)]);
-        // Two halves of one hash make as many as are needed (Kirsch, Mitzenmacher, "Less Hashing,
-        // Same Performance", ESA 2006).
-        let second = first >> 32 | 1;
+        // Two parts of one hash make as many as are needed (Kirsch, Mitzenmacher, "Less Hashing, Same
+        // Performance", ESA 2006); the page is told by a third.
+        let second = first >> 16 | 1;
+        let page = &mut self.0[(first >> 48) as usize % Self::PAGES];
+        let page = page.get_or_insert_with(|| Box::new([0; WORDS]));
         let mut is_new = false;
         for number in 0..Self::HASHES {
-            let bit = first.wrapping_add(number.wrapping_mul(second)) % Self::BITS;
-            let word = &mut self.0[(bit / 64) as usize];
+            let bit = first.wrapping_add(number.wrapping_mul(second));
+            let word = &mut page[(bit / 64) as usize % WORDS];
             is_new |= *word & 1 << (bit % 64) == 0;
             *word |= 1 << (bit % 64);
         }
         is_new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gomon_common::Address;
+
+    use super::*;
+
+    #[test]
+    fn of_a_million_hosts_on_one_port_no_more_than_one_in_four_hundred_seems_to_be_known() {
+        let endpoint = |n: u32| Endpoint::new(Address::v4(n.to_be_bytes()), protocol::TCP, 23);
+        let mut filter = Filter::default();
+        let new = (0..1_000_000).filter(|n| filter.insert(&endpoint(*n))).count();
+        assert!(new > 999_000, "{new}: few are in it for most of the time");
+        assert!((0..1_000_000).all(|n| !filter.insert(&endpoint(n))), "whoever is in it is known");
+        let known = (1_000_000..1_040_000).filter(|n| !filter.insert(&endpoint(*n))).count();
+        assert!(known < 100, "{known} of 40000");
     }
 }
