@@ -71,6 +71,7 @@ pub(super) fn measure(gomon: &Path, directory: &Path, pairs: u32) -> Result<Stri
     rows.push(work.row(&NEW_HOSTS.to_string(), &new, "the first row", &first, Some(0.5))?);
     for (name, flags) in [
         ("nothing to save", &["--packet-threshold", "1e9", "--destination-threshold", "1e9"][..]),
+        ("one window, 700 files", &["--window", "300"]),
         ("5600 files", &[]),
     ] {
         rows.push(work.saving(name, &ordinary, flags)?);
