@@ -14,7 +14,7 @@ use gomon_common::{Address, LinkType, Packet, Skip, parse, parse_common};
 
 pub use stop::Stop;
 
-use crate::core::{Tally, Timestamp, WindowCounts};
+use crate::core::{Common, Tally, Timestamp, WindowCounts};
 use crate::frame::Frame;
 
 /// Takes what a source counts, in the order of time.
@@ -49,16 +49,30 @@ pub trait Receiver {
 
 /// Counts a frame that starts with a `link` header, and hands it on where it is wanted.
 fn count(tally: &mut Tally, link: LinkType, frame: &Frame<'_>, receiver: &mut impl Receiver) {
-    match read(link, frame) {
-        Ok(packet) => {
-            // A packet without a timestamp belongs to the start of its pane.
-            tally.count(&packet, frame.length, frame.time.unwrap_or_default());
-            if receiver.wants_packets() {
-                hand_on(tally, &packet, frame, receiver);
-            }
+    // A packet without a timestamp belongs to the start of its pane.
+    let time = frame.time.unwrap_or_default();
+    let packet = if let Some(packet) = common(link, frame) {
+        if !tally.count_at_once(&packet, frame.length, time) {
+            tally.count_common(&packet, frame.length, time);
         }
-        Err(skip) => tally.skip(skip),
+        packet.packet()
+    } else {
+        match read(link, frame) {
+            Ok(packet) => {
+                tally.count(&packet, frame.length, time);
+                packet
+            }
+            Err(skip) => return tally.skip(skip),
+        }
+    };
+    if receiver.wants_packets() {
+        hand_on(tally, &packet, frame, receiver);
     }
+}
+
+/// The packet in a frame that starts with a `link` header, if it is of the common kind.
+fn common(link: LinkType, frame: &Frame<'_>) -> Option<Common> {
+    if link == LinkType::Ethernet { quick::parse(frame.data) } else { None }
 }
 
 /// The packet in a frame that starts with a `link` header.

@@ -9,12 +9,12 @@ use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, anyhow};
-use gomon_common::{Address, LinkType, Packet};
+use gomon_common::{Address, Packet};
 
 use super::plain::Format;
 use crate::core::Selection;
 use crate::frame::{Frame, FrameLink};
-use crate::source::{quick, read};
+use crate::source::{common, read};
 
 /// A plain pcap file that can be read again.
 #[derive(Debug)]
@@ -83,6 +83,5 @@ impl Again {
 /// The packet in a frame.
 fn packet(frame: &Frame<'_>) -> Option<Packet> {
     let FrameLink::Known(link) = frame.link else { return None };
-    let common = if link == LinkType::Ethernet { quick::parse(frame.data) } else { None };
-    common.map(|common| common.packet()).or_else(|| read(link, frame).ok())
+    common(link, frame).map(|common| common.packet()).or_else(|| read(link, frame).ok())
 }
