@@ -278,6 +278,7 @@ proptest! {
     fn a_file_and_a_stream_make_the_same_artifacts(
         packets in prop::collection::vec((0u8..6, any::<bool>(), 0usize..40, 0u64..2_000_000_000, 0u8..40), 1..200),
         saved in 1u32..6,
+        any in any::<bool>(),
     ) {
         let mut now = 0;
         let captured: Vec<_> = packets.into_iter().map(|(host, sent, payload, step, leap)| {
@@ -292,13 +293,17 @@ proptest! {
             };
             at(time, udp(source, destination, 80, payload))
         }).collect();
-        let [again, kept] = of_a_file_and_a_stream(&captured, &saved.to_string());
+        let [again, kept] = of_a_file_and_a_stream(&captured, if any { "any" } else { BOT }, &saved.to_string());
         prop_assert_eq!(again, kept);
     }
 }
 
 /// The artifacts of one capture, each with its name: of a file first, of a stream then.
-fn of_a_file_and_a_stream(captured: &[Captured], saved: &str) -> [Vec<(Vec<u8>, String)>; 2] {
+fn of_a_file_and_a_stream(
+    captured: &[Captured],
+    bot: &str,
+    saved: &str,
+) -> [Vec<(Vec<u8>, String)>; 2] {
     let scratch = Scratch::new();
     let bytes = pcap(PLAIN, captured);
     let path = scratch.file("in.pcap", &bytes);
@@ -306,7 +311,7 @@ fn of_a_file_and_a_stream(captured: &[Captured], saved: &str) -> [Vec<(Vec<u8>, 
         let into = scratch.path().join(directory);
         let flags =
             ["--packet-threshold", "0.1", "--destination-threshold", "1", "--save-packets", saved];
-        let args = [input, BOT, "--quiet", "--capture-dir", into.to_str().unwrap()];
+        let args = [input, bot, "--quiet", "--capture-dir", into.to_str().unwrap()];
         let outcome = gomon_with_input(args.into_iter().chain(flags), &bytes, 1 << 20);
         assert_eq!(outcome.status, Some(0), "{}", outcome.stderr);
         let names = scratch.names(directory).into_iter();
@@ -326,8 +331,23 @@ fn of_a_long_window_too_a_file_and_a_stream_make_the_same_artifacts() {
             at(n * 30 * SECOND / frames, udp(bot, host, 80, usize::try_from(n % 90).unwrap()))
         })
         .collect();
-    let [again, kept] = of_a_file_and_a_stream(&captured, "50");
+    let [again, kept] = of_a_file_and_a_stream(&captured, BOT, "50");
     assert_eq!(again.len(), 3 * 10, "of each window its hosts");
+    assert_eq!(again, kept);
+}
+
+/// What is tried at the end of a window is decided in the next, in which nothing may be sent at all.
+#[test]
+fn a_sweep_that_is_decided_in_silence_has_no_packets() {
+    let hello = |time| at(time, udp(ip(BOT), ip("192.0.2.1"), 53, 1));
+    let mut captured = vec![hello(0)];
+    captured.extend((0..20u8).map(|n| {
+        at(28 * SECOND + u64::from(n), syn(ip(BOT), IpAddr::from([198, 51, 100, n]), 23))
+    }));
+    captured.push(hello(100 * SECOND));
+    let [again, kept] = of_a_file_and_a_stream(&captured, BOT, "9");
+    let is_sweep = |(_, name): &(Vec<u8>, String)| name.starts_with("sweep_");
+    assert!(!again.iter().any(is_sweep));
     assert_eq!(again, kept);
 }
 

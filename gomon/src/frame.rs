@@ -1,6 +1,6 @@
 //! A captured frame, as sources read it and artifacts keep it.
 
-use gomon_common::LinkType;
+use gomon_common::{Address, LinkType};
 
 use crate::core::Timestamp;
 
@@ -24,6 +24,10 @@ impl Frame<'_> {
         KeptFrame { time: self.time, link: self.link, length: self.length, data: self.data.into() }
     }
 }
+
+/// The remote hosts of a packet, and whether each is counted on its own: two where either end may be the
+/// bot's.
+pub type Hosts = [Option<(Address, bool)>; 2];
 
 /// A frame that waits for what comes after it.
 #[derive(Clone, Debug)]

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use gomon::core::{Clock, Selection, Sources, Span, Sweeps, Tally, Timestamp, Walk, WindowCounts};
-use gomon::frame::Frame;
+use gomon::frame::{Frame, Hosts};
 use gomon::source::replay::{Input, Reader, Replay};
 use gomon::source::{Receiver, Stop};
-use gomon_common::{Address, LinkType, parse};
+use gomon_common::{LinkType, parse};
 
 use crate::support::capture::{Captured, PLAIN, pcap};
 use crate::support::frames::ip;
@@ -61,7 +61,7 @@ impl Receiver for Judge {
         false
     }
 
-    fn packet(&mut self, _: Address, _: bool, _: &Frame<'_>) {}
+    fn packet(&mut self, _: Hosts, _: &Frame<'_>) {}
     fn packets_lost(&mut self, _: u64) {}
     fn progress(&mut self, _: u64, _: u64) {}
 }

@@ -3,10 +3,9 @@
 use std::ops::ControlFlow;
 
 use anyhow::{Error, anyhow};
-use gomon_common::Address;
 
 use crate::core::{Calibration, Engine, Sources, Timestamp, Verdict, WindowCounts, WindowReport};
-use crate::frame::Frame;
+use crate::frame::{Frame, Hosts};
 use crate::settings::Settings;
 use crate::sink::artifacts::Artifacts;
 use crate::sink::console::{self, Progress, Summary};
@@ -177,9 +176,9 @@ impl Receiver for Pipeline {
         self.artifacts.as_ref().is_some_and(Artifacts::wants_packets)
     }
 
-    fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>) {
+    fn packet(&mut self, hosts: Hosts, frame: &Frame<'_>) {
         if let Some(artifacts) = &mut self.artifacts {
-            artifacts.packet(host, known, frame);
+            artifacts.packet(hosts, frame);
         }
     }
 

@@ -10,12 +10,12 @@ mod stop;
 
 use std::ops::ControlFlow;
 
-use gomon_common::{Address, LinkType, Packet, Skip, parse, parse_common};
+use gomon_common::{LinkType, Packet, Skip, parse, parse_common};
 
 pub use stop::Stop;
 
 use crate::core::{Common, Tally, Timestamp, WindowCounts};
-use crate::frame::Frame;
+use crate::frame::{Frame, Hosts};
 
 /// Takes what a source counts, in the order of time.
 ///
@@ -30,9 +30,8 @@ pub trait Receiver {
     /// Whether [`Receiver::packet`] is to be called at all.
     fn wants_packets(&self) -> bool;
 
-    /// A packet between the bot and `host`, either way, in the open pane. `known` says whether the
-    /// host is counted on its own.
-    fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>);
+    /// A packet between the bot and `hosts`, either way, in the open pane.
+    fn packet(&mut self, hosts: Hosts, frame: &Frame<'_>);
 
     /// The next pane starts at this byte of the capture, and the open one ends before it. For receivers
     /// that can read it again, and only of captures that can be.
@@ -85,7 +84,6 @@ fn read(link: LinkType, frame: &Frame<'_>) -> Result<Packet, Skip> {
 
 /// Hands a packet on to where it may become a part of an artifact.
 fn hand_on(tally: &Tally, packet: &Packet, frame: &Frame<'_>, receiver: &mut impl Receiver) {
-    for host in tally.selection().remote_hosts(packet).into_iter().flatten() {
-        receiver.packet(host, tally.knows(host), frame);
-    }
+    let hosts = tally.selection().remote_hosts(packet);
+    receiver.packet(hosts.map(|host| host.map(|host| (host, tally.knows(host)))), frame);
 }

@@ -7,10 +7,9 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use gomon::core::{Selection, Sources, Tally, Timestamp, WindowCounts};
-use gomon::frame::Frame;
+use gomon::frame::{Frame, Hosts};
 use gomon::source::live::{Live, Rung, Selected};
 use gomon::source::{Receiver, Stop};
-use gomon_common::Address;
 
 use super::{BOT, net, packet, until_counted};
 use crate::support::frames::ip;
@@ -59,7 +58,7 @@ impl Receiver for Counted {
         false
     }
 
-    fn packet(&mut self, _: Address, _: bool, _: &Frame<'_>) {}
+    fn packet(&mut self, _: Hosts, _: &Frame<'_>) {}
 
     fn packets_lost(&mut self, _: u64) {}
 

@@ -20,7 +20,7 @@ pub use recall::Recall;
 pub use rings::{MEMORY, Rings, Stored};
 
 use crate::core::{Service, Timestamp, Verdict, WindowReport};
-use crate::frame::{Frame, FrameLink};
+use crate::frame::{Frame, FrameLink, Hosts};
 use crate::sink::proto;
 
 /// Names tried when one exists already: `-1`, `-2` and so on.
@@ -135,18 +135,24 @@ impl Artifacts {
         self.failed
     }
 
-    /// Keeps a packet between the bot and `host`, counted in the open pane.
-    pub fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>) {
+    /// Keeps a packet between the bot and `hosts`, counted in the open pane.
+    pub fn packet(&mut self, hosts: Hosts, frame: &Frame<'_>) {
         self.latest = frame.time.unwrap_or(self.latest);
         if let Some(packet) = stored(self.packets, self.pane, self.latest, frame) {
+            // Of both hosts it is one: a file about both has it once.
             self.packets += 1;
-            self.rings.push(host, known, &packet);
+            for (host, known) in hosts.into_iter().flatten() {
+                self.rings.push(host, known, &packet);
+            }
         }
     }
 
     /// Closes so many panes: packets that follow belong to a later one.
     pub fn advance(&mut self, panes: u64) {
         self.pane += panes;
+        if let Some(recall) = &mut self.recall {
+            recall.is_reported();
+        }
     }
 
     /// Forgets what no window that starts at `first_pane` or later needs.

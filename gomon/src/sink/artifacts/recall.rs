@@ -20,7 +20,7 @@ pub struct Recall {
     /// The part that is the latest pane that was closed.
     pane: Range<u64>,
     /// Where records start, here and there in that part and behind it, so that it can be read from its
-    /// end piece by piece: 8 bytes for half a MiB.
+    /// end piece by piece: 8 bytes for half a MiB, 16 MiB for a TiB in one window.
     waypoints: Vec<u64>,
 }
 
@@ -41,9 +41,16 @@ impl Recall {
         self.waypoints.drain(..passed);
     }
 
-    /// A record starts here, behind all that were told before.
+    /// The reports of the closed pane are made: a later one, of a pane without frames, has no packets.
+    pub(super) fn is_reported(&mut self) {
+        self.pane.start = self.pane.end;
+    }
+
+    /// A record starts here, not before any that was told before.
     pub(super) fn passes(&mut self, position: u64) {
-        self.waypoints.push(position);
+        if self.waypoints.last() != Some(&position) {
+            self.waypoints.push(position);
+        }
     }
 
     /// Hands the packets of the closed pane between the bot and its remote hosts to `each`, from the last

@@ -180,7 +180,8 @@ impl Rings {
             if ring.bytes > level && std::mem::take(&mut ring.wants_older) {
                 self.wanting -= 1;
             }
-            while ring.bytes > level && ring.packets.len() > 1 {
+            // Of very many hosts with very long packets not even one each has room.
+            while ring.bytes > level {
                 self.bytes -= ring.drop_oldest();
                 self.given_up = true;
             }
@@ -301,11 +302,11 @@ mod tests {
 
         #[test]
         fn memory_is_bounded_also_backwards(
-            pushes in prop::collection::vec((0u8..6, 0usize..3000), 1..300),
+            pushes in prop::collection::vec((0u8..30, 0usize..3000), 1..300),
         ) {
             let mut rings = Rings::new(1000);
             rings.memory = 40_000;
-            rings.expect((0..6).map(host));
+            rings.expect((0..30).map(host));
             let packets: Vec<_> = (0u64..).zip(pushes).collect();
             for &(number, (n, length)) in packets.iter().rev() {
                 let more = rings.push_older(host(n), &packet(number, 0, length));
@@ -314,11 +315,12 @@ mod tests {
                 let sum: usize = rings.hosts.values().map(|ring| ring.bytes).sum();
                 prop_assert_eq!(sum, rings.bytes);
             }
-            for n in 0..6 {
+            for n in 0..30 {
                 let all = packets.iter().filter(|(_, push)| push.0 == n).map(|(number, _)| *number);
                 let all: Vec<_> = all.collect();
                 let kept: Vec<_> = rings.of(host(n), 0).map(|p| p.number).collect();
-                prop_assert!(all.ends_with(&kept) && kept.is_empty() == all.is_empty());
+                prop_assert!(all.ends_with(&kept));
+                prop_assert!(kept.len() == all.len() || rings.given_up, "that is told");
             }
         }
 

@@ -2,30 +2,28 @@
 
 use std::ops::ControlFlow;
 
-use gomon_common::Address;
-
 use crate::core::{Timestamp, WindowCounts};
-use crate::frame::{Frame, KeptFrame};
+use crate::frame::{Frame, Hosts, KeptFrame};
 use crate::source::Receiver;
 
 /// Packets that wait until no earlier one can come any more.
 #[derive(Default)]
-pub(super) struct Waiting(Vec<(Address, bool, KeptFrame)>);
+pub(super) struct Waiting(Vec<(Hosts, KeptFrame)>);
 
 impl Waiting {
     /// Hands on what was captured before `time`, in order.
     pub(super) fn hand_on(&mut self, time: Timestamp, receiver: &mut impl Receiver) {
         // Frames of one time stay in the order they came in.
-        self.0.sort_by_key(|(.., frame)| frame.frame().time);
-        let later = self.0.partition_point(|(.., frame)| frame.frame().time < Some(time));
-        for (host, known, frame) in self.0.drain(..later) {
-            receiver.packet(host, known, &frame.frame());
+        self.0.sort_by_key(|(_, frame)| frame.frame().time);
+        let later = self.0.partition_point(|(_, frame)| frame.frame().time < Some(time));
+        for (hosts, frame) in self.0.drain(..later) {
+            receiver.packet(hosts, &frame.frame());
         }
     }
 
     /// Has a packet wait here.
-    pub(super) fn push(&mut self, host: Address, known: bool, frame: &Frame<'_>) {
-        self.0.push((host, known, frame.keep()));
+    pub(super) fn push(&mut self, hosts: Hosts, frame: &Frame<'_>) {
+        self.0.push((hosts, frame.keep()));
     }
 
     /// A receiver that has packets wait here, and hands everything else on to `receiver`.
@@ -53,8 +51,8 @@ impl<R: Receiver> Receiver for Before<'_, R> {
         self.receiver.wants_packets()
     }
 
-    fn packet(&mut self, host: Address, known: bool, frame: &Frame<'_>) {
-        self.waiting.push(host, known, frame);
+    fn packet(&mut self, hosts: Hosts, frame: &Frame<'_>) {
+        self.waiting.push(hosts, frame);
     }
 
     fn packets_lost(&mut self, packets: u64) {
@@ -90,7 +88,7 @@ mod tests {
             true
         }
 
-        fn packet(&mut self, _: Address, _: bool, frame: &Frame<'_>) {
+        fn packet(&mut self, _: Hosts, frame: &Frame<'_>) {
             self.0.push(frame.data[0]);
         }
 
@@ -109,7 +107,7 @@ mod tests {
                 length: 1,
                 data: &[byte],
             };
-            waiting.before(&mut received).packet(Address::v4([0; 4]), true, &frame);
+            waiting.before(&mut received).packet([None; 2], &frame);
         }
         waiting.hand_on(Timestamp::from_nanoseconds(40), &mut received);
         assert_eq!(received.0, [1, 2, 3, 4]);

@@ -93,7 +93,7 @@ impl Packets {
                         length: saved.length(),
                         data: &whole(&saved, data),
                     };
-                    waiting.push(saved.host(), true, &frame);
+                    waiting.push([Some((saved.host(), true)), None], &frame);
                 }
             }
         }

@@ -5,10 +5,11 @@
 //! of a window with an artifact are read a second time.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::FileExt;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use gomon_common::{Address, Packet};
 
 use super::plain::Format;
@@ -47,8 +48,7 @@ impl Again {
         selection: &Selection,
         each: &mut dyn FnMut(u64, Address, &Frame<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
-        self.read(range.clone())
-            .context("reading the capture again, which was changed meanwhile")?;
+        self.read(range.clone()).context("reading the capture again")?;
         for &record in self.records.iter().rev() {
             if let Some((frame, _)) = self.format.any_record(&self.bytes[record..])
                 && let Some(packet) = packet(&frame)
@@ -66,14 +66,19 @@ impl Again {
     /// Fetches the records of `range`.
     fn read(&mut self, range: Range<u64>) -> Result<()> {
         self.bytes.resize(usize::try_from(range.end - range.start)?, 0);
-        self.file.read_exact_at(&mut self.bytes, self.start + range.start)?;
+        let read = self.file.read_exact_at(&mut self.bytes, self.start + range.start);
+        if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::UnexpectedEof) {
+            bail!("it was changed meanwhile: it has become shorter");
+        }
+        read?;
         self.records.clear();
         let mut rest = self.bytes.as_slice();
         while !rest.is_empty() {
             let at = self.bytes.len() - rest.len();
             let record = self.format.any_record(rest);
-            (_, rest) =
-                record.ok_or_else(|| anyhow!("no record at byte {}", range.start + at as u64))?;
+            (_, rest) = record.ok_or_else(|| {
+                anyhow!("it was changed meanwhile: no record at byte {}", range.start + at as u64)
+            })?;
             self.records.push(at);
         }
         Ok(())
