@@ -13,7 +13,7 @@ pub const PLACES: usize = 1 << OFFSET_BITS;
 const OFFSET_BITS: u32 = 6;
 /// The most parts there can be.
 const MAX_PARTS: u32 = 64;
-/// Bytes that all parts together are to take.
+/// Bytes that all parts together are to take, as far as there is one on each CPU.
 const MEMORY: usize = 1 << 20;
 
 /// Numbers in a part: each place has a key, or 0 where it is free, packets, and their bytes.
@@ -21,8 +21,8 @@ pub const NUMBERS: usize = PLACES * FIELDS;
 /// Numbers in a place.
 pub const FIELDS: usize = 3;
 
-/// How many parts a generation has on a CPU, for so many endpoints and CPUs: two places an endpoint, as
-/// far as there is memory.
+/// How many parts a generation has on a CPU, for so many endpoints and CPUs: two places an endpoint, up to
+/// 4096 and as far as there is memory.
 #[must_use]
 pub fn parts(endpoints: u32, generations: u32, cpus: usize) -> u32 {
     let wanted = endpoints.div_ceil(1 << (OFFSET_BITS - 1)).clamp(1, MAX_PARTS).next_power_of_two();
@@ -54,6 +54,11 @@ pub const fn endpoint(key: u64) -> Endpoint {
     Endpoint::new(Address::v4((key as u32).to_be_bytes()), (key >> 40) as u8, (key >> 48) as u16)
 }
 
+/// Bits that tell a place in a generation of the most parts.
+const PLACE_BITS: u32 = 12;
+
+const _: () = assert!(1 << PLACE_BITS == MAX_PARTS as usize * PLACES);
+
 /// Where a key falls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -69,7 +74,7 @@ impl Place {
     #[inline]
     pub const fn of(key: u64, generation: u32, parts: u32) -> Self {
         // The top bits of a product hang on all bits of the key.
-        let place = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as u32;
+        let place = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - PLACE_BITS)) as u32;
         let part = generation * parts + ((place >> OFFSET_BITS) & (parts - 1));
         Self { part, offset: place as usize % PLACES * FIELDS }
     }

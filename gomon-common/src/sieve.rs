@@ -1,16 +1,16 @@
 //! Where a host falls in the sieve that tells hosts which can't be known from those that may be.
 //!
-//! A generation's sieve has a byte for every hole; the hole of a host is opened before the host becomes
+//! A sieve is made of holes; the hole of a host is opened before the host becomes
 //! known. Once no host has room any more, whoever finds a hole closed needs no look into a hash.
 
-/// Bytes of a part. A generation's sieve has a power of two of parts.
+/// Holes of a part. A sieve has a power of two of parts.
 pub const PART: usize = 1 << OFFSET_BITS;
 const OFFSET_BITS: u32 = 12;
 
 /// Hosts that can be known, for each part: 32 holes a host, so that one in 32 unknown hosts gets through
 /// by chance.
 const HOSTS_PER_PART: u32 = 1 << (OFFSET_BITS - 5);
-/// The largest sieve is of 16 MiB.
+/// The largest sieve has 16 million holes.
 const MAX_PARTS: u32 = 4096;
 
 /// How many parts a generation's sieve has, for so many hosts.

@@ -29,6 +29,8 @@ mod load;
 mod log;
 #[path = "live/modes.rs"]
 mod modes;
+#[path = "live/near.rs"]
+mod near;
 #[path = "live/offloads.rs"]
 mod offloads;
 #[path = "live/sharing.rs"]

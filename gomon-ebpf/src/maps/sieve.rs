@@ -1,5 +1,5 @@
 //! Which hosts can't be known: most of the hosts a flood goes to once there is no room for more, told
-//! from the known ones without a look into a hash.
+//! from the known ones without a look into a hash. A byte for every hole: CPUs write beside each other.
 
 use aya_ebpf::Global;
 use aya_ebpf::btf_maps::Array;

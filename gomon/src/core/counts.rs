@@ -159,3 +159,23 @@ fn add_up<K: Ord + Copy, V: AddAssign + Copy>(list: &mut Vec<(K, V)>) {
         same
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_an_endpoint_are_added_up() {
+        let endpoint = |host, port| Endpoint::new(Address::v4([192, 0, 2, host]), 17, port);
+        let counts = |packets| Counts { packets, bytes: packets * 60 };
+        let pieces = [((2, 53), 1), ((1, 80), 2), ((2, 53), 4), ((2, 54), 8), ((2, 53), 16)];
+        let pieces = pieces.map(|((host, port), packets)| (endpoint(host, port), counts(packets)));
+        let beside = vec![(endpoint(2, 0).address(), counts(32))];
+        let (span, ledger, overflow) = <(Span, Ledger, Overflow)>::default();
+        let window = WindowCounts::from_parts(span, ledger, pieces.to_vec(), beside, overflow);
+        let whole = [(endpoint(1, 80), 2), (endpoint(2, 53), 21), (endpoint(2, 54), 8)];
+        assert_eq!(window.endpoints, whole.map(|(endpoint, packets)| (endpoint, counts(packets))));
+        let hosts = window.hosts.iter().map(|(_, counts)| counts.packets);
+        assert_eq!(hosts.collect::<Vec<_>>(), [2, 61]);
+    }
+}

@@ -287,5 +287,34 @@ mod tests {
             prop_assert!(tally.awaited.len() <= capacity);
             prop_assert_eq!(tally.take(Span::default()), WindowCounts::default());
         }
+
+        /// Packets of the common kind, counted as the innermost loop of a replay does.
+        #[test]
+        fn the_quick_ways_count_as_the_slow_one(
+            packets in prop::collection::vec((0u8..3, 0u8..12, 0u16..4, any::<[bool; 2]>()), 0..300),
+            capacity in 0usize..16,
+        ) {
+            let (mut quick, mut slow) = (tally(capacity), tally(capacity));
+            for (second, (source, destination, port, [is_tcp, opens])) in (0..).zip(packets) {
+                let time = Timestamp::from_nanoseconds(second * 1_000_000_000);
+                let packet = Common {
+                    source: [192, 0, 2, source],
+                    source_port: port,
+                    destination: [192, 0, 2, destination],
+                    protocol: if is_tcp { protocol::TCP } else { protocol::UDP },
+                    port,
+                    opens: opens || !is_tcp,
+                };
+                slow.count(&packet.packet(), 60, time);
+                if !quick.count_at_once(&packet, 60, time) {
+                    quick.count_common(&packet, 60, time);
+                }
+                if second % 50 == 49 {
+                    let span = Span::starting(Timestamp::default(), 300_000_000_000);
+                    prop_assert_eq!(quick.take(span), slow.take(span));
+                }
+            }
+            prop_assert_eq!(quick.take(Span::default()), slow.take(Span::default()));
+        }
     }
 }
