@@ -17,9 +17,15 @@ pub(super) fn told(traffics: &[Rows]) -> String {
     let (gomon, idle) = (costs(ordinary, Subject::Gomon), costs(ordinary, Subject::Idle));
     let net = gomon.iter().zip(idle).map(|(gomon, idle)| gomon - idle).collect();
     let by_bare = ratios(gomon.clone(), costs(ordinary, Subject::Bare));
-    // Of medians: a difference between rounds is too small beside what else the machine does.
-    let spent = |who| median(spent(ordinary, who));
-    let by_tcpdump = vec![spent(Subject::Gomon) / spent(Subject::Tcpdump)];
+    let (ours, theirs) = (spent(ordinary, Subject::Gomon), spent(ordinary, Subject::Tcpdump));
+    let processes = ratios(
+        ours.iter().map(|s| s.process).collect(),
+        theirs.iter().map(|s| s.process).collect(),
+    );
+    let in_all = ratios(
+        ours.iter().map(Spent::in_all).collect(),
+        theirs.iter().map(Spent::in_all).collect(),
+    );
     let by_own = ratios(costs(new, Subject::Gomon), gomon.clone());
     let lost: i128 = traffics.iter().map(|rows| lost(rows, Subject::Gomon)).sum();
     let rows = [
@@ -27,7 +33,8 @@ pub(super) fn told(traffics: &[Rows]) -> String {
         ("the same less what measuring it costs", net, 100.0, 0),
         ("ns a packet by that of bare counting", by_bare, 1.5, 2),
         ("a new host each time by the ordinary flood", by_own, 1.2, 2),
-        ("processor time a packet by tcpdump's", by_tcpdump, 0.1, 2),
+        ("processor time a packet by tcpdump's", processes, 0.1, 2),
+        ("the same with the kernel's part of both", in_all, 0.1, 2),
     ];
     let mut text = "\ngoals\n".to_owned();
     for (what, values, goal, digits) in rows {
@@ -47,23 +54,42 @@ fn rounds(rows: &Rows, who: Subject) -> impl Iterator<Item = &Round> {
 }
 
 /// What a packet costs in the kernel, in ns, round by round.
-#[expect(clippy::cast_precision_loss, reason = "some millions of packets")]
 fn costs(rows: &Rows, who: Subject) -> Vec<f64> {
-    let programs = rounds(rows, who).filter_map(|round| round.program);
-    programs.map(|program| program.nanoseconds as f64 / program.runs.max(1) as f64).collect()
+    rounds(rows, who).filter_map(cost).collect()
 }
 
-/// What a packet that was counted costs in all, in ns: what sending one takes longer than where nobody
-/// counts, for the sender's processor does the kernel's part, and what the process takes.
 #[expect(clippy::cast_precision_loss, reason = "some millions of packets")]
-fn spent(rows: &Rows, who: Subject) -> Vec<f64> {
+fn cost(round: &Round) -> Option<f64> {
+    round.program.map(|program| program.nanoseconds as f64 / program.runs.max(1) as f64)
+}
+
+/// What a packet that was counted costs, in ns.
+struct Spent {
+    /// In user space.
+    process: f64,
+    /// In the kernel: by its statistics of a program, less what those cost; where there is no program that
+    /// counts, what sending takes longer, for the sender's processor does the kernel's part.
+    kernel: f64,
+}
+
+impl Spent {
+    fn in_all(&self) -> f64 {
+        self.process + self.kernel
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some millions of packets")]
+fn spent(rows: &Rows, who: Subject) -> Vec<Spent> {
     let sending = |round: &Round| round.sent.elapsed.as_nanos() as f64 / round.sent.frames as f64;
-    let pairs = rounds(rows, who).zip(rounds(rows, Subject::Idle));
     let of = |(round, idle): (&Round, &Round)| {
-        let process = round.taken?.processor.as_nanos() as f64;
-        Some(sending(round) - sending(idle) + process / round.counted.max(1) as f64)
+        let process = round.taken?.processor.as_nanos() as f64 / round.counted.max(1) as f64;
+        let kernel = match (cost(round), cost(idle)) {
+            (Some(counting), Some(measuring)) => counting - measuring,
+            _ => sending(round) - sending(idle),
+        };
+        Some(Spent { process, kernel })
     };
-    pairs.filter_map(of).collect()
+    rounds(rows, who).zip(rounds(rows, Subject::Idle)).filter_map(of).collect()
 }
 
 fn lost(rows: &Rows, who: Subject) -> i128 {
