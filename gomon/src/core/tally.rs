@@ -97,6 +97,7 @@ impl Tally {
     }
 
     /// The same for a packet of the common kind.
+    #[inline]
     pub fn count_common(&mut self, packet: &Common, length: u32, time: Timestamp) -> Fate {
         let host = Address::v4(packet.destination);
         if self.bot == Some(packet.source)
