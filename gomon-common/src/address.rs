@@ -68,6 +68,7 @@ impl Address {
 
     /// Whether this is an IPv4 address.
     #[must_use]
+    #[inline]
     pub const fn is_v4(self) -> bool {
         let [high, low] = self.halves();
         high == 0 && low >> 32 == MAPPED >> 32

@@ -6,6 +6,8 @@
 //! others have to see. What lies in the places belongs to the counts in the map. The sign of a packet is
 //! a part of its key, so whatever is counted here has shown its sign in the map before.
 
+use crate::kernel::GENERATIONS;
+use crate::registers::multiplicative;
 use crate::{Address, Endpoint, Packet};
 
 /// Places in a part. A generation has a power of two of parts on each CPU.
@@ -24,10 +26,10 @@ pub const FIELDS: usize = 3;
 /// How many parts a generation has on a CPU, for so many endpoints and CPUs: two places an endpoint, up to
 /// 4096 and as far as there is memory.
 #[must_use]
-pub fn parts(endpoints: u32, generations: u32, cpus: usize) -> u32 {
+pub fn parts(endpoints: u32, cpus: usize) -> u32 {
     let wanted = endpoints.div_ceil(1 << (OFFSET_BITS - 1)).clamp(1, MAX_PARTS).next_power_of_two();
     let size =
-        size_of::<[u64; NUMBERS]>().saturating_mul(cpus).saturating_mul(generations as usize);
+        size_of::<[u64; NUMBERS]>().saturating_mul(cpus).saturating_mul(GENERATIONS as usize);
     let affordable = u32::try_from(MEMORY / size.max(1)).unwrap_or(MAX_PARTS).max(1);
     wanted.min(1 << affordable.ilog2())
 }
@@ -37,11 +39,10 @@ pub fn parts(endpoints: u32, generations: u32, cpus: usize) -> u32 {
 #[inline]
 pub const fn key(packet: &Packet) -> Option<u64> {
     let endpoint = &packet.destination;
-    let [high, low] = endpoint.address().halves();
-    // As `is_v4` says, and what it asks of the low half can be taken out of that at once.
-    if high != 0 || low >> 32 != 0xffff {
+    if !endpoint.address().is_v4() {
         return None;
     }
+    let [_, low] = endpoint.address().halves();
     let service = (endpoint.port() as u64) << 48 | (endpoint.protocol() as u64) << 40;
     let sign = packet.sign.number() as u64 + 1;
     Some(service | sign << 32 | low & 0xffff_ffff)
@@ -73,8 +74,7 @@ impl Place {
     #[must_use]
     #[inline]
     pub const fn of(key: u64, generation: u32, parts: u32) -> Self {
-        // The top bits of a product hang on all bits of the key.
-        let place = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - PLACE_BITS)) as u32;
+        let place = multiplicative(key, PLACE_BITS);
         let part = generation * parts + ((place >> OFFSET_BITS) & (parts - 1));
         Self { part, offset: place as usize % PLACES * FIELDS }
     }
@@ -86,7 +86,6 @@ mod tests {
 
     use super::*;
     use crate::Sign;
-    use crate::kernel::GENERATIONS;
 
     fn packet(address: Address, protocol: u8, port: u16, sign: Sign) -> Packet {
         let destination = Endpoint::new(address, protocol, port);
@@ -156,7 +155,7 @@ mod tests {
             (1024, 8192, 1),
         ];
         for (endpoints, cpus, number) in expected {
-            assert_eq!(parts(endpoints, GENERATIONS, cpus), number, "{endpoints}, {cpus} CPUs");
+            assert_eq!(parts(endpoints, cpus), number, "{endpoints}, {cpus} CPUs");
         }
     }
 }

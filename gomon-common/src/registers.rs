@@ -55,7 +55,21 @@ impl Place {
 #[must_use]
 #[inline]
 pub const fn hash([high, low]: [u64; 2]) -> u64 {
-    mix(low ^ high.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x9e37_79b9_7f4a_7c15)
+    mix(low ^ high.wrapping_mul(GOLDEN) ^ GOLDEN)
+}
+
+/// The 64 bits of the golden ratio's fraction, made odd.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A cheaper hash, of so many bits: the top ones of a product, which hang on all bits of the key (Knuth,
+/// "The Art of Computer Programming", volume 3, 6.4). For places that may be wrong, since it is easy to
+/// find keys that fall on one.
+#[must_use]
+#[inline]
+pub const fn multiplicative(key: u64, bits: u32) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "nobody asks for more than 32")]
+    let top = (key.wrapping_mul(GOLDEN) >> (u64::BITS - bits)) as u32;
+    top
 }
 
 /// The finaliser of `MurmurHash3` (Austin Appleby, public domain).

@@ -3,7 +3,6 @@
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 use gomon_common::kernel::Entry;
-use gomon_common::near::key;
 use gomon_common::registers::hash;
 use gomon_common::{Address, Frame, LinkType, Packet, Skip, parse, parse_common, protocol};
 
@@ -128,18 +127,13 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
                 return;
             }
         }
-        let key = if near::exist() { key(packet) } else { None };
-        if let Some(key) = key
-            && near::add(generation, key, self.wire_length())
-        {
+        if near::add(generation, packet, self.wire_length()) {
             page.enter(Entry::Counted);
             return;
         }
         if let Some(known) = endpoints::add(generation, page, packet, self.wire_length()) {
             page.enter(Entry::Counted);
-            if let Some(key) = key {
-                near::claim(generation, key);
-            }
+            near::claim(generation, packet);
             if packets::wanted() && packets::admits(&known, page, packets::slot(generation, page)) {
                 known.enter_sent();
                 self.offer(generation, page, &host);

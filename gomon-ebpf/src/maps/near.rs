@@ -3,8 +3,9 @@
 use aya_ebpf::Global;
 use aya_ebpf::btf_maps::PerCpuArray;
 use aya_ebpf::macros::btf_map;
+use gomon_common::Packet;
 use gomon_common::kernel::GENERATIONS;
-use gomon_common::near::{FIELDS, NUMBERS, Place};
+use gomon_common::near::{FIELDS, NUMBERS, Place, key};
 
 /// Key, packets, bytes.
 type Fields = [u64; FIELDS];
@@ -15,16 +16,10 @@ static NEAR: PerCpuArray<[u64; NUMBERS], { GENERATIONS as usize }> = PerCpuArray
 #[unsafe(no_mangle)]
 static NEAR_PARTS: Global<u32> = Global::new(0);
 
-/// Whether there are any. The kernel knows the answer when it loads a program.
+/// Adds a packet to the place its key falls on, if that is its own.
 #[inline(always)]
-pub(crate) fn exist() -> bool {
-    NEAR_PARTS.load() != 0
-}
-
-/// Adds a packet to the place of its key, if that is its own.
-#[inline(always)]
-pub(crate) fn add(generation: u32, key: u64, length: u64) -> bool {
-    let Some(place) = place(generation, key) else { return false };
+pub(crate) fn add(generation: u32, packet: &Packet, length: u64) -> bool {
+    let Some((place, key)) = place(generation, packet) else { return false };
     // SAFETY: the place is one in a live value of the map; no other CPU writes to this one's, and a
     // program is not interrupted by itself.
     unsafe {
@@ -38,11 +33,10 @@ pub(crate) fn add(generation: u32, key: u64, length: u64) -> bool {
     true
 }
 
-/// Gives a key the place it falls on, if that is free: packets of its endpoint that show the same of the
-/// contact are in the map.
+/// Gives the key of a packet that is in the map the place it falls on, if that is free.
 #[inline(always)]
-pub(crate) fn claim(generation: u32, key: u64) {
-    if let Some(place) = place(generation, key) {
+pub(crate) fn claim(generation: u32, packet: &Packet) {
+    if let Some((place, key)) = place(generation, packet) {
         // SAFETY: as above.
         unsafe {
             if (*place)[0] == 0 {
@@ -52,10 +46,17 @@ pub(crate) fn claim(generation: u32, key: u64) {
     }
 }
 
+/// The place a packet falls on, and its key. The kernel knows when it loads a program whether there are
+/// places at all, and leaves out what can't happen.
 #[inline(always)]
-fn place(generation: u32, key: u64) -> Option<*mut Fields> {
-    let place = Place::of(key, generation, NEAR_PARTS.load());
+fn place(generation: u32, packet: &Packet) -> Option<(*mut Fields, u64)> {
+    let parts = NEAR_PARTS.load();
+    if parts == 0 {
+        return None;
+    }
+    let key = key(packet)?;
+    let place = Place::of(key, generation, parts);
     let part = NEAR.get_ptr_mut(place.part)?;
     // SAFETY: the fields of every place are within its part.
-    Some(unsafe { part.cast::<u64>().add(place.offset).cast() })
+    Some((unsafe { part.cast::<u64>().add(place.offset).cast() }, key))
 }

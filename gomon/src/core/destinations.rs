@@ -5,6 +5,7 @@
 //! the hash map is asked, whose hash nobody can play tricks on. So the table is never cleared, and makes
 //! no difference to what is found.
 
+use gomon_common::registers::multiplicative;
 use gomon_common::{Endpoint, protocol};
 use hashbrown::HashMap;
 
@@ -42,10 +43,10 @@ impl Key {
         }
     }
 
-    /// Its place in the small table: the top bits of a product, which hang on all bits below.
+    /// Its place in the small table.
     #[inline]
     const fn place(self) -> usize {
-        (self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - RECENT_BITS)) as usize
+        multiplicative(self.0, RECENT_BITS) as usize
     }
 }
 

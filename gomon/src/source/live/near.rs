@@ -3,7 +3,6 @@
 use anyhow::Result;
 use aya::maps::{MapData, PerCpuArray, PerCpuValues};
 use gomon_common::Endpoint;
-use gomon_common::kernel::GENERATIONS;
 use gomon_common::near::{FIELDS, NUMBERS, endpoint, parts};
 
 use crate::core::Counts;
@@ -20,7 +19,7 @@ pub(super) struct Near {
 /// How many parts the places of a generation have on each of `cpus`; none where every packet has to be
 /// looked at in the map, for artifacts.
 pub(super) fn number_of_parts(endpoints: u32, cpus: usize, artifacts: bool) -> u32 {
-    if artifacts { 0 } else { parts(endpoints, GENERATIONS, cpus) }
+    if artifacts { 0 } else { parts(endpoints, cpus) }
 }
 
 impl Near {
