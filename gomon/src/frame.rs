@@ -27,7 +27,7 @@ impl Frame<'_> {
 
 /// The remote hosts of a packet, and whether each is counted on its own: two where either end may be the
 /// bot's.
-pub type Hosts = [Option<(Address, bool)>; 2];
+pub type RemoteHosts = [Option<(Address, bool)>; 2];
 
 /// A frame that waits for what comes after it.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! `gomon IFACE SRC` on interfaces of this kernel, each test in network namespaces of its own.
 
+use aya::Pod;
 use aya::maps::{Map, MapData, PerCpuArray};
 use gomon_common::kernel::{Entry, GENERATIONS, LedgerPage, names};
 use serde_json::Value;
@@ -85,15 +86,18 @@ fn until_counted(gomon: &mut Running, frames: u64) {
 
 /// The frames in the ledger that a process holds in the kernel.
 fn seen(process: u32) -> u64 {
-    let maps = held(process, "map_id").into_iter().filter_map(|id| MapData::from_id(id).ok());
-    let ledger = maps
-        .filter(|map| map.info().is_ok_and(|info| info.name_as_str() == Some(names::LEDGER)))
-        .map(|map| PerCpuArray::<_, LedgerPage>::try_from(Map::PerCpuArray(map)).unwrap());
-    let pages = ledger.flat_map(|ledger| {
+    let pages = per_cpu::<LedgerPage>(process, names::LEDGER).flat_map(|ledger| {
         let pages = (0..GENERATIONS).map(|generation| ledger.get(&generation, 0).unwrap());
         pages.flat_map(|page| page.to_vec()).collect::<Vec<_>>()
     });
     pages.flat_map(|page| page[..Entry::UnlistedBytes as usize].to_vec()).sum()
+}
+
+/// The maps with this name that a process holds in the kernel, all with values for each processor.
+fn per_cpu<V: Pod>(process: u32, name: &str) -> impl Iterator<Item = PerCpuArray<MapData, V>> {
+    let maps = held(process, "map_id").into_iter().filter_map(|id| MapData::from_id(id).ok());
+    maps.filter(move |map| map.info().is_ok_and(|info| info.name_as_str() == Some(name)))
+        .map(|map| PerCpuArray::try_from(Map::PerCpuArray(map)).unwrap())
 }
 
 /// Sends frames, waits until they are counted, and ends gomon.

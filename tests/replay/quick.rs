@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use gomon::core::{Clock, Selection, Sources, Tally, Timestamp, WindowCounts};
-use gomon::frame::{Frame, FrameLink, Hosts};
+use gomon::frame::{Frame, FrameLink, RemoteHosts};
 use gomon::source::replay::{Input, Reader, Replay};
 use gomon::source::{Receiver, Stop};
 use gomon_common::{Address, LinkType, parse};
@@ -45,7 +45,7 @@ impl Receiver for Panes {
         false
     }
 
-    fn packet(&mut self, _: Hosts, _: &Frame<'_>) {}
+    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
     fn packets_lost(&mut self, _: u64) {}
 
     fn progress(&mut self, frames: u64, _: u64) {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use gomon::core::{Clock, Selection, Sources, Span, Sweeps, Tally, Timestamp, Walk, WindowCounts};
-use gomon::frame::{Frame, Hosts};
+use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::replay::{Input, Reader, Replay};
 use gomon::source::{Receiver, Stop};
 use gomon_common::{LinkType, parse};
@@ -61,7 +61,7 @@ impl Receiver for Judge {
         false
     }
 
-    fn packet(&mut self, _: Hosts, _: &Frame<'_>) {}
+    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
     fn packets_lost(&mut self, _: u64) {}
     fn progress(&mut self, _: u64, _: u64) {}
 }

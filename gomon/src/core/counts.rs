@@ -42,6 +42,15 @@ pub struct Overflow {
     pub distinct: Option<Distinct>,
 }
 
+impl Overflow {
+    /// Enters a packet to a host that is not listed and has this [`hash`](gomon_common::registers::hash).
+    pub(super) fn enter_unlisted(&mut self, hash: u64, frame: Counts) {
+        self.endpoints += frame;
+        self.hosts += frame;
+        self.distinct.get_or_insert_default().insert_hash(hash);
+    }
+}
+
 impl AddAssign<&Self> for Overflow {
     fn add_assign(&mut self, other: &Self) {
         self.endpoints += other.endpoints;

@@ -1,6 +1,6 @@
 //! Counting packet by packet, for sources that see every packet.
 
-use gomon_common::{Address, Endpoint, Packet, Skip, protocol};
+use gomon_common::{Address, Endpoint, Packet, Skip, protocol, registers};
 use hashbrown::HashMap;
 
 use super::destinations::Destinations;
@@ -157,9 +157,7 @@ impl Tally {
             return Fate::Ignored;
         }
         self.ledger.counted += 1;
-        self.overflow.endpoints += frame;
-        self.overflow.hosts += frame;
-        self.overflow.distinct.get_or_insert_default().insert_hash(hash);
+        self.overflow.enter_unlisted(hash, frame);
         Fate::Counted
     }
 
@@ -182,11 +180,7 @@ impl Tally {
                 *beside += frame;
                 self.overflow.endpoints += frame;
             }
-            None => {
-                self.overflow.endpoints += frame;
-                self.overflow.hosts += frame;
-                self.overflow.distinct.get_or_insert_default().insert(host);
-            }
+            None => self.overflow.enter_unlisted(registers::hash(host.halves()), frame),
         }
         Fate::Counted
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use anyhow::{Error, anyhow};
 
 use crate::core::{Calibration, Engine, Sources, Timestamp, Verdict, WindowCounts, WindowReport};
-use crate::frame::{Frame, Hosts};
+use crate::frame::{Frame, RemoteHosts};
 use crate::settings::Settings;
 use crate::sink::artifacts::Artifacts;
 use crate::sink::console::{self, Progress, Summary};
@@ -176,7 +176,7 @@ impl Receiver for Pipeline {
         self.artifacts.as_ref().is_some_and(Artifacts::wants_packets)
     }
 
-    fn packet(&mut self, hosts: Hosts, frame: &Frame<'_>) {
+    fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
         if let Some(artifacts) = &mut self.artifacts {
             artifacts.packet(hosts, frame);
         }

@@ -14,8 +14,8 @@ use gomon_common::{LinkType, Packet, Skip, parse, parse_common};
 
 pub use stop::Stop;
 
-use crate::core::{Common, Tally, Timestamp, WindowCounts};
-use crate::frame::{Frame, Hosts};
+use crate::core::{Tally, Timestamp, WindowCounts};
+use crate::frame::{Frame, RemoteHosts};
 
 /// Takes what a source counts, in the order of time.
 ///
@@ -31,7 +31,7 @@ pub trait Receiver {
     fn wants_packets(&self) -> bool;
 
     /// A packet between the bot and `hosts`, either way, in the open pane.
-    fn packet(&mut self, hosts: Hosts, frame: &Frame<'_>);
+    fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>);
 
     /// The next pane starts at this byte of the capture, and the open one ends before it. For receivers
     /// that can read it again, and only of captures that can be.
@@ -50,7 +50,9 @@ pub trait Receiver {
 fn count(tally: &mut Tally, link: LinkType, frame: &Frame<'_>, receiver: &mut impl Receiver) {
     // A packet without a timestamp belongs to the start of its pane.
     let time = frame.time.unwrap_or_default();
-    let packet = if let Some(packet) = common(link, frame) {
+    let packet = if link == LinkType::Ethernet
+        && let Some(packet) = quick::parse(frame.data)
+    {
         if !tally.count_at_once(&packet, frame.length, time) {
             tally.count_common(&packet, frame.length, time);
         }
@@ -67,11 +69,6 @@ fn count(tally: &mut Tally, link: LinkType, frame: &Frame<'_>, receiver: &mut im
     if receiver.wants_packets() {
         hand_on(tally, &packet, frame, receiver);
     }
-}
-
-/// The packet in a frame that starts with a `link` header, if it is of the common kind.
-fn common(link: LinkType, frame: &Frame<'_>) -> Option<Common> {
-    if link == LinkType::Ethernet { quick::parse(frame.data) } else { None }
 }
 
 /// The packet in a frame that starts with a `link` header.

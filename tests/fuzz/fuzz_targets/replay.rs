@@ -10,7 +10,7 @@ use gomon::core::{
     Clock, Engine, Ledger, Policy, ScanMode, Selection, Sources, Tally, Timestamp, WindowCounts,
     WindowReport,
 };
-use gomon::frame::{Frame, Hosts};
+use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::replay::{Input, Reader, Replay};
 use gomon::source::{Receiver, Stop};
 use gomon_common::Address;
@@ -45,7 +45,7 @@ impl Receiver for Books {
         false
     }
 
-    fn packet(&mut self, _: Hosts, _: &Frame<'_>) {}
+    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
 
     fn packets_lost(&mut self, _: u64) {}
 

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use gomon::core::{Selection, Sources, Tally, Timestamp, WindowCounts};
-use gomon::frame::{Frame, Hosts};
+use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::live::{Live, Rung, Selected};
 use gomon::source::{Receiver, Stop};
 
@@ -58,7 +58,7 @@ impl Receiver for Counted {
         false
     }
 
-    fn packet(&mut self, _: Hosts, _: &Frame<'_>) {}
+    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
 
     fn packets_lost(&mut self, _: u64) {}
 

@@ -1,11 +1,9 @@
 //! Known endpoints are counted near at hand, by each processor for itself.
 
-use aya::maps::{Map, MapData, PerCpuArray};
 use gomon_common::kernel::names;
 use gomon_common::near::{FIELDS, NUMBERS, endpoint};
 
-use super::{BOT, LONG, attached, finish, net, packet, until_counted};
-use crate::support::net::held;
+use super::{BOT, LONG, attached, finish, net, packet, per_cpu, until_counted};
 
 const FRAMES: u64 = 400;
 
@@ -38,11 +36,7 @@ fn live_known_endpoints_are_counted_near_at_hand_and_added_up() {
 
 /// Places that are taken, and the packets in them, of a process's program.
 fn near(process: u32) -> (u64, u64) {
-    let mut maps = held(process, "map_id").into_iter().filter_map(|id| MapData::from_id(id).ok());
-    let map = maps
-        .find(|map| map.info().is_ok_and(|info| info.name_as_str() == Some(names::NEAR)))
-        .expect("the map is there");
-    let map = PerCpuArray::<_, [u64; NUMBERS]>::try_from(Map::PerCpuArray(map)).unwrap();
+    let map = per_cpu::<[u64; NUMBERS]>(process, names::NEAR).next().expect("the map is there");
     let parts: Vec<_> = map.iter().collect::<Result<_, _>>().unwrap();
     let places =
         parts.iter().flat_map(|part| part.iter()).flat_map(|cpu| cpu.as_chunks::<FIELDS>().0);

@@ -20,7 +20,7 @@ pub use recall::Recall;
 pub use rings::{MEMORY, Rings, Stored};
 
 use crate::core::{Service, Timestamp, Verdict, WindowReport};
-use crate::frame::{Frame, FrameLink, Hosts};
+use crate::frame::{Frame, FrameLink, RemoteHosts};
 use crate::sink::proto;
 
 /// Names tried when one exists already: `-1`, `-2` and so on.
@@ -31,7 +31,6 @@ const ATTEMPTS: u32 = 100_000;
 pub struct Artifacts {
     directory: PathBuf,
     sample: Option<String>,
-    packets_per_host: usize,
     rings: Rings,
     /// Where packets come from that were not kept.
     recall: Option<Recall>,
@@ -86,7 +85,6 @@ impl Artifacts {
         Ok(Self {
             directory: directory.to_owned(),
             sample: sample.map(ToOwned::to_owned),
-            packets_per_host,
             rings: Rings::new(packets_per_host),
             recall: None,
             pane: 0,
@@ -136,7 +134,7 @@ impl Artifacts {
     }
 
     /// Keeps a packet between the bot and `hosts`, counted in the open pane.
-    pub fn packet(&mut self, hosts: Hosts, frame: &Frame<'_>) {
+    pub fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
         self.latest = frame.time.unwrap_or(self.latest);
         if let Some(packet) = stored(self.packets, self.pane, self.latest, frame) {
             // Of both hosts it is one: a file about both has it once.
@@ -205,12 +203,12 @@ impl Artifacts {
     /// Has the packets that a report calls for, where they were not kept.
     fn read_again(&mut self, report: &WindowReport) {
         let Some(recall) = &mut self.recall else { return };
-        self.rings = Rings::new(self.packets_per_host);
         let hosts = recall::hosts(report);
-        if hosts.is_empty() {
+        let none = hosts.is_empty();
+        self.rings.expect(hosts);
+        if none {
             return;
         }
-        self.rings.expect(hosts);
         let (rings, pane) = (&mut self.rings, self.pane);
         let outcome = recall.packets_from_the_last(|position, host, frame| {
             let time = frame.time.unwrap_or_default();

@@ -110,10 +110,13 @@ impl Rings {
         }
     }
 
-    /// Makes place for packets of `hosts`, which come from the last to the first, and of no other.
+    /// Forgets everything, and makes place for packets of `hosts`, which come from the last to the first,
+    /// and of no other.
     pub fn expect(&mut self, hosts: impl IntoIterator<Item = Address>) {
         let ring = |host| (host, Ring { wants_older: true, ..Ring::default() });
         self.hosts = hosts.into_iter().map(ring).collect();
+        self.strangers.clear();
+        self.bytes = 0;
         self.wanting = self.hosts.len();
     }
 

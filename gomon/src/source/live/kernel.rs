@@ -278,8 +278,8 @@ impl Kernel {
         }
         let at = |entry: Entry| page[entry as usize];
         self.packets_lost += at(Entry::PacketsLost);
-        let unlisted =
-            Counts { packets: at(Entry::UnlistedPackets), bytes: at(Entry::UnlistedBytes) };
+        let both = |packets, bytes| Counts { packets: at(packets), bytes: at(bytes) };
+        let unlisted = both(Entry::UnlistedPackets, Entry::UnlistedBytes);
         let mut ledger = Ledger {
             counted: at(Entry::Counted) + unlisted.packets,
             not_from_bot: at(Entry::NotFromBot),
@@ -291,8 +291,7 @@ impl Kernel {
             ledger.malformed[reason as usize] = at(Entry::of(Skip::Malformed(reason)));
         }
         let mut overflow = Overflow { endpoints: unlisted, hosts: unlisted, distinct: None };
-        overflow.endpoints +=
-            Counts { packets: at(Entry::OverflowPackets), bytes: at(Entry::OverflowBytes) };
+        overflow.endpoints += both(Entry::OverflowPackets, Entry::OverflowBytes);
         if overflow.hosts.packets > 0 {
             let mut distinct = Distinct::default();
             for cpu in self.registers.get(&generation, 0)?.iter() {

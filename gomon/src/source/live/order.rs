@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use crate::core::{Timestamp, WindowCounts};
-use crate::frame::{Frame, Hosts, KeptFrame};
+use crate::frame::{Frame, KeptFrame, RemoteHosts};
 use crate::source::Receiver;
 
 /// Packets that wait until no earlier one can come any more.
 #[derive(Default)]
-pub(super) struct Waiting(Vec<(Hosts, KeptFrame)>);
+pub(super) struct Waiting(Vec<(RemoteHosts, KeptFrame)>);
 
 impl Waiting {
     /// Hands on what was captured before `time`, in order.
@@ -22,7 +22,7 @@ impl Waiting {
     }
 
     /// Has a packet wait here.
-    pub(super) fn push(&mut self, hosts: Hosts, frame: &Frame<'_>) {
+    pub(super) fn push(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
         self.0.push((hosts, frame.keep()));
     }
 
@@ -51,7 +51,7 @@ impl<R: Receiver> Receiver for Before<'_, R> {
         self.receiver.wants_packets()
     }
 
-    fn packet(&mut self, hosts: Hosts, frame: &Frame<'_>) {
+    fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
         self.waiting.push(hosts, frame);
     }
 
@@ -88,7 +88,7 @@ mod tests {
             true
         }
 
-        fn packet(&mut self, _: Hosts, frame: &Frame<'_>) {
+        fn packet(&mut self, _: RemoteHosts, frame: &Frame<'_>) {
             self.0.push(frame.data[0]);
         }
 

@@ -10,12 +10,12 @@ use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, anyhow, bail};
-use gomon_common::{Address, Packet};
+use gomon_common::Address;
 
 use super::plain::Format;
 use crate::core::Selection;
 use crate::frame::{Frame, FrameLink};
-use crate::source::{common, read};
+use crate::source::read;
 
 /// A plain pcap file that can be read again.
 #[derive(Debug)]
@@ -51,7 +51,8 @@ impl Again {
         self.read(range.clone()).context("reading the capture again")?;
         for &record in self.records.iter().rev() {
             if let Some((frame, _)) = self.format.any_record(&self.bytes[record..])
-                && let Some(packet) = packet(&frame)
+                && let FrameLink::Known(link) = frame.link
+                && let Ok(packet) = read(link, &frame)
             {
                 for host in selection.remote_hosts(&packet).into_iter().flatten() {
                     if each(range.start + record as u64, host, &frame).is_break() {
@@ -83,10 +84,4 @@ impl Again {
         }
         Ok(())
     }
-}
-
-/// The packet in a frame.
-fn packet(frame: &Frame<'_>) -> Option<Packet> {
-    let FrameLink::Known(link) = frame.link else { return None };
-    common(link, frame).map(|common| common.packet()).or_else(|| read(link, frame).ok())
 }

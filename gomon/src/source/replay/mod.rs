@@ -95,6 +95,12 @@ impl Replay {
         outcome.and_then(|()| self.left_out())
     }
 
+    /// Whether a frame of the open pane has only to be counted: nobody wants packets, and no frame waits
+    /// for the next.
+    fn may_be_quick(&self, receiver: &impl Receiver) -> bool {
+        !receiver.wants_packets() && self.held.is_none()
+    }
+
     /// Puts a frame into the pane where it belongs, as far as anybody can say.
     #[inline(never)]
     fn frame(
@@ -180,17 +186,15 @@ impl Replay {
 struct Counting<'a, R> {
     replay: &'a mut Replay,
     receiver: &'a mut R,
-    wants_packets: bool,
-    /// Whether the quick path may be taken: nobody wants packets, and no frame waits for the next.
+    /// Whether the quick path may be taken.
     is_quick: bool,
     frames: u64,
 }
 
 impl<'a, R: Receiver> Counting<'a, R> {
     fn new(replay: &'a mut Replay, receiver: &'a mut R) -> Self {
-        let wants_packets = receiver.wants_packets();
-        let is_quick = !wants_packets && replay.held.is_none();
-        Self { replay, receiver, wants_packets, is_quick, frames: 0 }
+        let is_quick = replay.may_be_quick(receiver);
+        Self { replay, receiver, is_quick, frames: 0 }
     }
 }
 
@@ -221,7 +225,7 @@ impl<R: Receiver> Each for Counting<'_, R> {
             return ControlFlow::Continue(());
         }
         let flow = self.replay.frame(*frame, position, self.receiver);
-        self.is_quick = !self.wants_packets && self.replay.held.is_none();
+        self.is_quick = self.replay.may_be_quick(self.receiver);
         flow
     }
 }

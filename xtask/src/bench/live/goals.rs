@@ -18,14 +18,9 @@ pub(super) fn told(traffics: &[Rows]) -> String {
     let net = gomon.iter().zip(idle).map(|(gomon, idle)| gomon - idle).collect();
     let by_bare = ratios(gomon.clone(), costs(ordinary, Subject::Bare));
     let (ours, theirs) = (spent(ordinary, Subject::Gomon), spent(ordinary, Subject::Tcpdump));
-    let processes = ratios(
-        ours.iter().map(|s| s.process).collect(),
-        theirs.iter().map(|s| s.process).collect(),
-    );
-    let in_all = ratios(
-        ours.iter().map(Spent::in_all).collect(),
-        theirs.iter().map(Spent::in_all).collect(),
-    );
+    let by_tcpdump = |part: fn(&Spent) -> f64| {
+        ratios(ours.iter().map(part).collect(), theirs.iter().map(part).collect())
+    };
     let by_own = ratios(costs(new, Subject::Gomon), gomon.clone());
     let lost: i128 = traffics.iter().map(|rows| lost(rows, Subject::Gomon)).sum();
     let rows = [
@@ -33,8 +28,13 @@ pub(super) fn told(traffics: &[Rows]) -> String {
         ("the same less what measuring it costs", net, 100.0, 0),
         ("ns a packet by that of bare counting", by_bare, 1.5, 2),
         ("a new host each time by the ordinary flood", by_own, 1.2, 2),
-        ("processor time a packet by tcpdump's", processes, 0.1, 2),
-        ("the same with the kernel's part of both", in_all, 0.1, 2),
+        ("processor time a packet by tcpdump's", by_tcpdump(|spent| spent.process), 0.1, 2),
+        (
+            "the same with the kernel's part of both",
+            by_tcpdump(|spent| spent.process + spent.kernel),
+            0.1,
+            2,
+        ),
     ];
     let mut text = "\ngoals\n".to_owned();
     for (what, values, goal, digits) in rows {
@@ -70,12 +70,6 @@ struct Spent {
     /// In the kernel: by its statistics of a program, less what those cost; where there is no program that
     /// counts, what sending takes longer, for the sender's processor does the kernel's part.
     kernel: f64,
-}
-
-impl Spent {
-    fn in_all(&self) -> f64 {
-        self.process + self.kernel
-    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some millions of packets")]

@@ -20,8 +20,9 @@ interfaces full reach nobody; lost is what arrived and was not counted; gomon's 
 records are read from a pipe; tcpdump writes to /dev/null, filters by the same host, and has an XDP
 program before it that does nothing (frames arrive only with one), the one of the first row; bare
 counting is an XDP program with one look into a hash of {HOSTS} hosts and one addition; ns a packet are
-by the kernel's statistics, and the first row is what these cost themselves; programs are started
-through `ip netns exec`
+by the kernel's statistics, and the first row is what these cost themselves; the kernel's part of
+processor time is what they say less that, and of tcpdump what sending takes longer than in the first
+row; programs are started through `ip netns exec`
 ",
     )
 }
