@@ -2,10 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 
-use crate::support::program::{Scratch, command, gomon, run};
+use serde_json::Value;
+
+use crate::inputs::make_fifo;
+use crate::support::net::until;
+use crate::support::program::{Scratch, command, gomon, records, run};
 use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, error, file, flood, refusal};
 
@@ -39,7 +43,7 @@ fn an_output_that_can_not_be_opened_is_refused_before_anything_starts() {
         let run = gomon([&capture, BOT, "--save-packets", "5", flag, &value]);
         let error = refusal(&run);
         assert!(error.contains(&attempt), "{error}");
-        let advice = [": name another file", ": start its reader first", ": name another one"];
+        let advice = [": start its reader first", "name another file", "name another one"];
         assert!(advice.iter().any(|advice| error.ends_with(advice)), "{error}");
     }
 }
@@ -156,20 +160,57 @@ fn a_socket_that_nobody_reads_costs_its_records_and_one_wait() {
     assert!(first.starts_with('{') && first.ends_with('}'), "{first}");
 }
 
+/// A gomon that reads a stream and writes to a socket; the capture is of so many records of this length.
+fn into_a_socket(records: u64, url: &str) -> (Running, Vec<u8>, usize) {
+    let capture = file(&beacon(records));
+    let record = (capture.len() - 24) / usize::try_from(records).unwrap();
+    let args = ["-", BOT, "--window", "1", "--eve-log-path", url];
+    (Running::start(command().args(args)), capture, record)
+}
+
+/// The records that come out of a connection until it is closed, or as many.
+fn read_records(connection: UnixStream, records: usize) -> Vec<Value> {
+    let lines = BufReader::new(connection).lines().take(records);
+    lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
+}
+
 #[test]
-fn a_socket_whose_reader_goes_away_fails_the_run_at_its_end() {
+fn a_socket_whose_reader_goes_away_is_connected_to_again() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("eve.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let (mut gomon, capture, record) = into_a_socket(6, &format!("unix://{}", path.display()));
+    gomon.feed(&capture[..24 + 2 * record]);
+    assert_eq!(read_records(listener.accept().unwrap().0, 1).len(), 1);
+    // Two more windows while nobody listens.
+    drop(listener);
+    fs::remove_file(&path).unwrap();
+    gomon.feed(&capture[24 + 2 * record..24 + 4 * record]);
+    gomon.wait_for_part("writing records to unix://");
+    let listener = UnixListener::bind(&path).unwrap();
+    let connection = listener.accept().unwrap().0;
+    gomon.wait_for_part(" again after ");
+    gomon.feed(&capture[24 + 4 * record..]);
+    gomon.close_input();
+    let run = gomon.finish();
+    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+    let starts: Vec<_> = read_records(connection, 9)
+        .iter()
+        .map(|record| record["timestamp"].as_str().unwrap()[18..19].to_owned())
+        .collect();
+    assert_eq!(starts, ["1", "2", "3", "4", "5"], "what was not read before, once each");
+}
+
+#[test]
+fn a_socket_whose_reader_stays_away_fails_the_run_at_its_end() {
     let scratch = Scratch::new();
     let path = scratch.path().join("eve.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let url = format!("unix://{}", path.display());
-    let capture = file(&beacon(4));
-    let record = (capture.len() - 24) / 4;
-    let mut gomon =
-        Running::start(command().args(["-", BOT, "--window", "1", "--eve-log-path", &url]));
+    let (mut gomon, capture, record) = into_a_socket(4, &url);
     gomon.feed(&capture[..24 + 2 * record]);
-    let mut reader = BufReader::new(listener.accept().unwrap().0);
-    reader.read_line(&mut String::new()).unwrap();
-    drop(reader);
+    assert_eq!(read_records(listener.accept().unwrap().0, 1).len(), 1);
+    drop(listener);
     gomon.feed(&capture[24 + 2 * record..]);
     gomon.close_input();
     let run = gomon.finish();
@@ -177,6 +218,92 @@ fn a_socket_whose_reader_goes_away_fails_the_run_at_its_end() {
     assert!(error.starts_with(&format!("writing records to {url}: Broken pipe")), "{error}");
     assert!(error.contains(": 3 record(s) are lost: "), "{error}");
     assert!(run.line("Ledger: ").starts_with("Ledger: 4 frames seen = 4 counted "));
+}
+
+#[test]
+fn a_fifo_gets_the_records_when_it_has_a_reader() {
+    let (scratch, capture) = scratch(3);
+    let fifo = scratch.path().join("eve");
+    make_fifo(&fifo);
+    let args = [&capture, BOT, "--window", "1", "--eve-log-path", fifo.to_str().unwrap()];
+    let gomon = Running::start(command().args(args));
+    let records = fs::read_to_string(&fifo).unwrap();
+    assert_eq!(records, run(command().args(&args[..4])).stdout);
+    assert_eq!(gomon.finish().status, Some(0));
+}
+
+/// Rotates the file that gomon writes to, as logrotate(8) does, while records are written.
+#[test]
+fn a_file_that_is_rotated_away_is_reopened_and_every_record_stands_once() {
+    const RECORDS: u64 = 3000;
+    let scratch = Scratch::new();
+    let eve = scratch.path().join("eve.json");
+    let capture = file(&beacon(RECORDS));
+    let record = (capture.len() - 24) / usize::try_from(RECORDS).unwrap();
+    let mut gomon =
+        Running::start(command().args(["-", BOT, "--window", "1", "--eve-log-path"]).arg(&eve));
+    gomon.wait_for("  log-level: ");
+    let mut rotated = 0;
+    for (number, piece) in capture.chunks(24 + 100 * record).enumerate() {
+        gomon.feed(piece);
+        if number % 5 == 4 {
+            rotated += 1;
+            fs::rename(&eve, scratch.path().join(format!("eve.json.{rotated}"))).unwrap();
+            gomon.signal("HUP");
+            until("the file is there again", || eve.exists());
+        }
+    }
+    gomon.close_input();
+    let run = gomon.finish();
+    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+    assert!(rotated >= 5);
+    let names = (1..=rotated).map(|number| format!("eve.json.{number}")).chain(["eve.json".into()]);
+    let texts = names.map(|name| fs::read_to_string(scratch.path().join(name)).unwrap());
+    let starts: Vec<_> = texts
+        .flat_map(|text| records(&text))
+        .map(|record| record["timestamp"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(starts.len() as u64, RECORDS);
+    assert!(starts.is_sorted_by(|one, next| one < next), "in order, and each once");
+}
+
+#[test]
+fn a_file_that_can_not_be_reopened_goes_on_being_written_to() {
+    let scratch = Scratch::new();
+    let folder = scratch.path().join("log");
+    fs::create_dir(&folder).unwrap();
+    let eve = folder.join("eve.json");
+    let mut gomon =
+        Running::start(command().args(["-", BOT, "--window", "1", "--eve-log-path"]).arg(&eve));
+    gomon.wait_for("  log-level: ");
+    let moved = scratch.path().join("moved");
+    fs::rename(&folder, &moved).unwrap();
+    gomon.signal("HUP");
+    gomon.wait_for_part("reopening ");
+    gomon.feed(&file(&beacon(3)));
+    gomon.close_input();
+    assert_eq!(gomon.finish().status, Some(0));
+    assert_eq!(records(&fs::read_to_string(moved.join("eve.json")).unwrap()).len(), 3);
+}
+
+/// A limit to a file's size fails a write in the middle of a line, as a full disk does.
+#[test]
+fn records_are_in_a_file_whole_or_not_at_all() {
+    let (scratch, capture) = scratch(200);
+    for (limit, open) in [(20, ">"), (21, ">>"), (22, ">")] {
+        let eve = scratch.path().join(format!("eve{limit}.json"));
+        // In units of 1024 bytes with bash, of 512 with others; the pipe to `cat` is not limited.
+        let script = format!("ulimit -f {limit}; exec \"$0\" \"$@\" {open} {}", eve.display());
+        let args = ["-c", &script, env!("CARGO_BIN_EXE_gomon"), &capture, BOT, "--window", "1"];
+        let mut sh = Command::new("sh");
+        let run = run(sh.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let error = error(&run, 1);
+        assert!(error.starts_with("writing records to stdout: File too large"), "{error}");
+        let text = fs::read_to_string(&eve).unwrap();
+        assert!(text.ends_with('\n'), "{:?}", &text[text.len() - 40..]);
+        let written = records(&text).len();
+        assert!(error.contains(&format!(": {} record(s) are lost", 200 - written)), "{error}");
+    }
 }
 
 #[test]

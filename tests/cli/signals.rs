@@ -1,7 +1,8 @@
 //! SIGINT and SIGTERM, and the end of the parent process.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,9 +12,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::inputs::{make_fifo, open_fifo};
 use crate::support::capture::at;
 use crate::support::net::until;
-use crate::support::program::{Outcome, Scratch, command, run};
+use crate::support::program::{Outcome, Scratch, command, run, signal};
 use crate::support::running::Running;
-use crate::traffic::{BOT, beacon, file, packet};
+use crate::traffic::{BOT, beacon, error, file, packet};
 
 const SIGNALS: [&str; 2] = ["INT", "TERM"];
 
@@ -128,8 +129,54 @@ fn a_signal_ends_a_calibration_with_its_recommendation() {
 }
 
 #[test]
-fn a_second_signal_ends_a_run_that_is_stuck() {
-    // One window of more records than a pipe holds, which nobody reads to its end.
+fn more_stop_signals_do_not_cut_a_shutdown_short() {
+    for (first, second) in [("INT", "TERM"), ("TERM", "INT"), ("INT", "INT"), ("QUIT", "TERM")] {
+        for pause in [0, 1, 3, 10] {
+            let mut gomon = Running::start(command().args(["-", BOT, "--window", "1"]));
+            gomon.feed(&file(&beacon(2)));
+            gomon.record();
+            let id = gomon.id();
+            let pause = f64::from(pause) / 1000.0;
+            let script = format!("kill -{first} {id}; sleep {pause}; kill -{second} {id}");
+            // The process may have ended before the second one comes.
+            Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status().unwrap();
+            assert_flushed(&gomon.finish(), &script);
+        }
+    }
+}
+
+#[test]
+fn a_stop_signal_two_seconds_after_the_first_ends_a_run_that_is_stuck() {
+    // A line of the log for each window, more than the pipe to a reader that does not read takes.
+    let scratch = Scratch::new();
+    let capture = scratch.file("long.pcap", &file(&beacon(2000)));
+    let mut gomon = command()
+        .arg(&capture)
+        .args([BOT, "--window", "1", "--calibrate"])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (id, mut stderr) = (gomon.id(), gomon.stderr.take().unwrap());
+    let wait = format!("/proc/{id}/wchan");
+    until("gomon waits for its log to be read", || {
+        fs::read_to_string(&wait).is_ok_and(|wait| wait.contains("pipe"))
+    });
+    let first = Instant::now();
+    while gomon.try_wait().unwrap().is_none() {
+        assert!(first.elapsed() < Duration::from_secs(60), "it can't be ended");
+        signal(id, "TERM");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(first.elapsed() >= Duration::from_secs(2), "{:?}", first.elapsed());
+    assert_eq!(gomon.wait().unwrap().code(), Some(1));
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).unwrap();
+    assert!(!said.contains("Calibration summary"), "it was stuck before its end");
+}
+
+#[test]
+fn a_reader_that_does_not_read_keeps_a_stopped_run_for_two_seconds() {
+    // One window of more records than a pipe holds, which are not read to the end.
     let frames: Vec<_> = (0..1000u16)
         .map(|k| at(u64::from(k), packet(u8::try_from(k % 10).unwrap(), 1000 + k / 10)))
         .collect();
@@ -138,9 +185,90 @@ fn a_second_signal_ends_a_run_that_is_stuck() {
     let mut gomon = Running::start(command().arg(&capture).args([BOT, "--port-threshold", "0"]));
     gomon.record();
     gomon.signal("INT");
-    gomon.signal("TERM");
-    let status = gomon.end().status;
-    assert_eq!(status, Some(1), "at once, without the rest");
+    let run = gomon.end();
+    let error = error(&run, 1);
+    assert!(error.starts_with("writing records to stdout: its reader does not read: "), "{error}");
+    assert!(run.line("Ledger: ").starts_with("Ledger: 1000 frames seen = 1000 counted "));
+}
+
+#[test]
+fn signals_that_would_kill_without_a_word_stop_the_run_or_do_nothing() {
+    for signal in ["QUIT", "ALRM", "XCPU"] {
+        let mut gomon = Running::start(command().args(["-", BOT, "--window", "1"]));
+        gomon.feed(&file(&beacon(2)));
+        gomon.record();
+        gomon.signal(signal);
+        assert_flushed(&gomon.finish(), signal);
+    }
+    let mut gomon = Running::start(command().args(["-", BOT, "--window", "1"]));
+    let capture = file(&beacon(2));
+    gomon.wait_for("  log-level: ");
+    for signal in ["USR2", "XFSZ", "HUP", "PIPE"] {
+        gomon.signal(signal);
+    }
+    gomon.feed(&capture);
+    gomon.record();
+    gomon.close_input();
+    assert_flushed(&gomon.finish(), "those that ask for nothing");
+}
+
+#[test]
+fn a_status_request_puts_the_ledger_into_the_log() {
+    let mut gomon = Running::start(command().args(["-", BOT, "--window", "1"]));
+    let capture = file(&beacon(4));
+    let record = (capture.len() - 24) / 4;
+    gomon.feed(&capture[..24 + 3 * record]);
+    gomon.record();
+    gomon.record();
+    // Two windows are closed, and in the third there is one frame.
+    gomon.signal("USR1");
+    gomon.feed(&capture[24 + 3 * record..]);
+    let open = gomon.wait_for_part(" open window: ");
+    assert!(open.contains(" frames seen = "), "{open}");
+    let all = gomon.wait_for_part(" since the start: ");
+    assert!(all.contains(" 3 frames seen = 3 counted ") || all.contains(" 4 frames"), "{all}");
+    gomon.close_input();
+    assert!(gomon.finish().line("Ledger: ").starts_with("Ledger: 4 frames seen = 4 counted "));
+}
+
+/// gomon, the leader of a session on a terminal: the other end of that terminal comes with it.
+fn on_a_terminal(prefix: &[&str]) -> (Running, OwnedFd) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let terminal = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    // Its input is the pipe that the shell gets as descriptor 3.
+    let script = "exec 3<&0 && exec setsid --ctty --wait sh -c 'exec \"$@\" <&3' sh \"$@\" <\"$0\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script]).arg(name.to_str().unwrap()).args(prefix);
+    shell.args([env!("CARGO_BIN_EXE_gomon"), "-", BOT, "--window", "1"]);
+    let mut gomon = Running::start(shell.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    gomon.feed(&file(&beacon(2)));
+    gomon.record();
+    drop(terminal);
+    (gomon, master)
+}
+
+#[test]
+fn a_closed_terminal_ends_the_run_with_everything_flushed() {
+    let (gomon, master) = on_a_terminal(&[]);
+    drop(master);
+    assert_flushed(&gomon.finish(), "HUP");
+}
+
+#[test]
+fn under_nohup_a_closed_terminal_is_nothing_to_a_run() {
+    let (mut gomon, master) = on_a_terminal(&["nohup"]);
+    drop(master);
+    let three = file(&beacon(3));
+    let record = (three.len() - 24) / 3;
+    gomon.feed(&three[three.len() - record..]);
+    gomon.record();
+    gomon.close_input();
+    let run = gomon.finish();
+    assert!(run.line("Ledger: ").starts_with("Ledger: 3 frames seen = 3 counted "));
 }
 
 /// gomon as the child of a shell that waits for it, reading two windows out of a FIFO: the shell, the

@@ -6,12 +6,13 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::support::program::{Scratch, gomon, have, run};
-use crate::traffic::{BOT, beacon, file, flood};
+use crate::support::program::{Outcome, Scratch, command, gomon, have, run};
+use crate::support::running::Running;
+use crate::traffic::{BOT, beacon, file, flood, refusal};
 
 /// Every flag that users are told of, with its default as the configuration block shows it; those
 /// that have no line there show none.
-const FLAGS: [(&str, Option<&str>); 23] = [
+const FLAGS: [(&str, Option<&str>); 25] = [
     ("window", Some("30s")),
     ("step", Some("30s")),
     ("packet-threshold", Some("5 packets/s (150 packets/window)")),
@@ -25,9 +26,11 @@ const FLAGS: [(&str, Option<&str>); 23] = [
     ("sample-id", Some("<none>")),
     ("max-destinations", Some("1024")),
     ("eve-log-path", Some("stdout")),
+    ("eve-fresh", Some("false")),
     ("eve-strict", Some("false")),
     ("connections", Some("flow")),
     ("show-idle", Some("false")),
+    ("stats", Some("false")),
     ("calibrate", Some("false")),
     ("save-packets", Some("0")),
     ("capture-dir", Some("./captures")),
@@ -146,9 +149,9 @@ fn help_names_every_flag_and_the_unit_of_every_threshold() {
 }
 
 #[test]
-fn an_eve_file_is_appended_to_and_its_directories_are_made() {
+fn an_eve_file_is_appended_to() {
     let (scratch, capture) = scratch();
-    let eve = scratch.path().join("not/yet/there/eve.json");
+    let eve = scratch.path().join("eve.json");
     let eve = eve.to_str().unwrap();
     let expected = gomon([&capture, BOT, "--window", "1"]).stdout;
     for run in 1..=2 {
@@ -157,6 +160,40 @@ fn an_eve_file_is_appended_to_and_its_directories_are_made() {
         assert_eq!(outcome.line("Analysis"), format!("Analysis complete. Eve log: {eve}"));
         assert_eq!(fs::read_to_string(eve).unwrap(), expected.repeat(run));
     }
+}
+
+#[test]
+fn an_eve_file_that_is_to_be_fresh_has_its_name_when_it_is_complete() {
+    let (scratch, capture) = scratch();
+    let eve = scratch.path().join("eve.json");
+    let expected = gomon([&capture, BOT, "--window", "1"]).stdout;
+    let fresh = ["-", BOT, "--window", "1", "--eve-fresh", "--eve-log-path", eve.to_str().unwrap()];
+    for _ in 0..2 {
+        let mut gomon = Running::start(command().args(fresh));
+        gomon.feed(&fs::read(&capture).unwrap());
+        gomon.wait_for("  log-level: ");
+        gomon.close_input();
+        let run = gomon.finish();
+        assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+        let records = fs::read_to_string(&eve).unwrap();
+        assert_eq!(records.replace("\"-\"", &format!("{capture:?}")), expected);
+    }
+    // One that is killed changes nothing that was there.
+    let mut gomon = Running::start(command().args(fresh));
+    gomon.wait_for("  log-level: ");
+    gomon.signal("KILL");
+    gomon.end();
+    assert_eq!(fs::read_to_string(&eve).unwrap().lines().count(), 3);
+    // Only a file can be replaced.
+    for path in ["/dev/null", "/dev/stderr"] {
+        let run = gomon_fresh(&capture, path);
+        assert!(refusal(&run).contains("--eve-fresh replaces a file"), "{}", run.stderr);
+    }
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+}
+
+fn gomon_fresh(capture: &str, path: &str) -> Outcome {
+    gomon([capture, BOT, "--eve-fresh", "--eve-log-path", path])
 }
 
 #[test]

@@ -58,6 +58,8 @@ fn a_wrong_value_is_refused_with_its_flag_the_reason_and_a_way_out() {
         ("--capture-dir", "", "empty"),
         ("--eve-log-path", "unix://relative", "not an absolute path"),
         ("--eve-log-path", "unix://", "not an absolute path"),
+        ("--eve-log-path", "redis://127.0.0.1", "unknown scheme \"redis\""),
+        ("--eve-log-path", "file:///tmp/eve.json", "unknown scheme \"file\""),
     ] {
         let run = gomon([capture, BOT, flag, value]);
         let error = refusal(&run);

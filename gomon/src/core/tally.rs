@@ -54,7 +54,13 @@ impl Tally {
         &self.selection
     }
 
-    /// The ledger of the open pane, for what only the caller knows (late and wild frames).
+    /// What became of the frames of the open pane.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The same, for what only the caller knows (late and wild frames).
     pub fn ledger_mut(&mut self) -> &mut Ledger {
         &mut self.ledger
     }

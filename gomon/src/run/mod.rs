@@ -16,7 +16,7 @@ use crate::core::{Clock, Selection, Tally};
 use crate::settings::{Attach, EveTarget, Settings};
 use crate::sink::artifacts::{Artifacts, Recall};
 use crate::sink::console::{self, Progress};
-use crate::sink::eve::{self, Eve, Output};
+use crate::sink::eve::{self, Eve, Output, WhenFull};
 use crate::source::live::{self, LADDER, Live, Rung, Selected};
 use crate::source::replay::{Input, Reader, Replay};
 use crate::source::{Receiver as _, Stop};
@@ -83,11 +83,18 @@ impl Run {
             {
                 bail!("opening EVE file {name:?}: it is the input: name another file");
             }
-            let output = Output::open(&settings.eve)?;
-            let input = match &source {
-                Source::Interface(..) => eve::Input::Interface(name),
-                Source::Reader(_) | Source::Stream(_) => eve::Input::Capture(name),
+            let (input, when_full) = match &source {
+                Source::Interface(..) => (eve::Input::Interface(name), WhenFull::Lose),
+                Source::Reader(_) | Source::Stream(_) => {
+                    let stop = stop.clone();
+                    let is_stopped = Box::new(move || stop.is_requested());
+                    (eve::Input::Capture(name), WhenFull::Wait(is_stopped))
+                }
             };
+            let stop_reading = stop.clone();
+            let on_close = move || stop_reading.request();
+            let output = Output::open(&settings.eve, settings.eve_fresh, when_full, on_close)?;
+            stop.on_hangup(output.reopener());
             Some(Eve::new(&settings, input, output))
         };
         let artifacts = match settings.save_packets {

@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use anyhow::{Error, anyhow};
 
-use crate::core::{Calibration, Engine, Sources, Timestamp, Verdict, WindowCounts, WindowReport};
+use crate::core::{
+    Calibration, Engine, Ledger, Sources, Timestamp, Verdict, WindowCounts, WindowReport,
+};
 use crate::frame::{Frame, RemoteHosts};
 use crate::settings::Settings;
 use crate::sink::artifacts::Artifacts;
@@ -134,7 +136,8 @@ impl Pipeline {
         }
         let mut failures = Vec::new();
         if let Some(eve) = &mut self.eve {
-            failures.extend(eve.output().outcome().err());
+            let (_, outcome) = eve.output().finish();
+            failures.extend(outcome.err());
         }
         let failed = self.artifacts.as_ref().map_or(0, Artifacts::failed);
         if failed > 0 {
@@ -194,6 +197,13 @@ impl Receiver for Pipeline {
             "{packets} packets of a window are lost to artifacts, there was no room for them on the \
              way: lower --save-packets"
         );
+    }
+
+    fn status(&mut self, open: &Ledger) {
+        log::info!("open window: {}", console::ledger(open));
+        let mut so_far = self.summary.ledger;
+        so_far += open;
+        log::info!("since the start: {}", console::ledger(&so_far));
     }
 
     fn progress(&mut self, frames: u64, bytes: u64) {

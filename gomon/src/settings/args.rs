@@ -93,6 +93,10 @@ pub struct Args {
     #[arg(long, value_name = "PATH", default_value = "-", hide_default_value = true)]
     pub eve_log_path: OsString,
 
+    /// Write the EVE file under a temporary name beside it, which it replaces when it is complete
+    #[arg(long)]
+    pub eve_fresh: bool,
+
     /// Write records that Suricata's own JSON schema accepts as they are
     #[arg(long)]
     pub eve_strict: bool,
@@ -104,6 +108,10 @@ pub struct Args {
     /// Report idle windows too
     #[arg(long)]
     pub show_idle: bool,
+
+    /// Write a stats record for every window, with the ledger and the contacts by port
+    #[arg(long)]
+    pub stats: bool,
 
     /// Report no verdicts, but what thresholds the traffic calls for
     #[arg(long)]

@@ -1,10 +1,9 @@
 //! The settings of a run: as typed ([`Args`]), and as meant ([`Settings`]), checked and in one form.
 
 mod args;
+mod eve_target;
 mod quantity;
 
-use std::ffi::OsStr;
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 pub use self::args::Args;
+pub use self::eve_target::EveTarget;
 use self::quantity::Per;
 use crate::core::{MAX_PANES, Policy, ScanMode, Sources};
 
@@ -24,27 +24,6 @@ const MAX_DESTINATIONS: usize = 10_000_000;
 const MAX_PACKETS: usize = 1_000_000;
 /// The most hosts that a sweep can be made to wait for.
 const MAX_SWEEP_HOSTS: usize = 1_000_000;
-
-/// Where records go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EveTarget {
-    /// Standard output.
-    Stdout,
-    /// A file, appended to.
-    File(PathBuf),
-    /// A Unix stream socket, connected to.
-    Socket(PathBuf),
-}
-
-impl fmt::Display for EveTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stdout => f.write_str("stdout"),
-            Self::File(path) => path.display().fmt(f),
-            Self::Socket(path) => write!(f, "unix://{}", path.display()),
-        }
-    }
-}
 
 /// How an ordinary destination is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,12 +69,16 @@ pub struct Settings {
     pub max_destinations: usize,
     /// Where records go.
     pub eve: EveTarget,
+    /// Whether an EVE file gets its name when it is complete.
+    pub eve_fresh: bool,
     /// Whether records keep to Suricata's schema.
     pub eve_strict: bool,
     /// How ordinary destinations are reported.
     pub connections: Connections,
     /// Whether idle windows are reported.
     pub show_idle: bool,
+    /// Whether every window has a stats record.
+    pub stats: bool,
     /// Whether thresholds are looked for instead of verdicts.
     pub calibrate: bool,
     /// Packets kept per host and window.
@@ -213,10 +196,14 @@ impl Settings {
             sample_id: args.sample_id.clone().filter(|id| !id.is_empty()),
             max_destinations: quantity::number(&args.max_destinations, 1, MAX_DESTINATIONS)
                 .with_context(|| reading("--max-destinations", &args.max_destinations))?,
-            eve: eve_target(&args.eve_log_path)?,
+            eve: EveTarget::from_path(&args.eve_log_path).with_context(|| {
+                reading("--eve-log-path", &args.eve_log_path.display().to_string())
+            })?,
+            eve_fresh: args.eve_fresh,
             eve_strict: args.eve_strict,
             connections,
             show_idle: args.show_idle,
+            stats: args.stats,
             calibrate: args.calibrate,
             save_packets: quantity::number(&args.save_packets, 0, MAX_PACKETS)
                 .with_context(|| reading("--save-packets", &args.save_packets))?,
@@ -338,21 +325,6 @@ fn ranges(net: IpNet) -> Vec<(Address, Address)> {
     let address = |number: u128| Address::v6(number.to_be_bytes());
     // `Ranges` passes over what is empty.
     vec![(first, address(before)), (address(behind), last)]
-}
-
-fn eve_target(path: &OsStr) -> Result<EveTarget> {
-    if path.is_empty() || path == "-" {
-        return Ok(EveTarget::Stdout);
-    }
-    match path.to_str().and_then(|path| path.strip_prefix("unix://")) {
-        Some(socket) if socket.starts_with('/') => Ok(EveTarget::Socket(socket.into())),
-        Some(_) => bail!(
-            "reading --eve-log-path {:?}: not an absolute path behind unix://: \
-             give one like unix:///run/eve.sock",
-            path.display().to_string()
-        ),
-        None => Ok(EveTarget::File(path.into())),
-    }
 }
 
 #[cfg(test)]

@@ -99,9 +99,11 @@ fn configuration(settings: &Settings) -> Vec<(&'static str, String)> {
         ("sample-id", settings.sample_id.clone().unwrap_or_else(|| "<none>".into())),
         ("max-destinations", settings.max_destinations.to_string()),
         ("eve-log-path", settings.eve.to_string()),
+        ("eve-fresh", settings.eve_fresh.to_string()),
         ("eve-strict", settings.eve_strict.to_string()),
         ("connections", settings.connections.name().to_owned()),
         ("show-idle", settings.show_idle.to_string()),
+        ("stats", settings.stats.to_string()),
         ("calibrate", settings.calibrate.to_string()),
         ("save-packets", settings.save_packets.to_string()),
         ("capture-dir", settings.capture_dir.display().to_string()),
@@ -216,21 +218,10 @@ impl Summary {
     }
 
     fn show_ledger(&self) {
-        let Ledger { counted, not_from_bot, ignored, not_ip, late, wild, .. } = self.ledger;
-        let reasons: Vec<_> = self
-            .ledger
-            .malformed_by_reason()
-            .map(|(reason, frames)| format!("{frames} {}", reason.name()))
-            .collect();
-        let reasons =
-            if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
         line(format_args!(
-            "Ledger: {} frames seen = {counted} counted + {not_from_bot} not from the bot + \
-             {ignored} ignored + {not_ip} not IP + {} malformed{reasons}; {late} late, {wild} with a \
-             wild timestamp, {} packets in overflow",
-            self.ledger.seen(),
-            self.ledger.malformed_total(),
-            self.overflow_packets,
+            "Ledger: {}, {} packets in overflow",
+            ledger(&self.ledger),
+            self.overflow_packets
         ));
         if let Some(attached) = &self.attached {
             let packets = match self.packets_lost {
@@ -267,6 +258,24 @@ impl Summary {
         }
         self.show_ledger();
     }
+}
+
+/// A ledger in one line.
+#[must_use]
+pub fn ledger(ledger: &Ledger) -> String {
+    let Ledger { counted, not_from_bot, ignored, not_ip, late, wild, .. } = ledger;
+    let reasons: Vec<_> = ledger
+        .malformed_by_reason()
+        .map(|(reason, frames)| format!("{frames} {}", reason.name()))
+        .collect();
+    let reasons =
+        if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+    format!(
+        "{} frames seen = {counted} counted + {not_from_bot} not from the bot + {ignored} ignored + \
+         {not_ip} not IP + {} malformed{reasons}; {late} late, {wild} with a wild timestamp",
+        ledger.seen(),
+        ledger.malformed_total(),
+    )
 }
 
 /// A rate with four decimals, rounded up so that what was seen does not exceed it.

@@ -14,7 +14,7 @@ use gomon_common::{LinkType, Packet, Skip, parse, parse_common};
 
 pub use stop::Stop;
 
-use crate::core::{Tally, Timestamp, WindowCounts};
+use crate::core::{Ledger, Tally, Timestamp, WindowCounts};
 use crate::frame::{Frame, RemoteHosts};
 
 /// Takes what a source counts, in the order of time.
@@ -40,6 +40,9 @@ pub trait Receiver {
     /// So many packets of the open pane, or of the one before, that [`Receiver::packet`] should have got
     /// were lost on the way.
     fn packets_lost(&mut self, packets: u64);
+
+    /// A status report was requested. `open` is the ledger of the open pane, as far as it is.
+    fn status(&mut self, _open: &Ledger) {}
 
     /// How far the source is: frames read, and bytes of the input. Of a capture that can be read again,
     /// a record starts there.

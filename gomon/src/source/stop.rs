@@ -1,43 +1,144 @@
-//! Ending a run in order when SIGINT or SIGTERM asks for it, or the end of the parent process does.
+//! What signals ask of a run: to stop, to report its status, to reopen its output.
+//!
+//! A thread of its own takes the signals, so that nothing has to be safe inside a signal handler:
+//!
+//! | signal | asks for |
+//! | --- | --- |
+//! | SIGINT, SIGTERM, SIGQUIT, SIGALRM, SIGXCPU | a stop, with everything flushed |
+//! | the same again, [`STUCK_AFTER`] or more after the first | the end at once, with status 1 |
+//! | SIGHUP | reopened output files; a stop when it came because the terminal was closed |
+//! | SIGUSR1 | the ledger and the counts of the open window in the log |
+//! | SIGUSR2, SIGXFSZ | nothing: by default both would end the process with its records unwritten |
+//!
+//! SIGPIPE is ignored by Rust's runtime, and a write then fails with `EPIPE`.
 
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{
     Signal, getpid, getppid, kill_process, set_parent_process_death_signal as on_parents_death,
 };
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ,
+};
+use signal_hook::iterator::Signals;
 
-/// A request to stop that can be asked about and waited for. Clones are of one request.
+/// From so long after the first stop signal on, another one ends a process that is stuck. Before that it
+/// does nothing: managers and `timeout` send several in one breath, and a shutdown takes less.
+const STUCK_AFTER: Duration = Duration::from_secs(2);
+
+/// Requests to a run that can be asked about and waited for. Clones are of one run.
 #[derive(Clone, Debug, Default)]
-pub struct Stop {
-    requested: Arc<AtomicBool>,
-    /// Readable from the moment a signal came. Without it no signal is listened to.
-    wake: Option<Arc<OwnedFd>>,
+pub struct Stop(Arc<Requests>);
+
+#[derive(Default)]
+struct Requests {
+    stop: Event,
+    status: Event,
+    /// What to do on SIGHUP.
+    reopen: Mutex<Option<Box<dyn Fn() + Send>>>,
+}
+
+impl std::fmt::Debug for Requests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Requests").field("stop", &self.stop).finish_non_exhaustive()
+    }
+}
+
+/// A flag that can be polled for. Without a descriptor it is never raised.
+#[derive(Debug, Default)]
+struct Event {
+    raised: AtomicBool,
+    descriptor: Option<OwnedFd>,
+}
+
+impl Event {
+    fn new() -> io::Result<Self> {
+        let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { raised: AtomicBool::new(false), descriptor: Some(descriptor) })
+    }
+
+    fn raise(&self) {
+        self.raised.store(true, Ordering::Release);
+        if let Some(descriptor) = &self.descriptor {
+            // It fails only where the counter is full, and then the descriptor is readable already.
+            let _ = rustix::io::write(descriptor, &1u64.to_ne_bytes());
+        }
+    }
+
+    fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Acquire)
+    }
+
+    /// Whether it was raised since this was last asked.
+    fn take(&self) -> bool {
+        // A load first: an exchange would take the cache line for itself at every question.
+        if !self.is_raised() {
+            return false;
+        }
+        if let Some(descriptor) = &self.descriptor {
+            let _ = rustix::io::read(descriptor, &mut [0; 8]);
+        }
+        self.raised.swap(false, Ordering::AcqRel)
+    }
 }
 
 impl Stop {
-    /// Listens to SIGINT and SIGTERM. The first one requests the stop; one more ends the process at
-    /// once, with status 1.
+    /// Listens to signals, as the table of this module says, for the rest of the process's life.
     ///
     /// # Errors
     ///
-    /// When the process is out of file descriptors.
+    /// When the process is out of file descriptors or threads.
     pub fn on_signals() -> io::Result<Self> {
-        let requested = Arc::new(AtomicBool::new(false));
-        let (wake, write) = pipe_with(PipeFlags::CLOEXEC)?;
-        for signal in [SIGINT, SIGTERM] {
-            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&requested))?;
-            signal_hook::flag::register(signal, Arc::clone(&requested))?;
-            signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
+        let hangup = Hangup::new();
+        let signals = Signals::new([
+            SIGINT, SIGTERM, SIGQUIT, SIGALRM, SIGXCPU, SIGHUP, SIGUSR1, SIGUSR2, SIGXFSZ,
+        ])?;
+        let requests =
+            Requests { stop: Event::new()?, status: Event::new()?, ..Default::default() };
+        let stop = Self(Arc::new(requests));
+        let asked = stop.clone();
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || asked.take_signals(signals, &hangup))?;
+        Ok(stop)
+    }
+
+    fn take_signals(&self, mut signals: Signals, hangup: &Hangup) {
+        let mut first: Option<Instant> = None;
+        for signal in signals.forever() {
+            match signal {
+                SIGUSR1 => self.0.status.raise(),
+                SIGUSR2 | SIGXFSZ => {}
+                SIGHUP if !hangup.is_terminal_closed() => self.reopen(),
+                _ => {
+                    if first.is_some_and(|first| first.elapsed() >= STUCK_AFTER) {
+                        signal_hook::low_level::exit(1);
+                    }
+                    first.get_or_insert_with(Instant::now);
+                    self.0.stop.raise();
+                }
+            }
         }
-        Ok(Self { requested, wake: Some(Arc::new(wake)) })
+    }
+
+    fn reopen(&self) {
+        let reopen = self.0.reopen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reopen) = &*reopen {
+            reopen();
+        }
+    }
+
+    /// Has `reopen` called on every SIGHUP, from the thread that takes the signals.
+    pub fn on_hangup(&self, reopen: impl Fn() + Send + 'static) {
+        *self.0.reopen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(reopen));
     }
 
     /// Has the kernel send SIGTERM when the parent process ends, to a process that listens to it.
@@ -55,10 +156,21 @@ impl Stop {
         Ok(())
     }
 
+    /// Requests the stop.
+    pub fn request(&self) {
+        self.0.stop.raise();
+    }
+
     /// Whether the stop was requested.
     #[must_use]
     pub fn is_requested(&self) -> bool {
-        self.requested.load(Ordering::Relaxed)
+        self.0.stop.is_raised()
+    }
+
+    /// Whether a status report was requested since this was last asked.
+    #[must_use]
+    pub fn take_status_request(&self) -> bool {
+        self.0.status.take()
     }
 
     /// Waits until `input` can be read (or was closed), or the stop is requested. True for `input`.
@@ -67,33 +179,36 @@ impl Stop {
     ///
     /// When the kernel can't wait for `input`.
     pub fn wait_readable(&self, input: &impl AsFd) -> io::Result<bool> {
-        Ok(self.wait(&[input.as_fd()], None)?.is_some())
+        Ok(self.wait(&[input.as_fd()], None, None)?.is_some())
     }
 
-    /// Waits until one of `inputs` can be read, and no longer than until `due` or until the stop is
-    /// requested: the first of them that can be read.
+    /// Waits until one of `inputs` can be read, and no longer than until `due` or until the stop or a
+    /// status report is requested: the first of them that can be read.
     ///
     /// # Errors
     ///
     /// When the kernel can't wait for `inputs`.
     pub fn wait_until(&self, inputs: &[BorrowedFd<'_>], due: Instant) -> io::Result<Option<usize>> {
-        self.wait(inputs, Some(due))
+        self.wait(inputs, self.0.status.descriptor.as_ref(), Some(due))
     }
 
-    fn wait(&self, inputs: &[BorrowedFd<'_>], due: Option<Instant>) -> io::Result<Option<usize>> {
+    fn wait(
+        &self,
+        inputs: &[BorrowedFd<'_>],
+        status: Option<&OwnedFd>,
+        due: Option<Instant>,
+    ) -> io::Result<Option<usize>> {
         while !self.is_requested() {
             let mut fds: Vec<_> =
                 inputs.iter().map(|input| PollFd::new(input, PollFlags::IN)).collect();
-            fds.extend(self.wake.iter().map(|wake| PollFd::new(wake, PollFlags::IN)));
+            let events = [self.0.stop.descriptor.as_ref(), status];
+            fds.extend(events.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)));
             let left = due.map(|due| due.saturating_duration_since(Instant::now()));
             let timeout = left.map(Timespec::try_from).transpose().unwrap_or(None);
             match poll(&mut fds, timeout.as_ref()) {
                 Ok(0) => return Ok(None),
                 Ok(_) => {
-                    let ready = fds[..inputs.len()].iter().position(|fd| !fd.revents().is_empty());
-                    if ready.is_some() {
-                        return Ok(ready);
-                    }
+                    return Ok(fds[..inputs.len()].iter().position(|fd| !fd.revents().is_empty()));
                 }
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -101,4 +216,36 @@ impl Stop {
         }
         Ok(None)
     }
+}
+
+/// Tells a SIGHUP that asks for reopened files from one that says that the terminal was closed.
+struct Hangup {
+    /// Whether the process started with a terminal, and not under nohup(1), which has it live on
+    /// without.
+    ends_with_terminal: bool,
+}
+
+impl Hangup {
+    /// To be made before SIGHUP is listened to.
+    fn new() -> Self {
+        Self { ends_with_terminal: has_terminal() && !is_hangup_ignored() }
+    }
+
+    /// Whether the terminal that the process started with is gone.
+    fn is_terminal_closed(&self) -> bool {
+        self.ends_with_terminal && !has_terminal()
+    }
+}
+
+/// Whether the process has a controlling terminal: `/dev/tty` can't be opened without one.
+fn has_terminal() -> bool {
+    File::open("/dev/tty").is_ok()
+}
+
+/// Whether SIGHUP was ignored before this program listened to it, by proc(5).
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & 1 << (SIGHUP - 1) != 0
 }

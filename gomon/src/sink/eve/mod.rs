@@ -3,10 +3,11 @@
 mod destination;
 mod output;
 mod record;
+mod target;
 
 use gomon_common::{Address, protocol};
 
-pub use output::Output;
+pub use output::{Delivery, Output, WhenFull};
 
 use self::destination::{Destination, flow_id, port};
 use self::record::{

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::clock;
 use super::kernel::Selected;
 use super::order::Waiting;
-use crate::core::{Span, Tally, Timestamp, WindowCounts};
+use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts};
 use crate::frame::{Frame, FrameLink, KeptFrame};
 use crate::source::replay::libpcap::{message, unsupported};
 use crate::source::{Receiver, count, hand_on, read};
@@ -135,6 +135,11 @@ impl Capture {
             Some((why, since)) if since.elapsed() >= PATIENCE => bail!("{why}"),
             _ => Ok(()),
         }
+    }
+
+    /// The ledger of the open pane, without what is lost, which is known at its end.
+    pub(super) fn open_ledger(&self) -> Ledger {
+        *self.tally.ledger()
     }
 
     /// Closes the open pane: counts what was captured until now, what the kernel still keeps back

@@ -265,9 +265,13 @@ impl Kernel {
         Ok(counts)
     }
 
-    fn drain(&mut self, generation: u32, span: Span, clock: &Clock) -> Result<WindowCounts> {
-        let (endpoints, hosts) = &self.open[generation as usize];
-        let counts = |[packets, bytes, _]: Destination| Counts { packets, bytes };
+    /// The ledger of the open pane, read while the program adds to it.
+    pub(super) fn open_ledger(&self) -> Result<Ledger> {
+        Ok(ledger_of(&self.page(self.generation)?))
+    }
+
+    /// The entries of a generation's ledger, summed over all processors.
+    fn page(&self, generation: u32) -> Result<LedgerPage> {
         let mut page = LedgerPage::default();
         for (number, cpu) in self.ledger.get(&generation, 0)?.iter().enumerate() {
             let lost = cpu[Entry::PacketsLost as usize];
@@ -276,20 +280,18 @@ impl Kernel {
             }
             page.iter_mut().zip(cpu).for_each(|(sum, number)| *sum += number);
         }
+        Ok(page)
+    }
+
+    fn drain(&mut self, generation: u32, span: Span, clock: &Clock) -> Result<WindowCounts> {
+        let (endpoints, hosts) = &self.open[generation as usize];
+        let counts = |[packets, bytes, _]: Destination| Counts { packets, bytes };
+        let page = self.page(generation)?;
         let at = |entry: Entry| page[entry as usize];
         self.packets_lost += at(Entry::PacketsLost);
         let both = |packets, bytes| Counts { packets: at(packets), bytes: at(bytes) };
         let unlisted = both(Entry::UnlistedPackets, Entry::UnlistedBytes);
-        let mut ledger = Ledger {
-            counted: at(Entry::Counted) + unlisted.packets,
-            not_from_bot: at(Entry::NotFromBot),
-            ignored: at(Entry::Ignored),
-            not_ip: at(Entry::NotIp),
-            ..Ledger::default()
-        };
-        for reason in Malformed::ALL {
-            ledger.malformed[reason as usize] = at(Entry::of(Skip::Malformed(reason)));
-        }
+        let ledger = ledger_of(&page);
         let mut overflow = Overflow { endpoints: unlisted, hosts: unlisted, distinct: None };
         overflow.endpoints += both(Entry::OverflowPackets, Entry::OverflowBytes);
         if overflow.hosts.packets > 0 {
@@ -346,6 +348,22 @@ impl Kernel {
         }
         Ok(())
     }
+}
+
+/// The ledger that the program's entries make up.
+fn ledger_of(page: &LedgerPage) -> Ledger {
+    let at = |entry: Entry| page[entry as usize];
+    let mut ledger = Ledger {
+        counted: at(Entry::Counted) + at(Entry::UnlistedPackets),
+        not_from_bot: at(Entry::NotFromBot),
+        ignored: at(Entry::Ignored),
+        not_ip: at(Entry::NotIp),
+        ..Ledger::default()
+    };
+    for reason in Malformed::ALL {
+        ledger.malformed[reason as usize] = at(Entry::of(Skip::Malformed(reason)));
+    }
+    ledger
 }
 
 /// Whether a map had no such entry.

@@ -26,6 +26,8 @@ pub(super) enum Woken {
     Stopped,
     /// The interface is gone.
     Gone,
+    /// A status report was requested.
+    Status,
 }
 
 /// Hears of changes to interfaces.
@@ -60,6 +62,9 @@ impl Links {
             let ready = stop.wait_until(&fds, due)?;
             if stop.is_requested() {
                 return Ok(Woken::Stopped);
+            }
+            if stop.take_status_request() {
+                return Ok(Woken::Status);
             }
             if ready == Some(0) {
                 self.forget_announcements();

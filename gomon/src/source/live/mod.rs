@@ -32,7 +32,7 @@ use self::clock::Clock;
 use self::clsact::Claim;
 use self::link::{Links, Woken};
 use super::{Receiver, Stop};
-use crate::core::{Span, Tally, WindowCounts};
+use crate::core::{Ledger, Span, Tally, WindowCounts};
 
 /// The shortest pane of an interface: turning the page waits for every processor once.
 pub const SHORTEST_PANE: Duration = Duration::from_millis(100);
@@ -83,6 +83,14 @@ impl Counter {
                 Ok(())
             }
             Self::Capture(capture) => capture.read(receiver),
+        }
+    }
+
+    /// The ledger of the open pane, as far as it is.
+    fn open_ledger(&self) -> Result<Ledger> {
+        match self {
+            Self::Kernel(kernel) => kernel.open_ledger(),
+            Self::Capture(capture) => Ok(capture.open_ledger()),
         }
     }
 
@@ -189,6 +197,10 @@ impl Live {
                 Woken::Due | Woken::Readable => {
                     *outcome = self.counter.read(&self.clock, receiver);
                 }
+                Woken::Status => match self.counter.open_ledger() {
+                    Ok(open) => receiver.status(&open),
+                    Err(error) => log::warn!("reading the counts of the open window: {error:#}"),
+                },
                 woken @ (Woken::Stopped | Woken::Gone) => return Ok(woken),
             }
             if outcome.is_err() {

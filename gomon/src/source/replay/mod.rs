@@ -77,6 +77,9 @@ impl Replay {
                 Err(error) => break Err(error),
             }
             receiver.progress(frames, reader.position());
+            if stop.take_status_request() {
+                receiver.status(self.tally.ledger());
+            }
             if stop.is_requested() {
                 break Ok(());
             }
