@@ -34,6 +34,8 @@ mod modes;
 mod near;
 #[path = "live/offloads.rs"]
 mod offloads;
+#[path = "live/outputs.rs"]
+mod outputs;
 #[path = "live/sharing.rs"]
 mod sharing;
 #[path = "live/sweep.rs"]
