@@ -38,7 +38,9 @@ fn written() -> Vec<Value> {
     let flows = judged(&capture, BOT, &[&common[..], &saving].concat()).records;
     let alerts =
         judged(&capture, BOT, &[&common[..], &["--connections", "alert"]].concat()).records;
-    let mut records = [flows, alerts].concat();
+    let stats = judged(&capture, BOT, &[&common[..], &["--stats"]].concat()).records;
+    let busy = stats.into_iter().filter(|record| class(record) == "busy");
+    let mut records: Vec<_> = [flows, alerts].into_iter().flatten().chain(busy).collect();
     for record in &mut records {
         record["pcap_filename"] = "bot.pcap".into();
         if let Some(path) = record.get_mut("capture_file") {

@@ -98,6 +98,7 @@ fn alone(record: &Value) {
         "sweep" => sweep(record),
         "connection" => connection(record),
         "idle" => idle(record),
+        "busy" => balanced(record),
         other => panic!("a record of class {other}"),
     }
 }
@@ -161,13 +162,24 @@ fn connection(record: &Value) {
 #[track_caller]
 fn idle(record: &Value) {
     let gomon = own(record);
+    balanced(record);
+    assert!(gomon["packets"] == 0 || gomon["windows"] == 1, "{record:#}");
+    assert!(number(record, "hosts") <= number(record, "destination_threshold"), "{record:#}");
+}
+
+/// What holds for the record of a window as a whole.
+#[track_caller]
+fn balanced(record: &Value) {
+    let gomon = own(record);
     let ledger = &gomon["ledger"];
     let entered = ["counted", "not_from_bot", "ignored", "not_ip", "malformed"];
     let entered: u64 = entered.iter().map(|name| ledger[*name].as_u64().expect("frames")).sum();
     assert_eq!(ledger["frames"], entered, "the ledger balances: {record:#}");
     assert_eq!(ledger["counted"], gomon["packets"], "{record:#}");
-    assert!(gomon["packets"] == 0 || gomon["windows"] == 1, "{record:#}");
-    assert!(number(record, "hosts") <= number(record, "destination_threshold"), "{record:#}");
+    for port in gomon["contacts_by_port"].as_array().into_iter().flatten() {
+        let count = |field: &str| port[field].as_u64().expect("a number");
+        assert_eq!(count("contacts"), count("answered") + count("unanswered"), "{record:#}");
+    }
 }
 
 fn assert_close(found: f64, expected: f64, record: &Value) {
@@ -192,7 +204,7 @@ fn on_the_grid(record: &Value, first: &Value) {
 #[track_caller]
 fn together(window: &[Value]) {
     let place = |record: &Value| {
-        let classes = ["attack", "vertical_scan", "scan", "sweep", "connection", "idle"];
+        let classes = ["attack", "vertical_scan", "scan", "sweep", "connection", "idle", "busy"];
         let (host, protocol, port) = destination(record);
         // A sweep is a port's, whatever address stands for its hosts.
         let host = if class(record) == "sweep" { Ipv6Addr::UNSPECIFIED } else { host };

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::rules::{class, microseconds, number, own};
 use crate::runs::{BOT, Traffic, judged};
 use crate::support::capture::{self, PLAIN, SECOND};
-use crate::support::frames::{arp, ip, syn, udp};
+use crate::support::frames::{ack, arp, ip, syn, udp};
 use crate::support::program::Scratch;
 
 const IDLE: [&str; 3] = ["--window", "10", "--show-idle"];
@@ -166,6 +166,48 @@ fn sliding_windows_overlap_and_lie_a_step_apart() {
     assert_eq!((class(&records[0]), number(&records[0], "packet_rate")), ("attack", 6.0));
     let records = Traffic::default().one(0, dns(BOT)).judged(BOT, &flags);
     assert_eq!(microseconds(&records[0]["flow"]["end"]) % 60_000_000, 5_000_000);
+}
+
+#[test]
+fn with_stats_every_window_has_a_record_with_the_ledger_and_the_contacts_by_port() {
+    let bot = ip(BOT);
+    let host = |n: u8| ip(&format!("198.51.100.{n}"));
+    let knocks = (1..=20).map(|n| syn(bot, host(n), 23));
+    let traffic = Traffic::default()
+        .all(0, knocks)
+        .one(1_000, ack(bot, host(7), 23))
+        .one(1_000, syn(bot, host(50), 443))
+        .one(1_000, ack(bot, host(50), 443))
+        .one(1_000, arp())
+        .one(12_000, dns(BOT))
+        .one(35_000, arp());
+    let records = traffic.judged(BOT, &["--window", "10", "--stats"]);
+    let stats: Vec<_> = records.iter().filter(|r| r["event_type"] == "stats").collect();
+    let told: Vec<_> = stats.iter().map(|r| (class(r), number(r, "packets"))).collect();
+    assert_eq!(told, [("busy", 23.0), ("idle", 1.0), ("idle", 0.0), ("idle", 0.0)]);
+    let counts = |contacts: u64, answered: u64, port: u16| {
+        json!({"proto": "TCP", "dest_port": port, "contacts": contacts, "answered": answered,
+               "unanswered": contacts - answered})
+    };
+    let listed = json!([counts(20, 1, 23), counts(1, 1, 443)]);
+    assert_eq!(own(stats[0])["contacts_by_port"], listed);
+    assert_eq!(own(stats[0])["ledger"]["frames"], 24);
+    assert_eq!(own(stats[2])["contacts_by_port"], json!([]));
+    // The busy window's record is the last of the window.
+    assert_eq!(records.iter().position(|r| class(r) == "busy"), Some(2), "{records:#?}");
+}
+
+#[test]
+fn of_more_ports_with_contacts_than_are_listed_those_with_most_are() {
+    let knocks = (1..=300u16).flat_map(|port| {
+        let hosts = if port > 290 { 1..=2 } else { 1..=1 };
+        hosts.map(move |n: u8| syn(ip(BOT), ip(&format!("198.51.100.{n}")), port))
+    });
+    let records = Traffic::default().all(0, knocks).judged(BOT, &["--window", "10", "--stats"]);
+    let busy = of(&records, "busy")[0];
+    let ports: Vec<_> = own(busy)["contacts_by_port"].as_array().unwrap().iter().collect();
+    assert_eq!((ports.len(), &own(busy)["contacts_by_port_omitted"]), (256, &json!(44)));
+    assert!(ports.iter().filter(|port| port["contacts"] == 2).count() == 10, "{ports:?}");
 }
 
 #[test]

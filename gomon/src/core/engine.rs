@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use gomon_common::{Address, Endpoint};
+use gomon_common::Address;
 
-use super::judge::{self, HostSet, Sweep, WindowReport};
+use super::judge::{self, Contacts, HostSet, Sweep, WindowReport};
 use super::sliding::Sliding;
-use super::sweep::{Service, Sweeps, service};
-use super::{Ledger, Policy, Span, Timestamp, WindowCounts};
+use super::sweep::{Decision, Service, Sweeps, service};
+use super::{Counts, Ledger, Policy, Span, Timestamp, WindowCounts};
 
 /// Silent windows in a row that are reported one by one. The rest of such a run is one report that
 /// gives their number, so that a gap in a capture makes no endless output.
@@ -27,9 +27,10 @@ pub struct Engine {
     /// Panes pushed so far, those skipped included.
     pushed: u64,
     so_far: Ledger,
+    total_so_far: Counts,
     sweeps: Sweeps,
     /// Of each pane in `panes`, the contacts that were decided in it.
-    decided: VecDeque<Vec<Endpoint>>,
+    decided: VecDeque<Vec<Decision>>,
     before: HostSet,
     silent: u64,
     run: Option<WindowReport>,
@@ -45,6 +46,7 @@ impl Engine {
             panes: VecDeque::new(),
             pushed: 0,
             so_far: Ledger::default(),
+            total_so_far: Counts::default(),
             sweeps: Sweeps::default(),
             decided: VecDeque::new(),
             before: HostSet::default(),
@@ -69,6 +71,7 @@ impl Engine {
         self.decided.push_back(decided);
         counts.signs = Vec::new(); // read, and of no use to windows
         self.so_far += &counts.ledger;
+        self.total_so_far += counts.total();
         if let Some(sliding) = &mut self.sliding {
             sliding.add(&counts);
         }
@@ -130,14 +133,22 @@ impl Engine {
             && self.decided.iter().all(Vec::is_empty)
     }
 
-    /// The ports that are swept in the window that the panes at hand make up.
-    fn swept(&self) -> Vec<Sweep> {
-        let Some(fewest) = self.policy.sweep_hosts else { return Vec::new() };
-        let mut hosts: BTreeMap<Service, Vec<Address>> = BTreeMap::new();
-        for endpoint in self.decided.iter().flatten() {
-            hosts.entry(service(endpoint)).or_default().push(endpoint.address());
+    /// The hosts that were found to answer, or not to, in the window that the panes at hand make up: by
+    /// service, and how many of them answered.
+    fn contacted(&self) -> BTreeMap<Service, (Vec<Address>, u64)> {
+        let mut services: BTreeMap<_, (Vec<_>, u64)> = BTreeMap::new();
+        for (endpoint, answered) in self.decided.iter().flatten() {
+            let (hosts, answers) = services.entry(service(endpoint)).or_default();
+            hosts.push(endpoint.address());
+            *answers += u64::from(*answered);
         }
-        let swept = hosts.into_iter().filter_map(|((protocol, port), mut hosts)| {
+        services
+    }
+
+    /// Of these services, those that are swept.
+    fn swept(&self, contacted: BTreeMap<Service, (Vec<Address>, u64)>) -> Vec<Sweep> {
+        let Some(fewest) = self.policy.sweep_hosts else { return Vec::new() };
+        let swept = contacted.into_iter().filter_map(|((protocol, port), (mut hosts, _))| {
             let walk = self.sweeps.swept((protocol, port), fewest)?;
             hosts.sort_unstable();
             Some(Sweep { protocol, port, hosts, walk })
@@ -152,10 +163,21 @@ impl Engine {
             None => WindowCounts::sum(&self.panes),
         };
         let first_pane = self.pushed - self.panes.len() as u64;
+        let contacted = self.contacted();
+        let contacts = contacted.iter().map(|(&(protocol, port), (hosts, answered))| Contacts {
+            protocol,
+            port,
+            answered: *answered,
+            unanswered: hosts.len() as u64 - answered,
+        });
+        let contacts = contacts.collect();
+        let swept = self.swept(contacted);
         let (mut judged, hosts) =
-            judge::judge(&self.policy, first_pane, &window, self.swept(), &self.before);
+            judge::judge(&self.policy, first_pane, &window, swept, &self.before);
         self.before = hosts;
         judged.so_far = self.so_far;
+        judged.total_so_far = self.total_so_far;
+        judged.contacts = contacts;
         if !(window.is_silent() && judged.is_idle()) {
             self.silent = 0;
             if let Some(run) = self.run.take() {

@@ -47,6 +47,27 @@ pub struct Sweep {
     pub walk: Walk,
 }
 
+/// The contacts of one service that were decided in a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contacts {
+    /// The transport protocol.
+    pub protocol: u8,
+    /// The destination port.
+    pub port: u16,
+    /// Hosts that answered.
+    pub answered: u64,
+    /// Hosts that did not.
+    pub unanswered: u64,
+}
+
+impl Contacts {
+    /// Hosts in all.
+    #[must_use]
+    pub fn hosts(&self) -> u64 {
+        self.answered + self.unanswered
+    }
+}
+
 /// A statement about a window. Records are written in the order of the variants.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
@@ -128,6 +149,10 @@ pub struct WindowReport {
     pub so_far: Ledger,
     /// All that was counted.
     pub total: Counts,
+    /// The same since the observation began.
+    pub total_so_far: Counts,
+    /// Contacts that were decided in the window, by protocol and port, ascending.
+    pub contacts: Vec<Contacts>,
     /// Distinct destination hosts.
     pub hosts: HostCount,
     /// Destination endpoints that are listed.
@@ -147,6 +172,12 @@ impl WindowReport {
     #[must_use]
     pub fn rate(&self, count: u64) -> f64 {
         rate(count, self.seconds)
+    }
+
+    /// Whether the window came out longer than `policy` has it, as a live one can.
+    #[must_use]
+    pub fn is_longer(&self, policy: &Policy) -> bool {
+        self.seconds > seconds(policy.window_nanoseconds())
     }
 
     /// Whether the window is idle.
@@ -222,7 +253,10 @@ pub(super) fn judge(
         // for that.
         seconds: window.span.seconds().max(nominal),
         ledger: window.ledger,
-        so_far: Ledger::default(), // the engine knows
+        // These three the engine knows.
+        so_far: Ledger::default(),
+        total_so_far: Counts::default(),
+        contacts: Vec::new(),
         total: window.total(),
         hosts: hosts.count(),
         endpoints: window.endpoints.len() as u64,

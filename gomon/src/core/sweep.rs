@@ -65,6 +65,9 @@ impl Walk {
     }
 }
 
+/// A contact that was decided: the endpoint, and whether it answered.
+pub type Decision = (Endpoint, bool);
+
 /// The tests of all ports.
 #[derive(Debug, Default)]
 pub struct Sweeps {
@@ -80,7 +83,7 @@ pub struct Sweeps {
 
 impl Sweeps {
     /// Enters a pane, and returns the contacts that were decided in it, ascending.
-    pub fn pane(&mut self, pane: &WindowCounts) -> Vec<Endpoint> {
+    pub fn pane(&mut self, pane: &WindowCounts) -> Vec<Decision> {
         let mut results: BTreeMap<Service, (u64, u64)> = BTreeMap::new();
         if pane.both_directions && !self.both_directions {
             self.both_directions = true;
@@ -100,7 +103,7 @@ impl Sweeps {
                 && answered.since(*tried) <= ANSWER_TIME
             {
                 self.waiting.remove(endpoint);
-                decided.push(*endpoint);
+                decided.push((*endpoint, true));
                 results.entry(service(endpoint)).or_default().0 += 1;
             }
         }
@@ -112,7 +115,7 @@ impl Sweeps {
                 *self.unseen.entry(service).or_default() += 1;
                 continue;
             }
-            decided.push(endpoint);
+            decided.push((endpoint, false));
             results.entry(service).or_default().1 += 1;
         }
         for (service, (answered, unanswered)) in results {

@@ -3,6 +3,7 @@
 mod destination;
 mod output;
 mod record;
+mod stats;
 mod target;
 
 use gomon_common::{Address, protocol};
@@ -10,9 +11,7 @@ use gomon_common::{Address, protocol};
 pub use output::{Delivery, Output, WhenFull};
 
 use self::destination::{Destination, flow_id, port};
-use self::record::{
-    Alert, Books, Capture, Decoder, Detect, Flow, Gomon, Metadata, Record, Stats, StatsFlow, Walk,
-};
+use self::record::{Alert, Flow, Gomon, Metadata, Record, Walk};
 use crate::core::{Policy, Sources, Sweep, Target, Timestamp, Verdict, WindowReport};
 use crate::settings::{Connections, Settings};
 use crate::sink::{calendar, proto};
@@ -76,6 +75,7 @@ pub struct Eve {
     strict: bool,
     connections: Connections,
     show_idle: bool,
+    stats: bool,
     /// The start of the first window.
     start: Option<Timestamp>,
     alerts: u64,
@@ -114,6 +114,7 @@ impl Eve {
             strict: settings.eve_strict,
             connections: settings.connections,
             show_idle: settings.show_idle,
+            stats: settings.stats,
             start: None,
             alerts: 0,
             lines: Vec::new(),
@@ -135,15 +136,16 @@ impl Eve {
             if let Some(mut record) = self.record(&window, verdict) {
                 record.capture_file = artifact(verdict);
                 let is_alert = record.alert.is_some();
-                // Nothing in a record is beyond JSON, and memory takes any line.
-                let _ = serde_json::to_writer(&mut lines, &record);
-                lines.push(b'\n');
+                add_line(&mut lines, &record);
                 self.alerts += u64::from(is_alert);
                 if lines.len() >= AT_ONCE {
                     self.output.lines(&lines);
                     lines.clear();
                 }
             }
+        }
+        if self.stats && !report.is_idle() {
+            add_line(&mut lines, &self.window_stats("busy", &window));
         }
         self.output.lines(&lines);
         lines.clear();
@@ -240,7 +242,9 @@ impl Eve {
                     }),
                 }
             }
-            Verdict::Idle => self.show_idle.then(|| self.idle(window)),
+            Verdict::Idle => {
+                (self.show_idle || self.stats).then(|| self.window_stats("idle", window))
+            }
         }
     }
 
@@ -266,49 +270,6 @@ impl Eve {
             }),
             metadata: beside,
             ..self.common("alert", window, &destination)
-        }
-    }
-
-    fn idle<'a>(&'a self, window: &'a Window<'_>) -> Record<'a> {
-        let report = window.report;
-        let books = Books {
-            frames: report.ledger.seen(),
-            counted: report.ledger.counted,
-            not_from_bot: report.ledger.not_from_bot,
-            ignored: report.ledger.ignored,
-            not_ip: report.ledger.not_ip,
-            malformed: report.ledger.malformed_total(),
-            lost: report.ledger.lost,
-            late: report.ledger.late,
-            wild: report.ledger.wild,
-        };
-        let gomon = Gomon {
-            windows: Some(report.windows),
-            ledger: Some(books),
-            ..self.global("idle", report)
-        };
-        let uptime = self.start.map_or(0, |start| whole_seconds(report.span.end.since(start)));
-        let sole = report.busiest.filter(|_| report.hosts.count == 1).map(|busiest| busiest.host);
-        Record {
-            stats: Some(Stats {
-                uptime,
-                capture: Capture {
-                    kernel_packets: report.so_far.seen() + report.so_far.lost,
-                    kernel_drops: report.so_far.lost,
-                },
-                decoder: Decoder {
-                    pkts: report.so_far.seen(),
-                    invalid: report.so_far.malformed_total(),
-                },
-                flow: StatsFlow { active: report.endpoints },
-                detect: Detect { alert: self.alerts },
-            }),
-            metadata: self.beside(gomon),
-            ..self.common(
-                "stats",
-                window,
-                &Destination::shared(sole.as_slice(), report.hosts.count),
-            )
         }
     }
 
@@ -358,6 +319,7 @@ impl Eve {
             c2_ip: self.c2_ip.as_deref(),
             window_s: self.policy.window.as_secs_f64(),
             step_s: self.policy.step.as_secs_f64(),
+            duration_s: Some(report.seconds).filter(|_| report.is_longer(&self.policy)),
             packets,
             bytes,
             packet_rate: report.rate(packets),
@@ -389,6 +351,13 @@ impl Eve {
     fn beside<'a>(&self, gomon: Gomon<'a>) -> Option<Metadata<'a>> {
         (!self.strict).then_some(Metadata { gomon })
     }
+}
+
+/// Adds a record as a line.
+fn add_line(lines: &mut Vec<u8>, record: &Record<'_>) {
+    // Nothing in a record is beyond JSON, and memory takes any line.
+    let _ = serde_json::to_writer(&mut *lines, record);
+    lines.push(b'\n');
 }
 
 /// A point in time as Suricata writes it: UTC, microseconds, a numeric offset without a colon.

@@ -110,6 +110,9 @@ pub(super) struct Gomon<'a> {
     pub c2_ip: Option<&'a str>,
     pub window_s: f64,
     pub step_s: f64,
+    /// The real length of a window that came out longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_s: Option<f64>,
     /// Windows a record of a silent run stands for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub windows: Option<u64>,
@@ -144,7 +147,22 @@ pub(super) struct Gomon<'a> {
     #[serde(flatten)]
     pub walk: Option<Walk>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub contacts_by_port: Option<Vec<PortContacts>>,
+    /// How many ports are left out of that list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contacts_by_port_omitted: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Books>,
+}
+
+/// Contacts on one port that were decided in the window.
+#[derive(Debug, Serialize)]
+pub(super) struct PortContacts {
+    pub proto: Cow<'static, str>,
+    pub dest_port: u16,
+    pub contacts: u64,
+    pub answered: u64,
+    pub unanswered: u64,
 }
 
 /// The test of a swept port, since the start of the observation.
