@@ -156,7 +156,7 @@ impl Net {
     }
 
     /// What the kernel says about [`TAP`], without the newline.
-    fn read(&self, name: &str) -> String {
+    pub fn read(&self, name: &str) -> String {
         done(within(&self.gomon, "cat").arg(format!("/sys/class/net/{TAP}/{name}"))).trim().into()
     }
 }

@@ -136,8 +136,16 @@ impl Pipeline {
         }
         let mut failures = Vec::new();
         if let Some(eve) = &mut self.eve {
-            let (_, outcome) = eve.output().finish();
+            let (delivery, outcome) = eve.output().finish();
             failures.extend(outcome.err());
+            // Of a capture nothing is lost: it is still there.
+            if unread && self.summary.attached.is_some() {
+                console::line(format_args!(
+                    "Standard output was closed by its reader: {} record(s) went with it; with \
+                     --eve-log-path they would have been written",
+                    delivery.lost
+                ));
+            }
         }
         let failed = self.artifacts.as_ref().map_or(0, Artifacts::failed);
         if failed > 0 {
@@ -154,6 +162,14 @@ impl Pipeline {
 impl Receiver for Pipeline {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
         self.summary.ledger += &counts.ledger;
+        if counts.ledger.lost > 0 {
+            log::warn!(
+                "{} frames of a window were lost before they could be counted: this machine is too \
+                 slow to read every frame: let the kernel count (--attach auto), or give gomon more \
+                 processor time",
+                counts.ledger.lost
+            );
+        }
         let overflow = counts.overflow.endpoints.packets;
         self.summary.overflow_packets += overflow;
         // One warning a window, however many panes it has.

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use super::{BOT, LONG, finish, net, packet, until_counted};
 use crate::privileged;
-use crate::support::net::{Net, TAP};
+use crate::support::net::{BOT_END, Net, TAP, until};
 use crate::support::program::{Outcome, Scratch, command, have, run};
 use crate::support::running::Running;
 use crate::support::tun::Tun;
@@ -116,6 +116,25 @@ fn live_an_interface_that_is_down_is_counted_once_it_is_up_and_a_warning_says_so
         let run = finish(gomon);
         assert!(run.line("Ledger: ").starts_with("Ledger: 1 frames seen = 1 counted "), "{mode}");
         net.ip(["link", "set", TAP, "down"]);
+    }
+}
+
+#[test]
+fn live_an_interface_that_is_up_without_a_carrier_is_not_said_to_be_down() {
+    let Some(net) = net() else { return };
+    let peer = |state| {
+        let mut ip = net.bot_command("ip");
+        assert!(ip.args(["link", "set", BOT_END, state]).status().unwrap().success());
+    };
+    peer("down");
+    until("the carrier is gone", || net.read("carrier") == "0");
+    for mode in ["auto", "pcap"] {
+        let mut gomon = Running::start(&mut net.gomon(BOT, &format!("{LONG} --attach {mode}")));
+        let warning = gomon.wait_for_part(" WARN ");
+        assert!(warning.contains("tap0 is up and has no carrier"), "{mode}: {warning}");
+        gomon.wait_for_part(" attached by ");
+        gomon.signal("INT");
+        finish(gomon);
     }
 }
 

@@ -10,11 +10,12 @@ use aya::programs::xdp::XdpMode;
 use aya::programs::{LinkOrder, Program, ProgramError, SchedClassifier, Xdp};
 use gomon_common::kernel::names;
 
+use super::Counter;
 use super::capture::Capture;
 use super::clsact::{self, Claim};
+use super::interface::{self, State};
 use super::kernel::{Kernel, Selected};
 use super::refusal::{explain, is_denied};
-use super::{Counter, interface};
 use crate::core::Tally;
 
 /// A way to attach.
@@ -67,6 +68,12 @@ pub(super) struct Attached {
 ///
 /// When none does, with the reason of each.
 pub(super) fn attach(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attached> {
+    let attached = try_each(interface, rungs, wanted)?;
+    warn_of_silence(interface);
+    Ok(attached)
+}
+
+fn try_each(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attached> {
     let (capture, programs): (Vec<Rung>, Vec<Rung>) =
         rungs.iter().partition(|rung| **rung == Rung::Pcap);
     let capture = capture.first().copied();
@@ -225,6 +232,20 @@ fn loaded(result: Result<(), ProgramError>) -> Result<()> {
     }
 }
 
+/// Says why no frame can come in, where that is so.
+fn warn_of_silence(interface: &str) {
+    match interface::state(interface) {
+        State::Down => log::warn!(
+            "{interface} is down: nothing is counted until it is up: ip link set {interface} up"
+        ),
+        State::NoCarrier => log::warn!(
+            "{interface} is up and has no carrier: nothing is counted until something is connected \
+             to its other end"
+        ),
+        State::Up => {}
+    }
+}
+
 /// What the kernel says about an interface before a program is attached to it.
 ///
 /// # Errors
@@ -235,9 +256,6 @@ fn inspect(interface: &str) -> Result<()> {
     // ARPHRD_ETHER, and the loopback interface, which has Ethernet headers too.
     if !matches!(kind.as_str(), "1" | "772" | "") {
         bail!("{interface} carries no Ethernet frames, which libpcap alone counts here");
-    }
-    if interface::is_down(interface) {
-        log::warn!("{interface} is down: nothing is counted until it is up");
     }
     Ok(())
 }

@@ -21,9 +21,28 @@ pub(super) fn number(interface: &str) -> Option<String> {
     read(interface, "ifindex")
 }
 
-/// Whether an interface is switched off, or nobody is at the other end.
-pub(super) fn is_down(interface: &str) -> bool {
-    read(interface, "operstate").is_some_and(|state| state == "down")
+/// Whether frames can come in through an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Up,
+    /// It is switched off.
+    Down,
+    /// It is switched on, and nothing is at its other end.
+    NoCarrier,
+}
+
+/// The state of an interface.
+pub(super) fn state(interface: &str) -> State {
+    /// `IFF_UP` of netdevice(7).
+    const UP: u32 = 1;
+    let flags = read(interface, "flags");
+    let flags = flags.and_then(|text| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok());
+    // Of an interface that is down the kernel does not show the carrier.
+    match (flags.is_none_or(|flags| flags & UP != 0), read(interface, "carrier").as_deref()) {
+        (false, _) => State::Down,
+        (true, Some("0")) => State::NoCarrier,
+        (true, _) => State::Up,
+    }
 }
 
 /// What the kernel has to say about an interface under `name`.

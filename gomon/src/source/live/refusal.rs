@@ -3,7 +3,8 @@
 use anyhow::{Error, anyhow};
 use rustix::io::Errno;
 
-use super::{Rung, interface, release, rights};
+use super::interface::{self, State};
+use super::{Rung, release, rights};
 
 /// The kernel's number in an error, if it has one.
 pub(super) fn errno(error: &Error) -> Option<Errno> {
@@ -21,7 +22,7 @@ pub(super) fn is_denied(error: &Error) -> bool {
 pub(super) fn explain(error: Error, interface: &str, rung: Option<Rung>) -> Error {
     let why = match (rung, errno(&error)) {
         // libpcap has words, and no numbers.
-        (Some(Rung::Pcap), _) if interface::is_down(interface) => {
+        (Some(Rung::Pcap), _) if interface::state(interface) == State::Down => {
             Some(format!("type: ip link set {interface} up"))
         }
         (Some(Rung::Pcap), _) => {
