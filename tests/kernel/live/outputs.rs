@@ -59,3 +59,15 @@ fn live_a_status_request_puts_the_ledger_into_the_log() {
         assert!(run.line("Ledger: ").starts_with("Ledger: 4 frames seen = 4 counted "));
     }
 }
+
+#[test]
+fn live_when_standard_output_is_closed_the_last_line_says_what_went_with_it() {
+    let Some(net) = net() else { return };
+    let mut gomon = attached(&net, BOT, "--window 100ms --show-idle");
+    gomon.record();
+    gomon.close_output();
+    let run = finish(gomon);
+    let last = run.stderr.lines().last().unwrap();
+    assert!(last.starts_with("Standard output was closed by its reader: "), "{}", run.stderr);
+    assert!(!last.contains(": 0 record(s)"), "{last}");
+}
