@@ -223,7 +223,8 @@ fn a_link_type_that_is_not_supported_is_named() {
         let streamed = run(&scratch, &bytes, true);
         let error_of_stream = error(&streamed, 1);
         assert!(error_of_stream.contains(&named), "{error_of_stream}");
-        assert_eq!(streamed.stdout, "");
+        assert_eq!(streamed.records().len(), 0);
+        assert_eq!(streamed.closing()["metadata"]["gomon"]["ended"], "failed");
     }
 }
 

@@ -37,7 +37,11 @@ fn no_sample_id_breaks_a_record_or_leads_an_artifact_out_of_its_directory() {
         let run = gomon([capture, BOT].into_iter().chain(flags));
         assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{id:?}: {}", run.stderr);
 
-        assert_eq!(run.stdout.lines().count(), 2, "an attack and a scan, a line each: {id:?}");
+        assert_eq!(
+            run.stdout.lines().count(),
+            3,
+            "an attack, a scan, the end, a line each: {id:?}"
+        );
         let mut saved = Vec::new();
         for record in run.records() {
             assert_eq!(record["host"], id);

@@ -183,7 +183,7 @@ fn an_eve_file_that_is_to_be_fresh_has_its_name_when_it_is_complete() {
     gomon.wait_for("  log-level: ");
     gomon.signal("KILL");
     gomon.end();
-    assert_eq!(fs::read_to_string(&eve).unwrap().lines().count(), 3);
+    assert_eq!(fs::read_to_string(&eve).unwrap().lines().count(), 4);
     // Only a file can be replaced.
     for path in ["/dev/null", "/dev/stderr"] {
         let run = gomon_fresh(&capture, path);

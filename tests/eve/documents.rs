@@ -35,12 +35,13 @@ fn written() -> Vec<Value> {
     let captures = scratch.path().join("captures").display().to_string();
     let common = ["--sample-id", "beacon-42"];
     let saving = ["--show-idle", "--save-packets", "20", "--capture-dir", &captures];
-    let flows = judged(&capture, BOT, &[&common[..], &saving].concat()).records;
+    let flows = judged(&capture, BOT, &[&common[..], &saving].concat());
+    let flows = flows.records.into_iter().chain(flows.closing);
     let alerts =
         judged(&capture, BOT, &[&common[..], &["--connections", "alert"]].concat()).records;
     let stats = judged(&capture, BOT, &[&common[..], &["--stats"]].concat()).records;
     let busy = stats.into_iter().filter(|record| class(record) == "busy");
-    let mut records: Vec<_> = [flows, alerts].into_iter().flatten().chain(busy).collect();
+    let mut records: Vec<_> = flows.chain(alerts).chain(busy).collect();
     for record in &mut records {
         record["pcap_filename"] = "bot.pcap".into();
         if let Some(path) = record.get_mut("capture_file") {

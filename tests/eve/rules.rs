@@ -71,6 +71,20 @@ pub(crate) fn hold(records: &[Value]) {
     flow_ids(records);
 }
 
+/// What the last record of a run says, and that no other is one.
+#[track_caller]
+pub(crate) fn closes(records: &[Value]) {
+    let (closing, before) = records.split_last().expect("a closing record");
+    assert!(before.iter().all(|record| class(record) != "final"), "one is the last");
+    assert_eq!((class(closing), &own(closing)["final"]), ("final", &Value::Bool(true)));
+    balanced(closing);
+    assert_eq!(own(closing)["eve_written"], before.len(), "{closing:#}");
+    assert_eq!(own(closing)["eve_dropped"], 0, "{closing:#}");
+    assert_eq!(own(closing)["sample_id"], closing["host"], "{closing:#}");
+    let alerts = before.iter().filter(|record| record["event_type"] == "alert").count();
+    assert_eq!(closing["stats"]["detect"]["alert"], alerts, "{closing:#}");
+}
+
 /// What a record says on its own.
 #[track_caller]
 fn alone(record: &Value) {

@@ -66,7 +66,10 @@ impl Traffic {
 pub(crate) struct Judged {
     pub(crate) status: Option<i32>,
     pub(crate) stderr: String,
+    /// Those before the last one.
     pub(crate) records: Vec<Value>,
+    /// The last one, of a run that was started.
+    pub(crate) closing: Option<Value>,
 }
 
 /// Runs gomon on a capture in the default and in the strict form, checks every record of both, and
@@ -78,19 +81,27 @@ pub(crate) fn judged(capture: &Path, source: &str, flags: &[&str]) -> Judged {
         gomon([capture.as_os_str(), OsStr::new(source)].into_iter().chain(flags))
     };
     let default = run(&[]);
-    let records = sound(&default.stdout);
+    let mut records = sound(&default.stdout);
     for record in &records {
         schemas::check(record, false);
     }
+    if default.status == Some(2) {
+        assert!(records.is_empty(), "a run that was not started has no records");
+        return Judged { status: default.status, stderr: default.stderr, records, closing: None };
+    }
+    rules::closes(&records);
+    let closing = records.pop();
     rules::hold(&records);
 
-    let strict = sound(&run(&["--eve-strict"]).stdout);
+    let mut strict = sound(&run(&["--eve-strict"]).stdout);
+    schemas::check(strict.last().expect("a closing record"), true);
+    assert_eq!(strict.pop(), closing.as_ref().map(as_strict));
     assert_eq!(strict.len(), records.len(), "strict records are as many");
     for (strict, default) in strict.into_iter().zip(&records) {
         schemas::check(&strict, true);
         assert_eq!(without_name_of_artifact(strict), as_strict(default));
     }
-    Judged { status: default.status, stderr: default.stderr, records }
+    Judged { status: default.status, stderr: default.stderr, records, closing }
 }
 
 /// A record of the default form in the strict one.

@@ -20,10 +20,19 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The records on standard output.
+    /// The records on standard output, without the one that closes the run.
     #[track_caller]
     pub fn records(&self) -> Vec<Value> {
         records(&self.stdout)
+    }
+
+    /// The record that closes the run.
+    #[track_caller]
+    pub fn closing(&self) -> Value {
+        let last = self.stdout.lines().last().expect("a record");
+        let last = serde_json::from_str(last).expect("a JSON object");
+        assert!(is_closing(&last), "{last:#}");
+        last
     }
 
     /// The error lines, without what the log and the summary say.
@@ -41,10 +50,17 @@ impl Outcome {
     }
 }
 
-/// Records, one a line.
+/// Records, one a line, without those that close a run.
 #[track_caller]
 pub fn records(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line")).collect()
+    let records =
+        text.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line"));
+    records.filter(|record| !is_closing(record)).collect()
+}
+
+/// Whether a record is the last of a run.
+pub fn is_closing(record: &Value) -> bool {
+    record["metadata"]["gomon"]["final"] == true
 }
 
 /// The program, ready for arguments.

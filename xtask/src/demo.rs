@@ -77,7 +77,11 @@ impl Files {
     fn records(&self) -> Result<Vec<Value>> {
         let attempt = || format!("read the records {}", self.eve.display());
         let text = fs::read_to_string(&self.eve).with_context(attempt)?;
-        text.lines().map(serde_json::from_str).collect::<Result<_, _>>().with_context(attempt)
+        let records = text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>();
+        let mut records = records.with_context(attempt)?;
+        // The table is about windows, and the last record about the run.
+        records.retain(|record| record["metadata"]["gomon"]["final"] != true);
+        Ok(records)
     }
 
     fn closing_words(&self, gomon: &Path, records: usize) -> String {

@@ -16,7 +16,7 @@ use crate::core::{Clock, Selection, Tally};
 use crate::settings::{Attach, EveTarget, Settings};
 use crate::sink::artifacts::{Artifacts, Recall};
 use crate::sink::console::{self, Progress};
-use crate::sink::eve::{self, Eve, Output, WhenFull};
+use crate::sink::eve::{self, Ended, Eve, Output, WhenFull};
 use crate::source::live::{self, LADDER, Live, Rung, Selected};
 use crate::source::replay::{Input, Reader, Replay};
 use crate::source::{Receiver as _, Stop};
@@ -125,6 +125,7 @@ impl Run {
             Source::Reader(_) | Source::Stream(_) => Progress::new(&settings, size),
         };
         let mut pipeline = Pipeline::new(&settings, eve, artifacts, progress);
+        let is_live = matches!(source, Source::Interface(..));
         let outcome = match source {
             Source::Interface(name, rungs) => {
                 match attach(&settings, &name, &rungs, pipeline.wants_packets()) {
@@ -140,8 +141,14 @@ impl Run {
                 })
                 .and_then(|reader| replay(&settings, reader, &stop, &mut pipeline)),
         };
-        let mut failures = Vec::from_iter(outcome.err().filter(|_| !stop.is_requested()));
-        failures.extend(pipeline.finish(&settings));
+        let ended = match &outcome {
+            _ if stop.is_requested() => Ended::Stopped,
+            Err(_) => Ended::Failed,
+            Ok(()) if is_live => Ended::InterfaceGone,
+            Ok(()) => Ended::EndOfInput,
+        };
+        let mut failures = Vec::from_iter(outcome.err().filter(|_| ended != Ended::Stopped));
+        failures.extend(pipeline.finish(&settings, ended));
         failures
     }
 }

@@ -11,7 +11,7 @@ use crate::frame::{Frame, RemoteHosts};
 use crate::settings::Settings;
 use crate::sink::artifacts::Artifacts;
 use crate::sink::console::{self, Progress, Summary};
-use crate::sink::eve::Eve;
+use crate::sink::eve::{Ended, Eve};
 use crate::source::Receiver;
 
 /// Takes panes from the source and hands the engine's answers to the sinks.
@@ -102,7 +102,7 @@ impl Pipeline {
     }
 
     /// Ends the run, and tells what it came to.
-    pub(super) fn finish(mut self, settings: &Settings) -> Vec<Error> {
+    pub(super) fn finish(mut self, settings: &Settings, ended: Ended) -> Vec<Error> {
         let mut reports = Vec::new();
         self.engine.finish(&mut |report| reports.push(report));
         let _ = self.perform(&reports, 0);
@@ -136,10 +136,11 @@ impl Pipeline {
         }
         let mut failures = Vec::new();
         if let Some(eve) = &mut self.eve {
+            eve.close(ended, self.summary.attached.as_deref().map(|attached| (attached, now())));
             let (delivery, outcome) = eve.output().finish();
             failures.extend(outcome.err());
             // Of a capture nothing is lost: it is still there.
-            if unread && self.summary.attached.is_some() {
+            if eve.output().is_closed() && self.summary.attached.is_some() {
                 console::line(format_args!(
                     "Standard output was closed by its reader: {} record(s) went with it; with \
                      --eve-log-path they would have been written",
@@ -157,6 +158,11 @@ impl Pipeline {
         }
         failures
     }
+}
+
+/// The wall's clock.
+fn now() -> Timestamp {
+    Timestamp::saturating(jiff::Timestamp::now().as_nanosecond())
 }
 
 impl Receiver for Pipeline {

@@ -8,10 +8,12 @@ mod target;
 
 use gomon_common::{Address, protocol};
 
-pub use output::{Delivery, Output, WhenFull};
+pub use output::{Output, WhenFull};
+pub use stats::Ended;
 
 use self::destination::{Destination, flow_id, port};
 use self::record::{Alert, Flow, Gomon, Metadata, Record, Walk};
+use self::stats::Totals;
 use crate::core::{Policy, Sources, Sweep, Target, Timestamp, Verdict, WindowReport};
 use crate::settings::{Connections, Settings};
 use crate::sink::{calendar, proto};
@@ -78,6 +80,7 @@ pub struct Eve {
     stats: bool,
     /// The start of the first window.
     start: Option<Timestamp>,
+    totals: Totals,
     alerts: u64,
     /// The lines that are being made, so that their memory serves the next ones too.
     lines: Vec<u8>,
@@ -116,6 +119,7 @@ impl Eve {
             show_idle: settings.show_idle,
             stats: settings.stats,
             start: None,
+            totals: Totals::default(),
             alerts: 0,
             lines: Vec::new(),
         }
@@ -129,6 +133,7 @@ impl Eve {
     /// Writes what is to be said of a window. `artifact` is the path of a verdict's artifact.
     pub fn report(&mut self, report: &WindowReport, artifact: impl Fn(&Verdict) -> Option<String>) {
         self.start.get_or_insert(report.span.start);
+        self.totals.add(report);
         let (start, end) = (timestamp(report.span.start), timestamp(report.span.end));
         let window = Window { report, start, end };
         let mut lines = std::mem::take(&mut self.lines);
@@ -238,7 +243,7 @@ impl Eve {
                             alerted: false,
                         }),
                         metadata: self.beside(gomon),
-                        ..self.common("flow", window, &destination)
+                        ..self.common("flow", &window.start, &destination)
                     }),
                 }
             }
@@ -269,7 +274,7 @@ impl Eve {
                 metadata: inside,
             }),
             metadata: beside,
-            ..self.common("alert", window, &destination)
+            ..self.common("alert", &window.start, &destination)
         }
     }
 
@@ -277,7 +282,7 @@ impl Eve {
     fn common<'a>(
         &'a self,
         event_type: &'static str,
-        window: &'a Window<'_>,
+        time: &'a str,
         destination: &Destination,
     ) -> Record<'a> {
         let (in_iface, pcap_filename) = match &self.input {
@@ -291,7 +296,7 @@ impl Eve {
         };
         let ported = destination.protocol.is_some_and(protocol::has_ports);
         Record {
-            timestamp: &window.start,
+            timestamp: time,
             flow_id: flow_id(source, destination),
             in_iface,
             event_type,
@@ -314,15 +319,22 @@ impl Eve {
         bytes: u64,
     ) -> Gomon<'a> {
         Gomon {
+            duration_s: Some(report.seconds).filter(|_| report.is_longer(&self.policy)),
+            packet_rate: report.rate(packets),
+            ..self.settings(classification, packets, bytes)
+        }
+    }
+
+    /// Those of them that don't depend on the window.
+    fn settings<'a>(&'a self, classification: &'static str, packets: u64, bytes: u64) -> Gomon<'a> {
+        Gomon {
             classification,
             sample_id: self.sample_id.as_deref(),
             c2_ip: self.c2_ip.as_deref(),
             window_s: self.policy.window.as_secs_f64(),
             step_s: self.policy.step.as_secs_f64(),
-            duration_s: Some(report.seconds).filter(|_| report.is_longer(&self.policy)),
             packets,
             bytes,
-            packet_rate: report.rate(packets),
             packet_threshold: self.policy.packet_threshold,
             ..Gomon::default()
         }

@@ -83,7 +83,7 @@ struct State {
 }
 
 /// What became of the lines.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// Lines that were written.
     pub written: u64,
@@ -136,11 +136,11 @@ impl Output {
         self.queue.lock().closed
     }
 
-    /// What became of the lines so far; those in the queue are in neither number.
+    /// What became of the lines so far. Those in the queue count as written.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         let state = self.queue.lock();
-        Delivery { written: state.written, lost: state.lost }
+        Delivery { written: state.written + state.waiting, lost: state.lost }
     }
 
     /// Queues lines, each of which ends in a line feed.

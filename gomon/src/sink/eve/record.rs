@@ -104,6 +104,9 @@ pub(super) struct Metadata<'a> {
 pub(super) struct Gomon<'a> {
     pub classification: &'static str,
     pub scope: &'static str,
+    /// Whether it is the last record of its run.
+    #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
+    pub is_final: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,6 +156,18 @@ pub(super) struct Gomon<'a> {
     pub contacts_by_port_omitted: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Books>,
+    #[serde(flatten)]
+    pub closing: Option<Closing<'a>>,
+}
+
+/// What the last record of a run says about the run itself.
+#[derive(Debug, Serialize)]
+pub(super) struct Closing<'a> {
+    pub ended: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attach: Option<&'a str>,
+    pub eve_written: u64,
+    pub eve_dropped: u64,
 }
 
 /// Contacts on one port that were decided in the window.

@@ -1,17 +1,106 @@
-//! Records of `event_type: stats`: what a window came to as a whole.
+//! Records of `event_type: stats`: what a window came to as a whole, and a run.
 
 use super::destination::Destination;
 use super::record::{
-    Books, Capture, Decoder, Detect, Gomon, PortContacts, Record, Stats, StatsFlow,
+    Books, Capture, Closing, Decoder, Detect, Gomon, PortContacts, Record, Stats, StatsFlow,
 };
-use super::{Eve, Window, whole_seconds};
-use crate::core::{Contacts, Ledger};
+use super::{Eve, Window, add_line, timestamp, whole_seconds};
+use crate::core::{Contacts, Counts, Ledger, Span, Timestamp, WindowReport};
 use crate::sink::proto;
 
 /// The most ports whose contacts a record lists.
 const PORTS_LISTED: usize = 256;
 
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The capture was read to its end.
+    EndOfInput,
+    /// The interface went away.
+    InterfaceGone,
+    /// A signal, or the end of the parent process, asked for it.
+    Stopped,
+    /// The capture is damaged, or something failed.
+    Failed,
+}
+
+impl Ended {
+    fn name(self) -> &'static str {
+        match self {
+            Self::EndOfInput => "end_of_input",
+            Self::InterfaceGone => "interface_gone",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What all windows so far came to.
+#[derive(Default)]
+pub(super) struct Totals {
+    end: Option<Timestamp>,
+    windows: u64,
+    ledger: Ledger,
+    counts: Counts,
+}
+
+impl Totals {
+    pub(super) fn add(&mut self, report: &WindowReport) {
+        self.end = Some(report.span.end);
+        self.windows += report.windows;
+        self.ledger = report.so_far;
+        self.counts = report.total_so_far;
+    }
+}
+
 impl Eve {
+    /// Writes the last record of the run. `live` is how an interface was attached to, and the time: a
+    /// replay ends with its last window, so that its record is the same every time.
+    pub fn close(&mut self, ended: Ended, live: Option<(&str, Timestamp)>) {
+        let attach = live.map(|(attach, _)| attach);
+        let end = live.map(|(_, now)| now).or(self.totals.end).unwrap_or_default();
+        let time = timestamp(end);
+        let seconds = self.start.map_or(0.0, |start| Span { start, end }.seconds());
+        let delivery = self.output.delivery();
+        let Counts { packets, bytes } = self.totals.counts;
+        let gomon = Gomon {
+            scope: "global",
+            is_final: Some(true),
+            windows: Some(self.totals.windows),
+            packet_rate: if seconds > 0.0 { as_rate(packets, seconds) } else { 0.0 },
+            ledger: Some(Books::from(&self.totals.ledger)),
+            closing: Some(Closing {
+                ended: ended.name(),
+                attach,
+                eve_written: delivery.written,
+                eve_dropped: delivery.lost,
+            }),
+            ..self.settings("final", packets, bytes)
+        };
+        let record = Record {
+            stats: Some(self.counters(end, &self.totals.ledger, 0)),
+            metadata: self.beside(gomon),
+            ..self.common("stats", &time, &Destination::shared(&[], 0))
+        };
+        let mut text = Vec::new();
+        add_line(&mut text, &record);
+        self.output.lines(&text);
+    }
+
+    /// Suricata's counters up to `end`.
+    fn counters(&self, end: Timestamp, ledger: &Ledger, endpoints: u64) -> Stats {
+        Stats {
+            uptime: self.start.map_or(0, |start| whole_seconds(end.since(start))),
+            capture: Capture {
+                kernel_packets: ledger.seen() + ledger.lost,
+                kernel_drops: ledger.lost,
+            },
+            decoder: Decoder { pkts: ledger.seen(), invalid: ledger.malformed_total() },
+            flow: StatsFlow { active: endpoints },
+            detect: Detect { alert: self.alerts },
+        }
+    }
+
     /// The record of a window as a whole, `idle` or `busy`.
     pub(super) fn window_stats<'a>(
         &'a self,
@@ -29,30 +118,22 @@ impl Eve {
             contacts_by_port: listed,
             ..self.global(classification, report)
         };
-        let uptime = self.start.map_or(0, |start| whole_seconds(report.span.end.since(start)));
         let sole = report.busiest.filter(|_| report.hosts.count == 1).map(|busiest| busiest.host);
         Record {
-            stats: Some(Stats {
-                uptime,
-                capture: Capture {
-                    kernel_packets: report.so_far.seen() + report.so_far.lost,
-                    kernel_drops: report.so_far.lost,
-                },
-                decoder: Decoder {
-                    pkts: report.so_far.seen(),
-                    invalid: report.so_far.malformed_total(),
-                },
-                flow: StatsFlow { active: report.endpoints },
-                detect: Detect { alert: self.alerts },
-            }),
+            stats: Some(self.counters(report.span.end, &report.so_far, report.endpoints)),
             metadata: self.beside(gomon),
             ..self.common(
                 "stats",
-                window,
+                &window.start,
                 &Destination::shared(sole.as_slice(), report.hosts.count),
             )
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "packets of one run")]
+fn as_rate(packets: u64, seconds: f64) -> f64 {
+    packets as f64 / seconds
 }
 
 impl From<&Ledger> for Books {

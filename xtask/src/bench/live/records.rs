@@ -39,6 +39,9 @@ impl Records {
     fn enter(&mut self, line: &str, came: Duration) -> Result<()> {
         let record: Value = serde_json::from_str(line)?;
         let said = &record["metadata"]["gomon"];
+        if said["final"] == true {
+            return Ok(()); // about the run, and not a window
+        }
         let text = |value: &'_ Value| value.as_str().map(str::to_owned).context("a text");
         let packets = said["packets"].as_u64().context("packets")?;
         let length = said["window_s"].as_f64().context("a length")?;
