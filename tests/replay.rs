@@ -16,5 +16,7 @@ mod formats;
 mod plain;
 #[path = "replay/quick.rs"]
 mod quick;
+#[path = "replay/steps.rs"]
+mod steps;
 #[path = "replay/truth.rs"]
 mod truth;

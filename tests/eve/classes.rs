@@ -361,7 +361,7 @@ fn an_artifact_is_named_in_the_records_it_belongs_to() {
         (1..=30).map(|port| udp(bot(), host(1), port, 0)).collect(),
         syns((1..=12).map(host), 23).collect(),
     ];
-    let frames = traffic.concat().into_iter().map(|frame| capture::at(SECOND / 8, frame));
+    let frames = (SECOND / 8..).zip(traffic.concat()).map(|(time, frame)| capture::at(time, frame));
     let scratch = Scratch::new();
     let input = scratch.file("bot.pcap", &capture::pcap(PLAIN, &frames.collect::<Vec<_>>()));
     let directory = scratch.path().join("saved").display().to_string();

@@ -49,6 +49,10 @@ impl Traffic {
     /// The capture of it, in a directory.
     pub(crate) fn capture(mut self, directory: &Scratch) -> PathBuf {
         self.0.sort_by_key(|frame| frame.time);
+        // Where all are of one moment, the last is not: no rate is judged by a clock that stands still.
+        if let [first, .., last] = self.0.as_mut_slice() {
+            last.time = last.time.max(first.time + 1);
+        }
         directory.file("bot.pcap", &capture::pcap(PLAIN, &self.0))
     }
 

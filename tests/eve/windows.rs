@@ -88,8 +88,11 @@ fn idle_windows_are_left_out_unless_they_are_asked_for() {
 
 #[test]
 fn a_thousand_silent_windows_are_told_one_by_one_and_the_rest_at_once() {
-    let traffic =
-        Traffic::default().one(0, dns(BOT)).times(2, 15_005, &arp()).times(2, 25_003, &dns(BOT));
+    let traffic = Traffic::default()
+        .one(0, dns(BOT))
+        .times(4, 1, &arp()) // more than what follows, so that the first frame is believed
+        .times(2, 15_005, &arp())
+        .times(2, 25_003, &dns(BOT));
     let flags = ["--window", "10ms", "--show-idle", "--packet-threshold", "1000"];
     let records = traffic.judged(BOT, &flags);
     // Windows 1 to 2499 are silent; nobody but the bot ends a silence.
@@ -212,8 +215,11 @@ fn of_more_ports_with_contacts_than_are_listed_those_with_most_are() {
 
 #[test]
 fn a_gap_in_sliding_windows_is_one_run() {
-    let traffic =
-        Traffic::default().one(0, dns(BOT)).times(2, 30_005, &dns(BOT)).times(2, 30_006, &arp());
+    let traffic = Traffic::default()
+        .one(0, dns(BOT))
+        .times(4, 1, &arp())
+        .times(2, 30_005, &dns(BOT))
+        .times(2, 30_006, &arp());
     let flags = ["--window", "20ms", "--step", "10ms", "--show-idle", "--packet-threshold", "1000"];
     let records = traffic.judged(BOT, &flags);
     let idle = of(&records, "idle");

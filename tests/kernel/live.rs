@@ -122,7 +122,7 @@ fn finish(gomon: Running) -> Outcome {
 #[track_caller]
 fn replay(source: &str, args: &str, frames: &[Vec<u8>]) -> Outcome {
     let scratch = Scratch::new();
-    let frames: Vec<Captured> = frames.iter().map(|frame| at(0, frame.clone())).collect();
+    let frames: Vec<Captured> = (0..).zip(frames).map(|(n, frame)| at(n, frame.clone())).collect();
     let capture = scratch.file("sent.pcap", &pcap(PLAIN, &frames));
     let run = gomon([capture.to_str().unwrap(), source].into_iter().chain(args.split_whitespace()));
     assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);

@@ -6,14 +6,16 @@ use crate::support::capture::{Captured, PLAIN, Pcapng, SECOND, START, at, pcap};
 use crate::support::frames::{arp, ip, udp};
 use crate::support::program::{Outcome, Scratch, gomon};
 
-const BOT: &str = "10.0.0.5";
+/// The bot.
+pub(crate) const BOT: &str = "10.0.0.5";
 
-/// A packet of the bot to port `port`, so many nanoseconds after the start.
-fn sent(offset: u64, port: u16) -> Captured {
+/// A packet of the bot to 192.0.2.1, to port `port`, so many nanoseconds after the start.
+pub(crate) fn sent(offset: u64, port: u16) -> Captured {
     at(offset, udp(ip(BOT), ip("192.0.2.1"), port, 0))
 }
 
-fn replay(bytes: &[u8], flags: &[&str]) -> Outcome {
+/// Runs gomon on a capture, with idle windows told.
+pub(crate) fn replay(bytes: &[u8], flags: &[&str]) -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.file("capture", bytes);
     let mut args = vec![path.to_str().unwrap(), BOT, "--quiet", "--show-idle"];
@@ -25,7 +27,7 @@ fn replay(bytes: &[u8], flags: &[&str]) -> Outcome {
 
 /// Second of the window and port of each flow; for idle windows the second and minus the number of
 /// windows the record stands for.
-fn timeline(records: &[Value]) -> Vec<(i64, i64)> {
+pub(crate) fn timeline(records: &[Value]) -> Vec<(i64, i64)> {
     let start = i64::try_from(START / SECOND).unwrap();
     let of = |record: &Value| {
         let time = record["timestamp"].as_str().unwrap().replace("+0000", "Z");
@@ -52,11 +54,14 @@ fn windows_lie_on_a_grid_from_the_first_frame_whoever_sent_it() {
 
 #[test]
 fn frames_before_the_window_count_in_it_and_as_late() {
-    let frames =
-        [sent(25 * SECOND, 1), sent(36 * SECOND, 2), sent(3 * SECOND, 3), sent(36 * SECOND, 4)];
+    let frames = [25, 26, 36, 25, 24, 36].map(|second| second * SECOND);
+    let frames: Vec<_> = frames.into_iter().zip(1..).map(|(time, port)| sent(time, port)).collect();
     let outcome = replay(&pcap(PLAIN, &frames), &["--window", "10"]);
-    assert_eq!(timeline(&outcome.records()), [(25, 1), (35, 2), (35, 3), (35, 4)]);
-    assert!(outcome.line("Ledger:").contains("; 1 late"), "{}", outcome.stderr);
+    let expected = [(25, 1), (25, 2), (35, 3), (35, 4), (35, 5), (35, 6)];
+    assert_eq!(timeline(&outcome.records()), expected);
+    // The fifth is more than a window late, and the sixth says that no clock was set back.
+    let ledger = outcome.line("Ledger:");
+    assert!(ledger.contains("; 1 late, 1 with a wild timestamp"), "{}", outcome.stderr);
 }
 
 #[test]
@@ -74,7 +79,7 @@ fn one_wild_timestamp_does_not_move_the_clock() {
 #[test]
 fn a_jump_that_the_next_frame_confirms_is_a_gap_of_bounded_output() {
     let year = 365 * 24 * 3600;
-    let frames = [sent(0, 1), sent(year * SECOND, 2), sent(year * SECOND + 1, 3)];
+    let frames = [sent(0, 1), sent(1, 1), sent(year * SECOND, 2), sent(year * SECOND + 1, 3)];
     let outcome = replay(&pcap(PLAIN, &frames), &["--window", "10"]);
     let records = outcome.records();
     let timeline = timeline(&records);

@@ -96,7 +96,7 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
         };
         // Now and then cut short, or an option or a fragment's offset put in.
         match cut.index(20) {
-            0 => frame.truncate(cut.index(frame.len())),
+            0 => frame.truncate(1 + cut.index(frame.len())),
             1 => frame[14] = 0x46,
             2 => frame[21] = 1,
             _ => {}

@@ -10,23 +10,34 @@ const BELIEVED_WINDOWS: i64 = 1000;
 pub enum Place {
     /// Into the open pane.
     Current,
-    /// Into the open pane, though its timestamp lies before it.
+    /// Into the open pane, though its timestamp lies up to one window before it.
     Late,
     /// So many panes ahead (1 is the next). The clock moves with [`Clock::advance`].
     Ahead(u64),
-    /// Nobody knows before the next frame: see [`Clock::confirms`].
+    /// Into the first pane of a new grid, which starts here: the clock was set back. It moves with
+    /// [`Clock::set_back`].
+    Back(Timestamp),
+    /// Into the open pane, for its timestamp is not believed.
     Wild,
+    /// Not known before the frames after it: see [`Doubts`](super::Doubts).
+    Doubtful,
 }
 
-/// The clock of a replay. It follows the frames' timestamps and never steps back.
+/// The clock of a replay. It follows the frames' timestamps.
 ///
 /// The first timestamp it sees anchors the grid: panes lie at `start + k * step`.
 #[derive(Clone, Debug)]
 pub struct Clock {
     step: i64,
+    window: i64,
     believed: i64,
-    start: Option<Timestamp>,
+    is_anchored: bool,
+    /// Whether two believed timestamps differed.
+    varies: bool,
     pane: Span,
+    /// What [`Clock::is_current`] compares with: the open pane, and as long as no timestamps differ this
+    /// one alone, so that the first other one does not go unnoticed.
+    current: Span,
 }
 
 impl Clock {
@@ -35,20 +46,38 @@ impl Clock {
     pub fn new(step: i64, window: i64) -> Self {
         Self {
             step: step.max(1),
+            window,
             believed: window.saturating_mul(BELIEVED_WINDOWS),
-            start: None,
+            is_anchored: false,
+            varies: false,
             pane: Span::default(),
+            current: Span::default(),
         }
     }
 
     /// The open pane; the first one of the epoch as long as no frame had a timestamp.
     #[must_use]
     pub fn pane(&self) -> Span {
-        if self.start.is_some() {
-            self.pane
-        } else {
-            Span::starting(Timestamp::default(), self.step)
-        }
+        if self.is_anchored { self.pane } else { Span::starting(Timestamp::default(), self.step) }
+    }
+
+    /// The length of a window, in nanoseconds.
+    #[must_use]
+    pub fn window(&self) -> i64 {
+        self.window
+    }
+
+    /// Whether a timestamp has anchored the grid.
+    #[must_use]
+    pub fn is_anchored(&self) -> bool {
+        self.is_anchored
+    }
+
+    /// Whether it never believed two timestamps that differ, so that nothing is known of how fast frames
+    /// came.
+    #[must_use]
+    pub fn stands_still(&self) -> bool {
+        !self.varies
     }
 
     /// Whether a frame with this timestamp belongs into the open pane, as far as that is to be
@@ -56,38 +85,52 @@ impl Clock {
     #[inline]
     #[must_use]
     pub fn is_current(&self, time: Timestamp) -> bool {
-        self.pane.start <= time && time < self.pane.end
+        self.current.start <= time && time < self.current.end
     }
 
     /// Where a frame with this timestamp belongs; one without belongs where the frame before it does.
     #[inline]
     pub fn place(&mut self, time: Option<Timestamp>) -> Place {
         let Some(time) = time else { return Place::Current };
-        if self.start.is_none() {
-            self.start = Some(time);
+        if !self.is_anchored {
+            self.is_anchored = true;
             self.pane = Span::starting(time, self.step);
+            self.current = Span::starting(time, 1);
         }
         if self.is_current(time) {
             return Place::Current;
         }
-        if time < self.pane.start {
-            return Place::Late;
+        if !self.continues(self.pane.start, time) {
+            return Place::Doubtful;
         }
+        self.varies |= time != self.pane.start;
+        self.current = self.pane;
         let ahead = time.since(self.pane.start);
-        if ahead > self.believed {
-            return Place::Wild;
-        }
         match (ahead / self.step).unsigned_abs() {
-            0 => Place::Current, // the pane reaches the end of time
+            _ if ahead < 0 => Place::Late,
+            0 => Place::Current, // the first other timestamp, or the pane reaches the end of time
             panes => Place::Ahead(panes),
         }
     }
 
-    /// Whether a frame's timestamp, `next`, bears out the wild one before it: it is nearer to it than
-    /// to the open pane. A frame without a timestamp was captured with the one before it.
+    /// Whether a frame's timestamp, `next`, bears out the doubtful one before it. One ahead is borne out by
+    /// what is nearer to it than to the open pane. One that lies back, by what lies more than one window
+    /// back too, and is nearer to it as well, or goes on from it.
     #[must_use]
-    pub fn confirms(&self, wild: Timestamp, next: Option<Timestamp>) -> bool {
-        next.is_none_or(|next| next >= self.pane.start.after(wild.since(self.pane.start) / 2))
+    pub fn confirms(&self, doubtful: Timestamp, next: Timestamp) -> bool {
+        let halfway = self.pane.start.after(doubtful.since(self.pane.start) / 2);
+        if doubtful >= self.pane.start {
+            return next >= halfway;
+        }
+        let is_back = self.pane.start.since(next) > self.window;
+        is_back && (next < halfway || self.continues(doubtful, next))
+    }
+
+    /// Whether a frame with timestamp `next` goes on from `first` without a jump that is in doubt: of more
+    /// than one window back, or more than 1000 ahead.
+    #[must_use]
+    pub fn continues(&self, first: Timestamp, next: Timestamp) -> bool {
+        (-self.window..=self.believed).contains(&next.since(first))
     }
 
     /// Panes from the open one to the one `time` lies in, however far.
@@ -99,7 +142,18 @@ impl Clock {
     /// Moves on by `panes`.
     pub fn advance(&mut self, panes: u64) {
         let length = i64::try_from(panes).unwrap_or(i64::MAX).saturating_mul(self.step);
-        self.pane = Span::starting(self.pane.start.after(length), self.step);
+        self.open(self.pane.start.after(length));
+    }
+
+    /// Starts a new grid at `start`.
+    pub fn set_back(&mut self, start: Timestamp) {
+        self.open(start);
+    }
+
+    fn open(&mut self, start: Timestamp) {
+        self.varies = true;
+        self.pane = Span::starting(start, self.step);
+        self.current = self.pane;
     }
 }
 
@@ -128,16 +182,41 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_beyond_a_thousand_windows_waits_for_the_next_frame() {
+    fn a_jump_of_more_than_a_thousand_windows_ahead_or_one_back_is_in_doubt() {
         let mut clock = Clock::new(10, 10);
         assert_eq!(clock.place(at(0)), Place::Current);
         assert_eq!(clock.place(at(10_000)), Place::Ahead(1000));
-        assert_eq!(clock.place(at(10_001)), Place::Wild);
-        let wild = Timestamp::from_nanoseconds(1_000_000);
-        assert!(!clock.confirms(wild, at(15)));
-        assert!(clock.confirms(wild, at(999_999)));
-        assert!(clock.confirms(wild, None));
-        assert_eq!(clock.panes_to(wild), 100_000);
+        assert_eq!(clock.place(at(10_001)), Place::Doubtful);
+        let ahead = Timestamp::from_nanoseconds(1_000_000);
+        assert!(!clock.confirms(ahead, Timestamp::from_nanoseconds(15)));
+        assert!(clock.confirms(ahead, Timestamp::from_nanoseconds(999_999)));
+        assert_eq!(clock.panes_to(ahead), 100_000);
+
+        assert_eq!(clock.place(at(-10)), Place::Late);
+        assert_eq!(clock.place(at(-11)), Place::Doubtful);
+        let back = Timestamp::from_nanoseconds(-100);
+        assert!(clock.confirms(back, Timestamp::from_nanoseconds(-11)));
+        assert!(!clock.confirms(back, Timestamp::from_nanoseconds(-10)));
+        let farther = Timestamp::from_nanoseconds(-1_000_000);
+        assert!(!clock.confirms(farther, back));
+        assert!(clock.confirms(farther, Timestamp::from_nanoseconds(-600_000)));
+        clock.set_back(back);
+        assert_eq!(clock.place(at(-91)), Place::Current);
+        assert_eq!(clock.place(at(-90)), Place::Ahead(1));
+    }
+
+    #[test]
+    fn a_clock_stands_still_until_it_believes_another_timestamp() {
+        for (other, moves) in [(1, true), (10, true), (-10, true), (-11, false), (10_001, false)] {
+            let mut clock = Clock::new(10, 10);
+            for time in [None, at(0), at(0), None] {
+                clock.place(time);
+                assert!(clock.stands_still());
+            }
+            assert!(!clock.is_current(Timestamp::from_nanoseconds(1)), "it would go unnoticed");
+            clock.place(at(other));
+            assert_eq!(!clock.stands_still(), moves, "{other}");
+        }
     }
 
     proptest! {
@@ -156,9 +235,10 @@ mod tests {
                         prop_assert!(clock.pane().start.nanoseconds() <= time);
                         prop_assert!(time <= clock.pane().end.nanoseconds());
                     }
-                    Place::Current | Place::Late | Place::Wild => {
+                    Place::Current | Place::Late | Place::Doubtful => {
                         prop_assert!(before.start == clock.pane().start || before.start == Timestamp::default());
                     }
+                    Place::Back(_) | Place::Wild => prop_assert!(false, "only the frames behind tell that"),
                 }
             }
         }

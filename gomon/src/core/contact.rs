@@ -78,6 +78,13 @@ impl Signs {
         Self::new(self.tried().map(within), self.answered().map(within))
     }
 
+    /// The same by a clock that was set by so many nanoseconds.
+    #[must_use]
+    pub fn after(self, by: i64) -> Self {
+        let after = |time: Timestamp| time.after(by);
+        Self::new(self.tried().map(after), self.answered().map(after))
+    }
+
     /// The same without the try: no contact then.
     #[must_use]
     pub fn without_try(self) -> Self {

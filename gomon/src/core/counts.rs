@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use gomon_common::{Address, Endpoint};
 
-use super::{Distinct, Ledger, Signs, Span};
+use super::{Distinct, Ledger, Signs, Span, Timestamp};
 
 /// Packets and their bytes, as long as the frames were on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +70,9 @@ impl AddAssign<&Self> for Overflow {
 pub struct WindowCounts {
     /// The time it covers. A live pane may come out longer than its nominal length, never shorter.
     pub span: Span,
+    /// Of a pane in which the clock was set, the last moment before that at which anything is known to
+    /// have been seen. How long it went on after that, its span does not tell.
+    pub cut: Option<Timestamp>,
     /// What became of every frame.
     pub ledger: Ledger,
     /// Destination hosts, ascending.
@@ -118,6 +121,12 @@ impl WindowCounts {
         add_up(&mut self.signs);
         self.both_directions = both_directions;
         self
+    }
+
+    /// Up to when it is known what was not seen.
+    #[must_use]
+    pub fn watched_until(&self) -> Timestamp {
+        self.cut.unwrap_or(self.span.end)
     }
 
     /// Whether the bot sent nothing that counts.

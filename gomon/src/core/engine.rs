@@ -17,7 +17,8 @@ pub const SILENT_WINDOWS_REPORTED: u64 = 1000;
 ///
 /// Window `k` covers panes `k` to `k + n - 1`. A window is judged when its last pane is there. At the
 /// end the last window is the one that holds the last pane; only when the whole observation was
-/// shorter than one window does it lack panes.
+/// shorter than one window does it lack panes. Where the clock is set, one observation ends and
+/// another begins, as far as windows go.
 #[derive(Debug)]
 pub struct Engine {
     policy: Policy,
@@ -106,9 +107,24 @@ impl Engine {
         }
     }
 
+    /// The clock was set by so many nanoseconds between the last pane and the next. No window spans both:
+    /// the observation so far is judged as at its end, and windows start anew.
+    pub fn clock_set(&mut self, by: i64, report: &mut impl FnMut(WindowReport)) {
+        self.finish(report);
+        self.sweeps.clock_set(by);
+    }
+
+    /// Judges by no threshold from here on: all of them are numbers in a time, and nothing is known of
+    /// the time. Sweeps know no threshold.
+    pub fn judge_no_rates(&mut self) {
+        self.policy.packet_threshold = f64::INFINITY;
+        self.policy.destination_threshold = f64::INFINITY;
+        self.policy.port_threshold = None;
+    }
+
     /// Ends the observation: what is still open is judged.
     pub fn finish(&mut self, report: &mut impl FnMut(WindowReport)) {
-        if self.pushed > 0 && self.panes.len() < self.policy.panes() {
+        if !self.panes.is_empty() && self.panes.len() < self.policy.panes() {
             self.window(report);
         }
         self.panes.clear();

@@ -5,8 +5,9 @@
 //!
 //! The way through it:
 //!
-//! 1. [`Selection`] says which packets count, [`Clock`] into which pane of time a frame falls, and
-//!    [`Tally`] counts them one by one (replay; a live capture counts in the kernel).
+//! 1. [`Selection`] says which packets count, [`Clock`] into which pane of time a frame falls, with
+//!    [`Doubts`] where its timestamp may lie, and [`Tally`] counts them one by one (replay; a live
+//!    capture counts in the kernel).
 //! 2. [`WindowCounts`] is what one pane counted: the seam. Nothing above it can tell a replay from a
 //!    live capture.
 //! 3. [`Engine`] sums panes into windows and has each one judged ([`judge`]) by a [`Policy`];
@@ -20,6 +21,7 @@ mod contact;
 mod counts;
 mod destinations;
 mod distinct;
+mod doubts;
 mod engine;
 mod hosts;
 pub mod judge;
@@ -38,6 +40,7 @@ pub use common::Common;
 pub use contact::{ANSWER_TIME, Signs};
 pub use counts::{Counts, Overflow, WindowCounts};
 pub use distinct::Distinct;
+pub use doubts::{Doubts, Known};
 pub use engine::{Engine, SILENT_WINDOWS_REPORTED};
 pub use judge::{Busiest, Contacts, HostCount, Sweep, Target, Verdict, WindowReport};
 pub use ledger::Ledger;

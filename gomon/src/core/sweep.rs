@@ -107,7 +107,7 @@ impl Sweeps {
                 results.entry(service(endpoint)).or_default().0 += 1;
             }
         }
-        let end = pane.span.end;
+        let end = pane.watched_until();
         let late = |_: &Endpoint, tried: &mut Timestamp| end.since(*tried) >= ANSWER_TIME;
         for (endpoint, _) in self.waiting.extract_if(late) {
             let service = service(&endpoint);
@@ -123,6 +123,11 @@ impl Sweeps {
         }
         decided.sort_unstable();
         decided
+    }
+
+    /// The clock was set by so many nanoseconds: contacts wait for their answers by the new one.
+    pub fn clock_set(&mut self, by: i64) {
+        self.waiting.values_mut().for_each(|tried| *tried = tried.after(by));
     }
 
     /// The test of a port that is swept: its score is high enough, and so many contacts were decided.

@@ -193,7 +193,26 @@ impl Tally {
 
     /// Closes the pane: its counts, and an empty tally for the next.
     pub fn take(&mut self, span: Span) -> WindowCounts {
-        let signs = self.carry_over(span);
+        self.take_until(span, span.end)
+    }
+
+    /// The same where the clock was set before the end of the pane. What is awaited goes along with
+    /// [`Tally::clock_set`].
+    pub fn take_cut(&mut self, span: Span) -> WindowCounts {
+        let signs = self.endpoints.iter().map(|entry| entry.signs.within(span));
+        let latest = signs.flat_map(|signs| [signs.tried(), signs.answered()]).flatten().max();
+        let cut = latest.unwrap_or(span.start);
+        WindowCounts { cut: Some(cut), ..self.take_until(span, cut) }
+    }
+
+    /// The clock was set by so many nanoseconds.
+    pub fn clock_set(&mut self, by: i64) {
+        self.awaited.values_mut().for_each(|signs| *signs = signs.after(by));
+    }
+
+    /// Closes a pane that is watched up to `end`.
+    fn take_until(&mut self, span: Span, end: Timestamp) -> WindowCounts {
+        let signs = self.carry_over(span, end);
         let counts = WindowCounts::from_parts(
             span,
             std::mem::take(&mut self.ledger),
@@ -204,9 +223,9 @@ impl Tally {
         counts.with_signs(signs, std::mem::take(&mut self.both_directions))
     }
 
-    /// The signs of the pane `span`. Contacts that may still be answered are awaited from
+    /// The signs of the pane `span`. Contacts that may still be answered after `end` are awaited from
     /// here on, up to `capacity`; another one is no contact, since its answer would not be seen.
-    fn carry_over(&mut self, span: Span) -> Vec<(Endpoint, Signs)> {
+    fn carry_over(&mut self, span: Span, end: Timestamp) -> Vec<(Endpoint, Signs)> {
         let endpoints = self.endpoints.iter();
         let mut all: Vec<_> =
             endpoints.map(|entry| (entry.endpoint, entry.signs.within(span))).collect();
@@ -215,9 +234,9 @@ impl Tally {
         let before = self.awaited.iter();
         let answers: Vec<_> =
             before.map(|(endpoint, signs)| (*endpoint, signs.without_try())).collect();
-        self.awaited.retain(|endpoint, signs| signs.waits(endpoint, span.end));
+        self.awaited.retain(|endpoint, signs| signs.waits(endpoint, end));
         for (endpoint, signs) in &mut all {
-            if signs.waits(endpoint, span.end) && !self.awaited.contains_key(endpoint) {
+            if signs.waits(endpoint, end) && !self.awaited.contains_key(endpoint) {
                 if self.awaited.len() < self.capacity {
                     self.awaited.insert(*endpoint, *signs);
                 } else {

@@ -197,6 +197,20 @@ impl Receiver for Pipeline {
         self.perform(&reports, panes)
     }
 
+    fn clock_set(&mut self, by: i64) -> ControlFlow<()> {
+        let mut reports = Vec::new();
+        self.engine.clock_set(by, &mut |report| reports.push(report));
+        self.perform(&reports, 0)
+    }
+
+    fn stands_still(&mut self) {
+        self.engine.judge_no_rates();
+        log::warn!(
+            "no rates can be judged: the frames of the capture have no times, or all the same one: \
+             attacks and scans by thresholds are not looked for"
+        );
+    }
+
     fn wants_packets(&self) -> bool {
         self.artifacts.as_ref().is_some_and(Artifacts::wants_packets)
     }

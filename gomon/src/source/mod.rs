@@ -27,6 +27,15 @@ pub trait Receiver {
     /// So many panes, the first from `start`, went by without a frame.
     fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()>;
 
+    /// The clock that tells panes was set by so many nanoseconds between the last pane, up to
+    /// [`WindowCounts::watched_until`], and the next.
+    fn clock_set(&mut self, _by: i64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    /// The frames of the only pane, which comes next, have no times or all the same one.
+    fn stands_still(&mut self) {}
+
     /// Whether [`Receiver::packet`] is to be called at all.
     fn wants_packets(&self) -> bool;
 

@@ -24,22 +24,17 @@ pub use plain::Plain;
 pub use reader::{Each, Reader};
 
 use super::{Receiver, Stop, quick};
-use crate::core::{Clock, Place, Tally, Timestamp};
+use crate::core::{Clock, Doubts, Known, Place, Tally, Timestamp};
 use crate::frame::{Frame, FrameLink, KeptFrame};
-
-/// A frame that waits for the next one.
-struct Held {
-    time: Timestamp,
-    frame: KeptFrame,
-    position: u64,
-}
 
 /// Counts the frames of a capture and hands the panes on.
 pub struct Replay {
     clock: Clock,
     tally: Tally,
-    /// A frame whose timestamp is far ahead, until the next one shows whether to believe it.
-    held: Option<Held>,
+    /// Frames whose timestamps are in doubt, each with where its record starts.
+    doubts: Doubts<(KeptFrame, u64)>,
+    /// Whether the log has that the clock was set back.
+    step_logged: bool,
     /// Frames of link types that can't be looked into, by type.
     unsupported: BTreeMap<u32, u64>,
 }
@@ -48,7 +43,13 @@ impl Replay {
     /// A replay that counts with `tally` in the panes of `clock`.
     #[must_use]
     pub fn new(clock: Clock, tally: Tally) -> Self {
-        Self { clock, tally, held: None, unsupported: BTreeMap::new() }
+        Self {
+            clock,
+            tally,
+            doubts: Doubts::default(),
+            step_logged: false,
+            unsupported: BTreeMap::new(),
+        }
     }
 
     /// Reads to the end, to the stop request, or to where the capture is damaged. The last pane is
@@ -84,14 +85,14 @@ impl Replay {
                 break Ok(());
             }
         };
-        if let Some(held) = self.held.take() {
-            self.tally.ledger_mut().wild += 1;
-            self.count(&held.frame.frame(), receiver);
-        }
+        // The receiver may have broken off already; what it does with the last panes is its own.
+        let _ = self.settle(Known::All, receiver);
         let span = self.clock.pane();
         if frames > 0 {
             receiver.starts_at(reader.position());
-            // The receiver may have broken off already; what it does with the last pane is its own.
+            if frames > 1 && self.clock.stands_still() {
+                receiver.stands_still();
+            }
             let _ = receiver.pane(self.tally.take(span));
         }
         receiver.progress(frames, reader.position());
@@ -101,7 +102,7 @@ impl Replay {
     /// Whether a frame of the open pane has only to be counted: nobody wants packets, and no frame waits
     /// for the next.
     fn may_be_quick(&self, receiver: &impl Receiver) -> bool {
-        !receiver.wants_packets() && self.held.is_none()
+        !receiver.wants_packets() && self.doubts.is_empty()
     }
 
     /// Puts a frame into the pane where it belongs, as far as anybody can say.
@@ -112,36 +113,40 @@ impl Replay {
         position: u64,
         receiver: &mut impl Receiver,
     ) -> ControlFlow<()> {
-        if let Some(held) = self.held.take() {
-            self.settle(&held, frame.time, receiver)?;
+        // A record without bytes tells nothing of when, either: there are such with a time of 0.
+        let time = frame.time.filter(|_| !frame.data.is_empty());
+        if let Some(place) = self.doubts.place(time, &mut self.clock) {
+            return self.enter(place, &frame, position, receiver);
         }
-        match self.clock.place(frame.time) {
-            Place::Current => {}
-            Place::Late => self.tally.ledger_mut().late += 1,
-            Place::Ahead(panes) => self.advance(panes, position, receiver)?,
-            Place::Wild => {
-                self.held = frame.time.map(|time| Held { time, frame: frame.keep(), position });
-                return ControlFlow::Continue(());
-            }
+        self.doubts.wait(time, (frame.keep(), position));
+        self.settle(Known::SoFar, receiver)
+    }
+
+    /// Counts the frames whose timestamps are in doubt no more.
+    #[cold]
+    fn settle(&mut self, known: Known, receiver: &mut impl Receiver) -> ControlFlow<()> {
+        while let Some((place, (frame, position))) = self.doubts.next(&mut self.clock, known) {
+            self.enter(place, &frame.frame(), position, receiver)?;
         }
-        self.count(&frame, receiver);
         ControlFlow::Continue(())
     }
 
-    /// Counts a held frame where the timestamp `next` of the frame after it shows that it belongs.
-    #[cold]
-    fn settle(
+    /// Counts a frame where it belongs.
+    fn enter(
         &mut self,
-        held: &Held,
-        next: Option<Timestamp>,
+        place: Place,
+        frame: &Frame<'_>,
+        position: u64,
         receiver: &mut impl Receiver,
     ) -> ControlFlow<()> {
-        if self.clock.confirms(held.time, next) {
-            self.advance(self.clock.panes_to(held.time), held.position, receiver)?;
-        } else {
-            self.tally.ledger_mut().wild += 1;
+        match place {
+            Place::Current => {}
+            Place::Late => self.tally.ledger_mut().late += 1,
+            Place::Wild | Place::Doubtful => self.tally.ledger_mut().wild += 1,
+            Place::Ahead(panes) => self.advance(panes, position, receiver)?,
+            Place::Back(start) => self.set_back(start, position, receiver)?,
         }
-        self.count(&held.frame.frame(), receiver);
+        self.count(frame, receiver);
         ControlFlow::Continue(())
     }
 
@@ -161,6 +166,31 @@ impl Replay {
             receiver.silence(span.end, panes - 1)?;
         }
         ControlFlow::Continue(())
+    }
+
+    /// Closes the open pane, in which the clock was set back, and opens the first of a new grid, which
+    /// starts with the record at `position`.
+    #[cold]
+    fn set_back(
+        &mut self,
+        start: Timestamp,
+        position: u64,
+        receiver: &mut impl Receiver,
+    ) -> ControlFlow<()> {
+        let counts = self.tally.take_cut(self.clock.pane());
+        let by = start.since(counts.watched_until());
+        if !std::mem::replace(&mut self.step_logged, true) {
+            log::warn!(
+                "the clock of the capture was set back by about {} s: windows start anew there; further \
+                 steps are not logged",
+                by.unsigned_abs() / 1_000_000_000
+            );
+        }
+        self.tally.clock_set(by);
+        self.clock.set_back(start);
+        receiver.starts_at(position);
+        receiver.pane(counts)?;
+        receiver.clock_set(by)
     }
 
     /// Counts a frame in the open pane.
