@@ -20,6 +20,8 @@ mod inputs;
 mod memory;
 #[path = "cli/outputs.rs"]
 mod outputs;
+#[path = "cli/pipes.rs"]
+mod pipes;
 #[path = "cli/samples.rs"]
 mod samples;
 #[path = "cli/signals.rs"]

@@ -7,6 +7,7 @@ pub mod live;
 pub mod quick;
 pub mod replay;
 mod stop;
+mod wall;
 
 use std::ops::ControlFlow;
 

@@ -10,13 +10,12 @@ use gomon_common::{LinkType, Packet, protocol};
 use pcap::{Active, Direction, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::clock;
 use super::kernel::Selected;
 use super::order::Waiting;
 use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts};
 use crate::frame::{Frame, FrameLink, KeptFrame};
 use crate::source::replay::libpcap::{message, unsupported};
-use crate::source::{Receiver, count, hand_on, read};
+use crate::source::{Receiver, count, hand_on, read, wall};
 
 /// Bytes kept of a frame: all of it, as tcpdump does.
 const SNAP_LENGTH: i32 = 262_144;
@@ -128,7 +127,7 @@ impl Capture {
             log::debug!("{} frames read", self.frames);
         }
         let settled = i64::try_from(SETTLED.as_nanos()).unwrap_or(i64::MAX);
-        let settled = clock::wall().after(-settled);
+        let settled = wall::now().after(-settled);
         self.waiting.hand_on(settled, receiver);
         self.enter_answers(settled);
         match &self.failed {
@@ -146,7 +145,7 @@ impl Capture {
     /// included. A frame captured later is the first of the next pane; once there is one, nothing is
     /// waited for, so that what goes out can't keep what comes in waiting.
     pub(super) fn close_pane(&mut self, span: Span, receiver: &mut impl Receiver) -> WindowCounts {
-        let (closed, begun) = (clock::wall(), Instant::now());
+        let (closed, begun) = (wall::now(), Instant::now());
         while begun.elapsed() < PATIENCE {
             let left = SETTLED.saturating_sub(begun.elapsed());
             match self.read_until(Some(closed), receiver) {

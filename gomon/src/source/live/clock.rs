@@ -4,11 +4,12 @@
 //! clock. Both become times of the wall by what the wall showed when counting began, so that a clock
 //! that is set later moves no window and no packet.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::core::Timestamp;
+use crate::source::wall;
 
 /// The moment counting began, on every clock there is.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,7 @@ pub(super) struct Clock {
 impl Clock {
     /// Counting begins now.
     pub(super) fn start() -> Self {
-        Self { wall: wall(), instant: Instant::now(), monotonic: monotonic() }
+        Self { wall: wall::now(), instant: Instant::now(), monotonic: monotonic() }
     }
 
     /// Nanoseconds since the start.
@@ -49,12 +50,6 @@ impl Clock {
         let since = i128::from(monotonic) - i128::from(self.monotonic);
         self.wall.after(i64::try_from(since).unwrap_or(i64::MAX))
     }
-}
-
-/// What the clock of the wall shows now, by which libpcap stamps frames.
-pub(super) fn wall() -> Timestamp {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::saturating(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX))
 }
 
 /// What the kernel's monotonic clock shows now, in nanoseconds.

@@ -6,8 +6,9 @@
 //! they are long, can't be done with a stream, and ends the program when the file is cut short.
 
 use std::io::{self, BufRead, ErrorKind, Read};
-use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
+use std::time::Instant;
 
 /// Bytes fetched at once: small enough to stay in a processor's cache until they are looked at.
 const BLOCK: usize = 512 << 10;
@@ -23,6 +24,9 @@ pub(super) struct Ahead {
     filled: Receiver<Message>,
     emptied: Sender<Block>,
     ended: bool,
+    /// When to give up waiting, if at all.
+    due: Option<Instant>,
+    timed_out: bool,
 }
 
 /// Bytes, with room in front for what is left of the block before.
@@ -55,7 +59,8 @@ impl Ahead {
         // Nobody waits for it: it may be stuck in an input that stays open, and ends when nobody
         // listens to it any more.
         thread::Builder::new().name("reader".into()).spawn(move || read(input, &empty, &fill))?;
-        Ok(Self { block: Block::new(), filled, emptied, ended: false })
+        let block = Block::new();
+        Ok(Self { block, filled, emptied, ended: false, due: None, timed_out: false })
     }
 
     /// What can be looked at without waiting.
@@ -70,6 +75,38 @@ impl Ahead {
         self.block.start = self.block.end.min(self.block.start + bytes);
     }
 
+    /// From here on [`Self::comes`] waits no longer than until `due`.
+    pub(super) fn wait_until(&mut self, due: Option<Instant>) {
+        self.due = due;
+        self.timed_out = false;
+    }
+
+    /// Whether it waited in vain since it was told until when.
+    pub(super) fn timed_out(&self) -> bool {
+        self.timed_out
+    }
+
+    /// Waits until `wanted` bytes, at most [`LONGEST`], are at hand or the input ends, and says whether
+    /// either came in time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::fetch`].
+    pub(super) fn comes(&mut self, wanted: usize) -> io::Result<bool> {
+        while self.at_hand().len() < wanted && !self.ended {
+            let Some(due) = self.due else { return self.fetch(wanted).map(|_| true) };
+            match self.filled.recv_timeout(due.saturating_duration_since(Instant::now())) {
+                Err(RecvTimeoutError::Timeout) => {
+                    self.timed_out = true;
+                    return Ok(false);
+                }
+                Ok(message) => self.take(message)?,
+                Err(RecvTimeoutError::Disconnected) => return Err(failed()),
+            }
+        }
+        Ok(true)
+    }
+
     /// Waits until `wanted` bytes, at most [`LONGEST`], are at hand, and says whether the input had
     /// them.
     ///
@@ -81,16 +118,24 @@ impl Ahead {
             if self.ended {
                 return Ok(false);
             }
-            match self.filled.recv() {
-                Ok(Message::Filled(block)) => self.append(block),
-                Ok(Message::Ended(how)) => {
-                    self.ended = true;
-                    how?;
-                }
-                Err(_) => return Err(io::Error::other("the thread that reads the input failed")),
-            }
+            let message = self.filled.recv().map_err(|_| failed())?;
+            self.take(message)?;
         }
         Ok(true)
+    }
+
+    /// Takes what the reading thread says.
+    fn take(&mut self, message: Message) -> io::Result<()> {
+        match message {
+            Message::Filled(block) => {
+                self.append(block);
+                Ok(())
+            }
+            Message::Ended(how) => {
+                self.ended = true;
+                how
+            }
+        }
     }
 
     /// Brings the bytes of the next block behind those at hand. The shorter piece is moved, so that a
@@ -111,6 +156,11 @@ impl Ahead {
         // At the end of the input nobody fills it again.
         let _ = self.emptied.send(next);
     }
+}
+
+/// The error when the reading thread is gone without a word.
+fn failed() -> io::Error {
+    io::Error::other("the thread that reads the input failed")
 }
 
 impl BufRead for Ahead {

@@ -5,6 +5,7 @@ mod ahead;
 mod compression;
 mod input;
 pub(super) mod libpcap;
+mod pace;
 mod pcapng;
 mod plain;
 mod reader;
@@ -23,6 +24,8 @@ pub use pcapng::Pcapng;
 pub use plain::Plain;
 pub use reader::{Each, Reader};
 
+use self::pace::Pace;
+use super::wall::Moment;
 use super::{Receiver, Stop, quick};
 use crate::core::{Clock, Doubts, Known, Place, Tally, Timestamp};
 use crate::frame::{Frame, FrameLink, KeptFrame};
@@ -65,11 +68,16 @@ impl Replay {
         receiver: &mut impl Receiver,
     ) -> Result<()> {
         let mut frames = 0;
+        let mut pace = reader.is_stream().then(|| Pace::new(self.clock.window()));
         receiver.starts_at(reader.position());
         let outcome = loop {
+            let due =
+                pace.as_ref().and_then(|pace| pace.due(!self.doubts.is_empty(), self.clock.pane()));
+            reader.wait_until(due);
             let mut counting = Counting::new(&mut self, receiver);
             let more = reader.frames(&mut counting);
-            frames += counting.frames;
+            let came = counting.frames;
+            frames += came;
             match more {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => break Ok(()),
@@ -82,6 +90,12 @@ impl Replay {
                 receiver.status(self.tally.ledger());
             }
             if stop.is_requested() {
+                break Ok(());
+            }
+            if let Some(pace) = &mut pace
+                && (came > 0 || reader.timed_out())
+                && self.keep(pace, came > 0, reader.position(), receiver).is_break()
+            {
                 break Ok(());
             }
         };
@@ -148,6 +162,29 @@ impl Replay {
         }
         self.count(frame, receiver);
         ControlFlow::Continue(())
+    }
+
+    /// Follows the wall's clock where a stream's frames do: closes what is over although nothing `came`.
+    fn keep(
+        &mut self,
+        pace: &mut Pace,
+        came: bool,
+        position: u64,
+        receiver: &mut impl Receiver,
+    ) -> ControlFlow<()> {
+        let now = Moment::now();
+        if came {
+            pace.frames_came(now);
+        } else if pace.pauses(now.instant) {
+            self.settle(Known::ForNow, receiver)?;
+        }
+        if self.doubts.is_empty() {
+            pace.follow(self.clock.pane());
+        }
+        match pace.panes_over(self.clock.pane(), now.instant) {
+            panes if panes > 0 && !came => self.advance(panes, position, receiver),
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     /// Closes the open pane and moves on to the one `panes` further, which starts with the record at

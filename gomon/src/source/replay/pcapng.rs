@@ -16,7 +16,7 @@ use pcap_parser::pcapng::{
 };
 use pcap_parser::traits::PcapNGPacketBlock;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, LONGEST};
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 
@@ -86,7 +86,12 @@ impl Pcapng {
         self.position
     }
 
-    /// The next frame, or `None` at the end.
+    /// The bytes that are read.
+    pub(super) fn input(&mut self) -> &mut Ahead {
+        &mut self.input
+    }
+
+    /// The next frame, or `None` at the end, and where it did not come in time.
     ///
     /// # Errors
     ///
@@ -94,6 +99,9 @@ impl Pcapng {
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
         let kind = loop {
             self.at = self.position;
+            if !self.block_comes().with_context(|| self.place())? {
+                return Ok(None);
+            }
             match self.read_block().with_context(|| self.place())? {
                 None => return Ok(None),
                 Some(SECTION_HEADER) => self.section().with_context(|| self.place())?,
@@ -155,6 +163,24 @@ impl Pcapng {
         self.position += got as u64;
         ensure!(got as u64 == body, "the capture ends in the middle of a block");
         Ok(Some(kind))
+    }
+
+    /// Whether the next block, or as much of it as there is, came in time.
+    fn block_comes(&mut self) -> io::Result<bool> {
+        if !self.input.comes(12)? {
+            return Ok(false);
+        }
+        let Some(&[t0, t1, t2, t3, l0, l1, l2, l3]) = self.input.at_hand().first_chunk() else {
+            return Ok(true);
+        };
+        if [t0, t1, t2, t3] == SECTION_HEADER.to_be_bytes() {
+            // Its byte order may be another one. It comes at once with the frames behind it.
+            return Ok(true);
+        }
+        match self.number([l0, l1, l2, l3]) as usize {
+            length @ ..=MAX_BLOCK => self.input.comes(length.min(LONGEST)),
+            _ => Ok(true), // damage, or of no use
+        }
     }
 
     fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {

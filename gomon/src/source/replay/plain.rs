@@ -131,6 +131,11 @@ impl Plain {
         Ok(Self { input: Ahead::new(input)?, format, position: FILE_HEADER as u64, frames: 0 })
     }
 
+    /// The bytes that are read.
+    pub(super) fn input(&mut self) -> &mut Ahead {
+        &mut self.input
+    }
+
     /// Bytes of the capture read so far.
     #[must_use]
     pub fn position(&self) -> u64 {
@@ -170,6 +175,9 @@ impl Plain {
     /// Waits for the next record, of which not all is at hand.
     #[cold]
     fn fetch<const BIG_ENDIAN: bool>(&mut self) -> Result<ControlFlow<()>> {
+        if !self.comes(RECORD_HEADER)? {
+            return Ok(ControlFlow::Continue(()));
+        }
         let mut wanted = RECORD_HEADER;
         if let Some(header) = self.input.at_hand().first_chunk() {
             let [_, _, captured, _] = Format::numbers::<BIG_ENDIAN>(*header);
@@ -181,14 +189,18 @@ impl Plain {
             }
             wanted += captured;
         }
-        let there = self.input.fetch(wanted);
-        if there.with_context(|| format!("after frame {}", self.frames))? {
+        if !self.comes(wanted)? || self.input.at_hand().len() >= wanted {
             Ok(ControlFlow::Continue(()))
         } else if self.input.at_hand().is_empty() {
             Ok(ControlFlow::Break(()))
         } else {
             Err(self.damaged("the capture ends in the middle of a record"))
         }
+    }
+
+    /// Whether so many bytes, or the end of the input, came in time.
+    fn comes(&mut self, wanted: usize) -> Result<bool> {
+        self.input.comes(wanted).with_context(|| format!("after frame {}", self.frames))
     }
 
     fn damaged(&self, what: &str) -> Error {

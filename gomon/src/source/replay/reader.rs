@@ -4,10 +4,12 @@ use std::io::{self, Cursor, Read};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use anyhow::{Error, Result, anyhow, bail};
 
 use super::again::Again;
+use super::ahead::Ahead;
 use super::compression::Compression;
 use super::input::Input;
 use super::libpcap::Pcap;
@@ -52,6 +54,7 @@ pub struct Reader {
     /// Bytes taken from an input whose bytes are not those of the capture.
     read: Option<Arc<AtomicU64>>,
     again: Option<Again>,
+    is_stream: bool,
 }
 
 enum Format {
@@ -80,9 +83,10 @@ impl Reader {
             } else {
                 Format::Pcap(Box::new(Pcap::from_file(input.into_file())?))
             };
-            return Ok(Self { format, read: None, again });
+            return Ok(Self { format, read: None, again, is_stream: false });
         }
         let read = Some(input.read_counter());
+        let is_stream = input.size().is_none();
         let (head, stream) = sniff(Box::new(input))?;
         let format = match Compression::recognise(&head) {
             None => Format::new(&head, stream)?,
@@ -91,7 +95,34 @@ impl Reader {
                 Err(error) => Format::Damaged(Some(Error::from(error).context(compression.name()))),
             },
         };
-        Ok(Self { format, read, again: None })
+        Ok(Self { format, read, again: None, is_stream })
+    }
+
+    /// Whether the input is a FIFO, a pipe or the like, where more may be long in coming.
+    #[must_use]
+    pub fn is_stream(&self) -> bool {
+        self.is_stream
+    }
+
+    /// Has [`Reader::frames`] wait for a frame no longer than until `due`. What libpcap reads is waited for
+    /// in any case.
+    pub fn wait_until(&mut self, due: Option<Instant>) {
+        if let Some(input) = self.ahead() {
+            input.wait_until(due);
+        }
+    }
+
+    /// Whether [`Reader::frames`] waited in vain.
+    pub fn timed_out(&mut self) -> bool {
+        self.ahead().is_some_and(|input| input.timed_out())
+    }
+
+    fn ahead(&mut self) -> Option<&mut Ahead> {
+        match &mut self.format {
+            Format::Plain(plain) => Some(plain.input()),
+            Format::Pcapng(pcapng) => Some(pcapng.input()),
+            Format::Pcap(_) | Format::Damaged(_) => None,
+        }
     }
 
     /// Hands the next frames to `each`, so many that it is worth looking up from them. Breaks at the
@@ -105,14 +136,22 @@ impl Reader {
         if let Format::Plain(plain) = &mut self.format {
             return plain.frames(each);
         }
-        for _ in 0..BREATH {
+        for number in 0..BREATH {
+            // Those that are there are worth to be looked up from.
+            if number == 1 && self.is_stream {
+                self.wait_until(Some(Instant::now()));
+            }
             let next = match &mut self.format {
                 Format::Pcap(pcap) => pcap.next_frame()?,
                 Format::Pcapng(pcapng) => pcapng.next_frame()?,
                 Format::Damaged(error) => error.take().map_or(Ok(None), Err)?,
                 Format::Plain(_) => None,
             };
-            if next.is_none_or(|frame| each.frame(&frame, 0).is_break()) {
+            let Some(frame) = next else {
+                let ended = !self.timed_out();
+                return Ok(if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
+            };
+            if each.frame(&frame, 0).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -1,0 +1,127 @@
+//! Captures that go on while they are read, out of a pipe: their windows close by the clock.
+
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::inputs::open_fifo;
+use crate::support::capture::{Captured, Pcapng, SECOND, at};
+use crate::support::program::{Scratch, command, gomon};
+use crate::support::running::Running;
+use crate::traffic::{BOT, beacon, file, packet};
+
+const FLAGS: [&str; 4] = ["--window", "1", "--show-idle", "--quiet"];
+
+/// What the wall's clock shows, in nanoseconds since the epoch.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    u64::try_from(since.as_nanos()).expect("before 2554")
+}
+
+/// Packets of the bot to one endpoint within half a second from `time` on.
+fn flood(time: u64) -> Vec<Captured> {
+    let frame = |k: u64| Captured { time: time + k * SECOND / 40, ..at(0, packet(7, 80)) };
+    (0..20).map(frame).collect()
+}
+
+/// Seconds from `start`, in nanoseconds since the epoch, to the start of a record's window.
+fn seconds(record: &Value, start: u64) -> i64 {
+    let time = record["timestamp"].as_str().expect("a string").replace("+0000", "Z");
+    let time: jiff::Timestamp = time.parse().expect("a timestamp");
+    let start = i64::try_from(start / 1000).expect("a time");
+    (time.as_microsecond() - start + 500_000).div_euclid(1_000_000)
+}
+
+/// Waits for the flood's record, and for some idle windows behind it although nothing comes.
+#[track_caller]
+fn assert_goes_on(gomon: &mut Running, start: u64) {
+    let attack = gomon.record();
+    assert!(now() >= start + 3 * SECOND, "two seconds are left for what is on its way");
+    assert_eq!((&attack["alert"]["category"], seconds(&attack, start)), (&"attack".into(), 0));
+    assert_eq!(attack["metadata"]["gomon"]["packets"], 20);
+    for second in 1..=2 {
+        let idle = gomon.record();
+        assert_eq!((&idle["event_type"], seconds(&idle, start)), (&"stats".into(), second));
+        assert_eq!(idle["metadata"]["gomon"]["windows"], 1);
+    }
+}
+
+#[test]
+fn windows_of_a_capture_that_goes_on_close_although_no_frame_comes() {
+    let mut gomon = Running::start(command().args(["-", BOT]).args(FLAGS));
+    let start = now();
+    gomon.feed(&file(&flood(start)));
+    assert_goes_on(&mut gomon, start);
+
+    // What comes after its window was closed is late, and what comes in time is where it belongs.
+    let (late, time) = (start + 5 * SECOND / 2, now());
+    let late = Captured { time: late, ..at(0, packet(7, 80)) };
+    let frames = [late, Captured { time, ..at(0, packet(7, 81)) }];
+    gomon.feed(&file(&frames)[24..]);
+    let mut second = 0;
+    while second < (time - start) / SECOND {
+        let record = gomon.record();
+        second = u64::try_from(seconds(&record, start)).unwrap();
+    }
+    gomon.signal("TERM");
+    let run = gomon.finish();
+    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+    let ledger = run.line("Ledger:");
+    assert!(ledger.starts_with("Ledger: 22 frames seen = 22 counted"), "{ledger}");
+    // More than a window late, if another one was closed meanwhile.
+    let late = ["; 1 late, 0 with a wild", "; 0 late, 1 with a wild"];
+    assert!(late.iter().any(|told| ledger.contains(told)), "{ledger}");
+}
+
+#[test]
+fn it_is_so_in_a_fifo_and_with_pcapng_and_in_the_middle_of_a_record() {
+    let scratch = Scratch::new();
+    let fifo = scratch.path().join("fifo");
+    let mut writer = open_fifo(&fifo);
+    let mut gomon = Running::start(command().arg(&fifo).arg(BOT).args(FLAGS));
+    let start = now();
+    let mut capture = Pcapng::new(false);
+    capture.interface(1, 9, 0);
+    for frame in flood(start) {
+        capture.packet(0, frame.time, &frame.data);
+    }
+    let whole = capture.bytes().len();
+    // A block of no use, and a packet that does not come to its end.
+    capture.block(5, &[0; 16]).packet(0, start, &packet(7, 80));
+    let bytes = capture.bytes();
+    assert!(whole + 40 < bytes.len());
+    writer.write_all(&bytes[..bytes.len() - 20]).unwrap();
+    assert_goes_on(&mut gomon, start);
+    writer.write_all(&bytes[bytes.len() - 20..]).unwrap();
+    drop(writer);
+    let run = gomon.finish();
+    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+    let ledger = run.line("Ledger:");
+    assert!(ledger.starts_with("Ledger: 21 frames seen = 21 counted"), "{ledger}");
+}
+
+#[test]
+fn a_stream_of_old_frames_is_what_the_file_is_however_long_they_take() {
+    let scratch = Scratch::new();
+    let capture = file(&beacon(30));
+    let path = scratch.file("old.pcap", &capture);
+    let expected = gomon([path.to_str().unwrap(), BOT].iter().chain(&FLAGS));
+    let mut gomon = Running::start(command().args(["-", BOT]).args(FLAGS));
+    let (first, rest) = capture.split_at(capture.len() / 2);
+    gomon.feed(first);
+    // All windows that are known to be over: of the half frame no more is known than of the other half.
+    let mut records: Vec<Value> = (0..2 * 13).map(|_| gomon.record()).collect();
+    // Longer than the open window would stay open if its frames were from now.
+    thread::sleep(Duration::from_secs(4));
+    gomon.feed(rest);
+    gomon.close_input();
+    let run = gomon.finish();
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    records.extend(run.records());
+    for record in &mut records {
+        record["pcap_filename"] = path.to_str().unwrap().into();
+    }
+    assert_eq!(records, expected.records());
+}
