@@ -44,6 +44,11 @@ impl KeptFrame {
     pub fn frame(&self) -> Frame<'_> {
         Frame { time: self.time, link: self.link, length: self.length, data: &self.data }
     }
+
+    /// Makes its time later by so many nanoseconds.
+    pub fn move_time(&mut self, by: i64) {
+        self.time = self.time.map(|time| time.after(by));
+    }
 }
 
 /// The link type of a frame.

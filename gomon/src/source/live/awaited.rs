@@ -23,6 +23,11 @@ impl Awaited {
         Self { map, contacts: hashbrown::HashMap::new(), capacity }
     }
 
+    /// The wall's clock was set by so many nanoseconds.
+    pub(super) fn clock_set(&mut self, by: i64) {
+        self.contacts.values_mut().for_each(|signs| *signs = signs.after(by));
+    }
+
     /// The signs of the pane `span`, whose endpoints were drained and are still in `closed`. Those whose
     /// answer may come later are awaited from here on; another one for which there is no room is no
     /// contact, since its answer would not be seen.

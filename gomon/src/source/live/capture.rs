@@ -173,6 +173,11 @@ impl Capture {
         counts
     }
 
+    /// The wall's clock was set by so many nanoseconds. Frames come with its times as they are.
+    pub(super) fn clock_set(&mut self, by: i64) {
+        self.tally.clock_set(by);
+    }
+
     /// Enters the answers from before `time`. What they answer was sent earlier, and so was read.
     fn enter_answers(&mut self, time: Timestamp) {
         let earlier = self.answers.partition_point(|(answered, _)| *answered < time);

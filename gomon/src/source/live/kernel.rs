@@ -193,6 +193,14 @@ impl Kernel {
         self.flush_log();
     }
 
+    /// Moves the times of what came up of the open pane, and of contacts that wait, by so many nanoseconds.
+    pub(super) fn clock_set(&mut self, by: i64) {
+        if let Some(packets) = &mut self.packets {
+            packets.clock_set(by);
+        }
+        self.awaited.clock_set(by);
+    }
+
     fn flush_log(&mut self) {
         if let Some(logger) = &mut self.logger {
             logger.flush();

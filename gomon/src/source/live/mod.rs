@@ -18,6 +18,7 @@ mod release;
 mod rights;
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
@@ -102,6 +103,15 @@ impl Counter {
         }
     }
 
+    /// Moves the times of what was read of the open pane, or waits for answers in it, by so many
+    /// nanoseconds.
+    fn clock_set(&mut self, by: i64) {
+        match self {
+            Self::Kernel(kernel) => kernel.clock_set(by),
+            Self::Capture(capture) => capture.clock_set(by),
+        }
+    }
+
     /// Closes the open pane, which covers `span`, and opens the next, which is to end at `end`.
     fn close_pane(
         &mut self,
@@ -153,14 +163,14 @@ impl Live {
     pub fn run(mut self, pane: Duration, stop: &Stop, receiver: &mut impl Receiver) -> Result<()> {
         // A pane is a year at most, and this lasts for five centuries.
         let length = u64::try_from(pane.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let clock = self.clock;
         let end_of = |number: u64| length.saturating_mul(number + 1);
         let mut number = 0;
         let mut outcome = Ok(());
-        self.counter.first_pane(clock.monotonic_at(end_of(number)))?;
+        self.counter.first_pane(self.clock.monotonic_at(end_of(number)))?;
         loop {
             let due = end_of(number);
             let woken = self.wait(due, stop, receiver, &mut outcome)?;
+            let clock = self.clock;
             let elapsed = clock.elapsed();
             let next = (elapsed / length).max(number + 1);
             // A pane that could not be closed in time, on a machine that slept for one, comes out
@@ -177,7 +187,24 @@ impl Live {
                 return outcome;
             }
             number = next;
+            if let Some(by) = self.clock.follow_wall()
+                && self.clock_set(by, receiver).is_break()
+            {
+                return outcome;
+            }
         }
+    }
+
+    /// Times are later by so many nanoseconds from the open pane on.
+    fn clock_set(&mut self, by: i64, receiver: &mut impl Receiver) -> ControlFlow<()> {
+        log::warn!(
+            "the clock of this machine was set: it is {} s {} where windows had it, and they follow it \
+             from here on",
+            by.unsigned_abs() / 1_000_000_000,
+            if by < 0 { "behind" } else { "ahead of" }
+        );
+        self.counter.clock_set(by);
+        receiver.clock_set(by)
     }
 
     /// Waits until so many nanoseconds after the start, or for something that happens before. What

@@ -72,6 +72,11 @@ impl Packets {
         self.hand_on(generation, Timestamp::from_nanoseconds(i64::MAX), clock, receiver);
     }
 
+    /// Moves the times of packets that wait by so many nanoseconds.
+    pub(super) fn clock_set(&mut self, by: i64) {
+        self.waiting.iter_mut().for_each(|waiting| waiting.clock_set(by));
+    }
+
     fn hand_on(
         &mut self,
         generation: u32,
