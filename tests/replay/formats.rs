@@ -258,6 +258,11 @@ fn compressed_captures_whatever_they_are_called() {
             let parts = [compress(one), compress(two)].concat();
             assert_eq!(records_of("capture", &parts, &[]), reference, "{name} in two parts");
         }
+        // Padding, as on tapes: as much as several reads bring, and within them.
+        for zeros in [1, 512, 1 << 20] {
+            let parts = [gzip(one), vec![0; zeros], gzip(two), vec![0; zeros]].concat();
+            assert_eq!(records_of("capture", &parts, &[]), reference, "gzip with {zeros} zeros");
+        }
     }
 }
 

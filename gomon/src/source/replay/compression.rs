@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use liblzma::read::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 use lz4_flex::frame::FrameDecoder;
@@ -61,35 +61,67 @@ impl Compression {
     pub fn reader(self, input: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         let input = BufReader::with_capacity(BUFFER, input);
         Ok(match self {
-            Self::Gzip => Box::new(MultiGzDecoder::new(input)),
+            Self::Gzip => Box::new(Streams {
+                decoder: Some(GzDecoder::new(input)),
+                start: GzDecoder::new,
+                end: GzDecoder::into_inner,
+                padded: true,
+            }),
             Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?),
             Self::Xz => {
                 let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
                 Box::new(XzDecoder::new_stream(input, stream))
             }
-            Self::Lz4 => Box::new(Lz4Frames(Some(FrameDecoder::new(input)))),
+            Self::Lz4 => Box::new(Streams {
+                decoder: Some(FrameDecoder::new(input)),
+                start: FrameDecoder::new,
+                end: FrameDecoder::into_inner,
+                padded: false,
+            }),
         })
     }
 }
 
-/// LZ4 frames one after the other; the decoder itself ends with the first.
-struct Lz4Frames<R: BufRead>(Option<FrameDecoder<R>>);
+/// Compressed streams one after the other, by a decoder that itself ends with the first.
+struct Streams<D, R> {
+    decoder: Option<D>,
+    start: fn(R) -> D,
+    end: fn(D) -> R,
+    /// Whether zeros behind a stream are padding, as on tapes and for gzip(1).
+    padded: bool,
+}
 
-impl<R: BufRead> Read for Lz4Frames<R> {
+impl<D: Read, R: BufRead> Read for Streams<D, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(decoder) = &mut self.0 {
+        while let Some(decoder) = &mut self.decoder {
             let read = decoder.read(buffer)?;
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            let mut input = match self.0.take() {
-                Some(decoder) => decoder.into_inner(),
+            let mut input = match self.decoder.take() {
+                Some(decoder) => (self.end)(decoder),
                 None => break,
             };
+            if self.padded {
+                pass_zeros(&mut input)?;
+            }
             if !input.fill_buf()?.is_empty() {
-                self.0 = Some(FrameDecoder::new(input));
+                self.decoder = Some((self.start)(input));
             }
         }
         Ok(0)
+    }
+}
+
+/// Passes over the zeros that `input` goes on with.
+fn pass_zeros(input: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let bytes = input.fill_buf()?;
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        let goes_on = zeros > 0 && zeros == bytes.len();
+        input.consume(zeros);
+        if !goes_on {
+            return Ok(());
+        }
     }
 }
