@@ -42,13 +42,30 @@ pub struct Stop(Arc<Requests>);
 struct Requests {
     stop: Event,
     status: Event,
-    /// What to do on SIGHUP.
-    reopen: Mutex<Option<Box<dyn Fn() + Send>>>,
+    /// What to do on SIGHUP, and on SIGUSR1 besides.
+    reopen: Hook,
+    on_status: Hook,
 }
 
 impl std::fmt::Debug for Requests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Requests").field("stop", &self.stop).finish_non_exhaustive()
+    }
+}
+
+/// Something to be done when a signal comes, in the thread that takes the signals.
+#[derive(Default)]
+struct Hook(Mutex<Option<Box<dyn Fn() + Send>>>);
+
+impl Hook {
+    fn set(&self, action: impl Fn() + Send + 'static) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(action));
+    }
+
+    fn call(&self) {
+        if let Some(action) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            action();
+        }
     }
 }
 
@@ -115,9 +132,12 @@ impl Stop {
         let mut first: Option<Instant> = None;
         for signal in signals.forever() {
             match signal {
-                SIGUSR1 => self.0.status.raise(),
+                SIGUSR1 => {
+                    self.0.status.raise();
+                    self.0.on_status.call();
+                }
                 SIGUSR2 | SIGXFSZ => {}
-                SIGHUP if !hangup.is_terminal_closed() => self.reopen(),
+                SIGHUP if !hangup.is_terminal_closed() => self.0.reopen.call(),
                 _ => {
                     if first.is_some_and(|first| first.elapsed() >= STUCK_AFTER) {
                         signal_hook::low_level::exit(1);
@@ -129,16 +149,14 @@ impl Stop {
         }
     }
 
-    fn reopen(&self) {
-        let reopen = self.0.reopen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reopen) = &*reopen {
-            reopen();
-        }
-    }
-
     /// Has `reopen` called on every SIGHUP, from the thread that takes the signals.
     pub fn on_hangup(&self, reopen: impl Fn() + Send + 'static) {
-        *self.0.reopen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(reopen));
+        self.0.reopen.set(reopen);
+    }
+
+    /// Has `wake` called when a status report is requested, besides what [`Stop::wait_until`] does.
+    pub fn on_status(&self, wake: impl Fn() + Send + 'static) {
+        self.0.on_status.set(wake);
     }
 
     /// Has the kernel send SIGTERM when the parent process ends, to a process that listens to it.

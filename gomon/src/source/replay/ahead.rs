@@ -23,6 +23,8 @@ pub(super) struct Ahead {
     block: Block,
     filled: Receiver<Message>,
     emptied: Sender<Block>,
+    /// For whoever else has something to say to the one who waits here.
+    wake: SyncSender<Message>,
     ended: bool,
     /// When to give up waiting, if at all.
     due: Option<Instant>,
@@ -41,6 +43,8 @@ struct Block {
 enum Message {
     Filled(Block),
     Ended(io::Result<()>),
+    /// There is a reason to look up that has nothing to do with the input.
+    Wake,
 }
 
 impl Ahead {
@@ -58,9 +62,10 @@ impl Ahead {
         }
         // Nobody waits for it: it may be stuck in an input that stays open, and ends when nobody
         // listens to it any more.
+        let wake = fill.clone();
         thread::Builder::new().name("reader".into()).spawn(move || read(input, &empty, &fill))?;
         let block = Block::new();
-        Ok(Self { block, filled, emptied, ended: false, due: None, timed_out: false })
+        Ok(Self { block, filled, emptied, wake, ended: false, due: None, timed_out: false })
     }
 
     /// What can be looked at without waiting.
@@ -81,6 +86,13 @@ impl Ahead {
         self.timed_out = false;
     }
 
+    /// Ends the wait in [`Self::comes`] as if it was due, from whatever thread.
+    pub(super) fn waker(&self) -> impl Fn() + Send + 'static {
+        let wake = self.wake.clone();
+        // Where there is no room in the channel there is no wait.
+        move || drop(wake.try_send(Message::Wake))
+    }
+
     /// Whether it waited in vain since it was told until when.
     pub(super) fn timed_out(&self) -> bool {
         self.timed_out
@@ -94,9 +106,14 @@ impl Ahead {
     /// As [`Self::fetch`].
     pub(super) fn comes(&mut self, wanted: usize) -> io::Result<bool> {
         while self.at_hand().len() < wanted && !self.ended {
-            let Some(due) = self.due else { return self.fetch(wanted).map(|_| true) };
-            match self.filled.recv_timeout(due.saturating_duration_since(Instant::now())) {
-                Err(RecvTimeoutError::Timeout) => {
+            let message = match self.due {
+                Some(due) => {
+                    self.filled.recv_timeout(due.saturating_duration_since(Instant::now()))
+                }
+                None => self.filled.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match message {
+                Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {
                     self.timed_out = true;
                     return Ok(false);
                 }
@@ -135,6 +152,7 @@ impl Ahead {
                 self.ended = true;
                 how
             }
+            Message::Wake => Ok(()),
         }
     }
 

@@ -69,6 +69,9 @@ impl Replay {
     ) -> Result<()> {
         let mut frames = 0;
         let mut pace = reader.is_stream().then(|| Pace::new(self.clock.window()));
+        if let Some(waker) = reader.waker() {
+            stop.on_status(waker);
+        }
         receiver.starts_at(reader.position());
         let outcome = loop {
             let due =

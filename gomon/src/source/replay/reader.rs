@@ -104,6 +104,11 @@ impl Reader {
         self.is_stream
     }
 
+    /// Ends the wait for frames of a stream as if it was due; nothing for what libpcap reads.
+    pub fn waker(&mut self) -> Option<impl Fn() + Send + 'static> {
+        self.ahead().map(|input| input.waker())
+    }
+
     /// Has [`Reader::frames`] wait for a frame no longer than until `due`. What libpcap reads is waited for
     /// in any case.
     pub fn wait_until(&mut self, due: Option<Instant>) {
