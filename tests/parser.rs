@@ -17,7 +17,7 @@ use proptest::test_runner::TestRunner;
 use support::generator::{self, Sample};
 use support::{oracle, real};
 
-const LINKS: [LinkType; 8] = [
+const LINKS: [LinkType; 18] = [
     LinkType::Ethernet,
     LinkType::LinuxSll,
     LinkType::LinuxSll2,
@@ -26,6 +26,16 @@ const LINKS: [LinkType; 8] = [
     LinkType::Raw,
     LinkType::Ipv4,
     LinkType::Ipv6,
+    LinkType::Ppp,
+    LinkType::PppSerial,
+    LinkType::Pppoe,
+    LinkType::CiscoHdlc,
+    LinkType::FrameRelay,
+    LinkType::Nflog,
+    LinkType::Pktap,
+    LinkType::Ieee80211,
+    LinkType::Radiotap,
+    LinkType::Ppi,
 ];
 
 /// The parser; where a short cut of its has an answer too, it must be the same.

@@ -20,6 +20,26 @@ pub enum LinkType {
     LinuxSll,
     /// `LINKTYPE_LINUX_SLL2`, 276: Linux cooked capture, version 2.
     LinuxSll2,
+    /// `LINKTYPE_PPP`, 9: PPP with or without address and control fields.
+    Ppp,
+    /// `LINKTYPE_PPP_HDLC`, 50: PPP or Cisco's HDLC on a serial line.
+    PppSerial,
+    /// `LINKTYPE_PPP_ETHER`, 51: a `PPPoE` session header.
+    Pppoe,
+    /// `LINKTYPE_C_HDLC`, 104: Cisco's HDLC.
+    CiscoHdlc,
+    /// `LINKTYPE_FRELAY`, 107: frame relay.
+    FrameRelay,
+    /// `LINKTYPE_NFLOG`, 239: what Linux's netfilter logs.
+    Nflog,
+    /// `LINKTYPE_PKTAP`, 258: Apple's header in front of a frame of another link type.
+    Pktap,
+    /// `LINKTYPE_IEEE802_11`, 105: wireless frames, of which data frames without encryption are looked into.
+    Ieee80211,
+    /// `LINKTYPE_IEEE802_11_RADIOTAP`, 127: the same behind a radiotap header.
+    Radiotap,
+    /// `LINKTYPE_PPI`, 192: the per-packet information header in front of a frame of another link type.
+    Ppi,
 }
 
 impl LinkType {
@@ -35,6 +55,16 @@ impl LinkType {
             229 => Self::Ipv6,
             113 => Self::LinuxSll,
             276 => Self::LinuxSll2,
+            9 => Self::Ppp,
+            50 => Self::PppSerial,
+            51 => Self::Pppoe,
+            104 => Self::CiscoHdlc,
+            107 => Self::FrameRelay,
+            239 => Self::Nflog,
+            258 => Self::Pktap,
+            105 => Self::Ieee80211,
+            127 => Self::Radiotap,
+            192 => Self::Ppi,
             _ => return None,
         })
     }
@@ -51,6 +81,16 @@ impl LinkType {
             Self::Ipv6 => 229,
             Self::LinuxSll => 113,
             Self::LinuxSll2 => 276,
+            Self::Ppp => 9,
+            Self::PppSerial => 50,
+            Self::Pppoe => 51,
+            Self::CiscoHdlc => 104,
+            Self::FrameRelay => 107,
+            Self::Nflog => 239,
+            Self::Pktap => 258,
+            Self::Ieee80211 => 105,
+            Self::Radiotap => 127,
+            Self::Ppi => 192,
         }
     }
 }
@@ -62,7 +102,7 @@ mod tests {
     #[test]
     fn numbers_round_trip() {
         let known: Vec<_> = (0..1000).filter_map(LinkType::from_number).collect();
-        assert_eq!(known.len(), 10, "eight link types, raw IP under three numbers");
+        assert_eq!(known.len(), 20, "eighteen link types, raw IP under three numbers");
         assert!(known.iter().all(|link| LinkType::from_number(link.number()) == Some(*link)));
     }
 }

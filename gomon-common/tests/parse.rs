@@ -2,9 +2,13 @@
 #![expect(clippy::expect_used, reason = "a frame that is no hexadecimal fails its test")]
 
 use gomon_common::parse::Malformed;
-use gomon_common::{LinkType, Skip, parse};
+use gomon_common::parse::hidden_by;
+use gomon_common::{LinkType, Sign, Skip, parse};
 
-use LinkType::{Ethernet, Ipv4, Ipv6, LinuxSll, LinuxSll2, Loop, Null, Raw};
+use LinkType::{
+    CiscoHdlc, Ethernet, FrameRelay, Ieee80211, Ipv4, Ipv6, LinuxSll, LinuxSll2, Loop, Nflog, Null,
+    Pktap, Ppi, Ppp, PppSerial, Pppoe, Radiotap, Raw,
+};
 
 const MACS: &str = "020000000001 020000000002";
 /// The start of a UDP header, to port 53.
@@ -44,6 +48,152 @@ fn finds_the_outermost_packet() {
         ("a tunnel", Raw, v4(56, 0, 4, &v4(28, 0, 17, UDP)), "10.0.0.5 192.0.2.7:0/4"),
     ];
     check(&rows.map(|(name, link, frame, found)| (name, link, frame, Ok(found))));
+}
+
+#[test]
+fn finds_the_packet_behind_other_link_headers() {
+    let dns4 = v4(28, 0, 17, UDP);
+    let dns6 = v6(8, 17, UDP);
+    let snap = format!("aaaa03000000 0800 {dns4}");
+    let access_point = "020000000001 020000000002 020000000003 1000";
+    let pktap = format!("6c000000 01000000 01000000 {}", "00".repeat(96));
+    let rows = [
+        ("loopback of Windows", Null, format!("17000000 {dns6}"), DNS6),
+        ("loopback with a type", Null, format!("00080000 {dns4}"), DNS4),
+        ("loopback with a type, swapped", Null, format!("000086dd {dns6}"), DNS6),
+        ("loopback with PPP", Null, format!("ff03 0021 {dns4}"), DNS4),
+        ("LLC behind cooked", LinuxSll, format!("0000 0001 0006 {:016} 0004 {snap}", 0), DNS4),
+        ("PPP", Ppp, format!("ff03 0057 {dns6}"), DNS6),
+        ("PPP as short as can be", Ppp, format!("21 {dns4}"), DNS4),
+        ("PPP on a serial line", PppSerial, format!("ff03 0021 {dns4}"), DNS4),
+        ("Cisco on a serial line", PppSerial, format!("8f00 0800 {dns4}"), DNS4),
+        ("Cisco HDLC", CiscoHdlc, format!("0f00 86dd {dns6}"), DNS6),
+        ("PPPoE alone", Pppoe, format!("1100 0001 001e 0021 {dns4}"), DNS4),
+        ("frame relay", FrameRelay, format!("1841 03 cc {dns4}"), DNS4),
+        ("frame relay, a long address", FrameRelay, format!("18420001 03 00 8e {dns6}"), DNS6),
+        ("frame relay of Cisco", FrameRelay, format!("1841 0800 {dns4}"), DNS4),
+        ("frame relay with SNAP", FrameRelay, format!("1841 0300 80000000 0800 {dns4}"), DNS4),
+        (
+            "frame relay with Ethernet",
+            FrameRelay,
+            format!("1841 0300 800080c20007 {MACS} 0800 {dns4}"),
+            DNS4,
+        ),
+        ("NFLOG", Nflog, format!("02000000 0600 0a00 0002 0000 2000 0900 {dns4}"), DNS4),
+        (
+            "NFLOG of a big-endian host",
+            Nflog,
+            format!("0a000000 0008 0001 00000000 0034 0009 {dns6}"),
+            DNS6,
+        ),
+        ("PKTAP", Pktap, format!("{pktap} {MACS} 0800 {dns4}"), DNS4),
+        ("PPI", Ppi, format!("00000800 69000000 0801 0000 {access_point} {snap}"), DNS4),
+        ("802.11", Ieee80211, format!("0801 0000 {access_point} {snap}"), DNS4),
+        (
+            "802.11 with everything",
+            Ieee80211,
+            format!("8883 0000 {access_point} 020000000004 0000 00000000 {snap}"),
+            DNS4,
+        ),
+        (
+            "802.11, several frames in one",
+            Ieee80211,
+            format!("8801 0000 {access_point} 8000 {MACS} 0024 {snap}"),
+            DNS4,
+        ),
+        ("radiotap", Radiotap, format!("00000800 00000000 0802 0000 {access_point} {snap}"), DNS4),
+        (
+            "radiotap with padding",
+            Radiotap,
+            format!(
+                "00001900 03000080 00000000 00000000 {:016} 20 8801 0000 {access_point} 0000 beef {snap}",
+                0
+            ),
+            DNS4,
+        ),
+    ];
+    check(&rows.map(|(name, link, frame, found)| (name, link, frame, Ok(found))));
+}
+
+#[test]
+fn finds_the_packet_behind_other_layers() {
+    let dns4 = v4(28, 0, 17, UDP);
+    let dns6 = v6(8, 17, UDP);
+    let inner = format!("{MACS} 8100 0007 0800 {dns4}");
+    let rows = [
+        ("PPPoE, compressed", format!("8864 1100 0001 001d 21 {dns4}"), DNS4),
+        ("LLC of IP", format!("0027 060603 {dns4}"), DNS4),
+        ("SNAP of bridges", format!("0024 aaaa030000f8 86dd {dns6}"), DNS6),
+        ("a jumbo frame with SNAP", format!("8870 aaaa03000000 0800 {dns4}"), DNS4),
+        ("a tag behind SNAP", format!("0024 aaaa03000000 8100 0001 0800 {dns4}"), DNS4),
+        ("VN-tag", format!("8926 00010002 0800 {dns4}"), DNS4),
+        ("Cisco metadata", format!("8909 01010001000a 0800 {dns4}"), DNS4),
+        ("HSR", format!("892f 00200007 86dd {dns6}"), DNS6),
+        ("PRP", format!("0800 {dns4} 0001a03488fb"), DNS4),
+        ("MACsec", format!("88e5 00 00 00000001 0800 {dns4}"), DNS4),
+        ("MACsec with a channel", format!("88e5 20 00 00000001 {:016} 0800 {dns4}", 0), DNS4),
+        ("802.1ah", format!("88a8 0001 88e7 00000123 {inner}"), DNS4),
+        ("FabricPath", format!("8903 0020 {inner}"), DNS4),
+        ("bridged Ethernet", format!("6558 {inner}"), DNS4),
+        ("a long timestamp", format!("d28b 0001 0110 {:016} 0800 {dns4}", 0), DNS4),
+        ("a short timestamp", format!("d28b 0001 0020 {:012} 0800 {dns4}", 0), DNS4),
+        ("NSH", format!("894f 0fc6 0101 {:040} {dns4}", 0), DNS4),
+        ("NSH with Ethernet", format!("894f 0fc2 0203 {:08} {inner}", 0), DNS4),
+        (
+            "four layers",
+            format!("8926 00010002 8909 01010001000a 892f 00200007 8847 00010140 {dns4}"),
+            DNS4,
+        ),
+    ];
+    check(&rows.map(|(name, frame, found)| (name, Ethernet, format!("{MACS} {frame}"), Ok(found))));
+}
+
+#[test]
+fn a_first_fragment_that_is_too_short_for_flags_opens() {
+    // From port 40000 to port 23; the rest of the header comes in other fragments.
+    let start = "9c40 0017 00000001";
+    let sign = |frame: String| parse(Raw, &bytes(&frame)[..]).map(|packet| packet.sign);
+    let fragment6 = |word: &str| format!("0600 {word} 00000001 {start}");
+    for (name, frame, expected) in [
+        ("a first fragment", v4(28, 0x2000, 6, start), Sign::OPENING),
+        (
+            "one that ends in front of the flags",
+            v4(33, 0x2000, 6, &format!("{start} 0000000050")),
+            Sign::OPENING,
+        ),
+        (
+            "one that has them",
+            v4(34, 0x2000, 6, &format!("{start} 0000000050 10")),
+            Sign::FOLLOWING,
+        ),
+        ("one whose flags were not captured", v4(60, 0x2000, 6, start), Sign::NOTHING),
+        ("a packet that is too short", v4(28, 0x4000, 6, start), Sign::NOTHING),
+        ("a later fragment", v4(28, 0x2001, 6, start), Sign::NOTHING),
+        ("UDP", v4(28, 0x2000, 132, start), Sign::NOTHING),
+        ("IPv6", v6(16, 44, &fragment6("0001")), Sign::OPENING),
+        ("the only fragment of IPv6", v6(16, 44, &fragment6("0000")), Sign::NOTHING),
+        ("a later fragment of IPv6", v6(16, 44, &fragment6("0009")), Sign::NOTHING),
+    ] {
+        assert_eq!(sign(frame), Ok(expected), "{name}");
+    }
+}
+
+#[test]
+fn tells_what_hides_the_rest() {
+    let dns4 = v4(28, 0, 17, UDP);
+    for (name, frame, expected) in [
+        ("LLDP", "88cc 0207".to_owned(), Some(0x88cc)),
+        ("behind a tag", "8100 0001 88cc 0207".to_owned(), Some(0x88cc)),
+        ("MACsec, encrypted", "88e5 2c 00 00000001".to_owned(), Some(0x88e5)),
+        ("a pseudowire", "8847 00010140 00000000".to_owned(), Some(0x8847)),
+        ("LCP", "8864 1100 0001 0006 c021".to_owned(), Some(0x8864)),
+        ("a spanning tree", "0026 424203 000000".to_owned(), None),
+        ("IP", format!("0800 {dns4}"), None),
+        ("half of it", "0800 4500".to_owned(), None),
+    ] {
+        let frame = bytes(&format!("{MACS} {frame}"));
+        assert_eq!(hidden_by(Ethernet, &frame[..]), expected, "{name}");
+    }
 }
 
 #[test]
@@ -111,6 +261,21 @@ fn says_why_a_frame_is_not_counted() {
         ),
         ("LCP", Ethernet, format!("{MACS} 8864 1100 0001 0006 c021"), Err(Skip::NotIp)),
         ("a pseudowire", Ethernet, format!("{MACS} 8847 00010140 00000000"), Err(Skip::NotIp)),
+        ("MACsec, encrypted", Ethernet, format!("{MACS} 88e5 2c 00 00000001"), Err(Skip::NotIp)),
+        ("an unknown timestamp", Ethernet, format!("{MACS} d28b 0003 0010"), Err(Skip::NotIp)),
+        ("NSH without a length", Ethernet, format!("{MACS} 894f 0fc1 0201"), Err(Skip::NotIp)),
+        ("802.11, encrypted", Ieee80211, "0841 0000".to_owned(), Err(Skip::NotIp)),
+        ("802.11, a beacon", Ieee80211, "8000 0000".to_owned(), Err(Skip::NotIp)),
+        ("802.11, no data", Ieee80211, "4801 0000".to_owned(), Err(Skip::NotIp)),
+        ("PKTAP in PKTAP", Pktap, "6c000000 01000000 02010000".to_owned(), Err(Skip::NotIp)),
+        ("NFLOG of ARP", Nflog, "03000000".to_owned(), Err(Skip::NotIp)),
+        ("an attribute without a length", Nflog, "02000000 0000 0100".to_owned(), Err(Skip::NotIp)),
+        (
+            "more attributes than there are",
+            Nflog,
+            format!("02000000 {} 0800 0900 {dns4}", "0400 0100".repeat(32)),
+            Err(Skip::NotIp),
+        ),
         ("Appletalk", Null, "10000000".to_owned(), Err(Skip::NotIp)),
         ("nothing", Ethernet, String::new(), malformed(Malformed::Truncated)),
         ("half a header", Raw, dns4[..19].to_owned(), malformed(Malformed::Truncated)),
@@ -126,6 +291,12 @@ fn says_why_a_frame_is_not_counted() {
             "four tags",
             Ethernet,
             format!("{MACS} {} 0800 {dns4}", "8100 0001".repeat(4)),
+            malformed(Malformed::Nesting),
+        ),
+        (
+            "five layers",
+            Ethernet,
+            format!("{MACS} {} 0800 {dns4}", "892f 00200007".repeat(5)),
             malformed(Malformed::Nesting),
         ),
         (

@@ -1,5 +1,6 @@
 //! The bytes of a frame, as the kernel shows them. The only place where packet memory is read.
 
+use core::arch::asm;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext as _;
@@ -10,9 +11,9 @@ use aya_ebpf::helpers::{
 use aya_ebpf::programs::{TcContext, XdpContext};
 use gomon_common::Frame;
 
-/// What the parser reads lies within this many bytes of a frame's start: 14 of Ethernet, three tags,
-/// LLC, eight labels, an IP header and eight extension headers of 2048 bytes at most. The verifier
-/// wants to see a bound.
+/// What the parser reads lies within this many bytes of a frame's start: 14 of Ethernet, four layers of
+/// 252 bytes at most with three tags in front of each, an IP header and eight extension headers of 2048
+/// bytes at most. The verifier wants to see a bound.
 const FARTHEST: usize = 0x7fff;
 
 /// The bytes between two pointers of the kernel's.
@@ -47,6 +48,35 @@ impl Frame for OneBuffer {
         // SAFETY: `at` and the `N` bytes behind it lie between the start and the end the kernel gave;
         // the verifier proves it again. An array of bytes has no alignment and no invalid value.
         Some(unsafe { *(at as *const [u8; N]) })
+    }
+}
+
+/// The same for places that are computed.
+pub(crate) struct Walked(pub(crate) OneBuffer);
+
+impl Frame for Walked {
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if offset > FARTHEST {
+            return None;
+        }
+        let at = self.0.start + offset;
+        let mut end = at;
+        // Of a single byte the compiler would ask whether it starts before the buffer's end, from which
+        // the verifier learns nothing. Here it does not see what is added.
+        // SAFETY: the instruction changes nothing but its operand.
+        unsafe { asm!("{0} += {1}", inout(reg) end, const N, options(pure, nomem, nostack)) };
+        if end > self.0.end {
+            return None;
+        }
+        // SAFETY: as above.
+        Some(unsafe { *(at as *const [u8; N]) })
+    }
+
+    #[inline(always)]
+    fn anywhere(&self, offset: usize) -> usize {
+        // No frame is so long that anything is added, but neither the compiler nor the verifier knows.
+        (offset + ((self.0.end - self.0.start) >> 32)) & FARTHEST
     }
 }
 

@@ -6,6 +6,9 @@
 //! lies and what it says.
 
 mod build;
+mod carrier;
+mod layers;
+mod wifi;
 
 use std::fmt;
 
@@ -13,6 +16,8 @@ use gomon_common::{Address, Endpoint, LinkType, Packet, Sign, Skip};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+
+use layers::{Carrier, carrier};
 
 /// Protocols whose destination port is read.
 const WITH_PORTS: [u8; 3] = [6, 17, 132];
@@ -69,6 +74,8 @@ struct Walk {
     steps: Vec<(usize, u8)>,
     /// Where the destination port lies, if there is one.
     port_at: Option<usize>,
+    /// Whether this is a fragment with others behind it.
+    more_fragments: bool,
 }
 
 impl Truth {
@@ -89,7 +96,10 @@ impl Truth {
         let transport = transport.and_then(|at| packet.get(at - 2..)).unwrap_or_default();
         let (source_port, sign) = match *transport {
             [high, low, _, _, ..] => {
-                (u16::from_be_bytes([high, low]), sign(protocol, transport.get(13)))
+                // A first fragment that ends before the flags, wherever the capture does.
+                let flags_at = walk.port_at.map_or(0, |at| at + 11);
+                let is_short = walk.more_fragments && walk.end <= flags_at;
+                (u16::from_be_bytes([high, low]), sign(protocol, transport.get(13), is_short))
             }
             _ => (0, Sign::NOTHING),
         };
@@ -97,9 +107,10 @@ impl Truth {
     }
 }
 
-fn sign(protocol: u8, flags: Option<&u8>) -> Sign {
+fn sign(protocol: u8, flags: Option<&u8>, is_short: bool) -> Sign {
     match (protocol, flags) {
         (17, _) => Sign::OPENING,
+        (6, None) if is_short => Sign::OPENING,
         (6, Some(flags)) if flags & 0b1_0010 == 0b10 => Sign::OPENING,
         (6, Some(_)) => Sign::FOLLOWING,
         _ => Sign::NOTHING,
@@ -109,6 +120,8 @@ fn sign(protocol: u8, flags: Option<&u8>) -> Sign {
 /// What a frame is built from.
 #[derive(Clone, Debug)]
 struct Plan {
+    /// A header in front that names the link type of the rest.
+    wrapped: Option<LinkType>,
     carrier: Carrier,
     /// Whether the layer below announces the other IP version.
     lie: bool,
@@ -117,32 +130,6 @@ struct Plan {
     padding: Vec<u8>,
     /// What the fields are filled with that nobody is to look at, over and over.
     noise: [u8; 32],
-}
-
-/// What is in front of the IP packet.
-#[derive(Clone, Debug)]
-enum Carrier {
-    /// A layer that has an Ethernet type.
-    Typed { header: Typed, tags: Vec<u16>, snap: bool, shim: Shim, foreign: Index },
-    /// BSD loopback: whether in network order, and which of the numbers of IPv6.
-    Family { link: LinkType, network_order: bool, number: Index },
-    /// Nothing.
-    Bare(LinkType),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Typed {
-    Ethernet,
-    Sll,
-    Sll2,
-}
-
-/// What is between an Ethernet type and the packet.
-#[derive(Clone, Debug)]
-enum Shim {
-    None,
-    Pppoe,
-    Mpls { labels: usize, multicast: bool },
 }
 
 #[derive(Clone, Debug)]
@@ -217,44 +204,15 @@ pub fn strategy() -> impl Strategy<Value = Sample> {
 
 prop_compose! {
     fn plan()(
+        wrapped in prop::option::weighted(0.1, select(&[LinkType::Pktap, LinkType::Ppi][..])),
         carrier in carrier(),
         lie in prop::bool::weighted(0.05),
         content in content(),
         padding in prop_oneof![2 => Just(vec![]), 1 => vec(any::<u8>(), 0..46)],
         noise in any::<[u8; 32]>(),
     ) -> Plan {
-        Plan { carrier, lie, content, padding, noise }
+        Plan { wrapped, carrier, lie, content, padding, noise }
     }
-}
-
-fn carrier() -> impl Strategy<Value = Carrier> {
-    let header = prop_oneof![
-        4 => Just(Typed::Ethernet),
-        1 => Just(Typed::Sll),
-        1 => Just(Typed::Sll2),
-    ];
-    let tags = prop_oneof![
-        2 => Just(vec![]),
-        2 => vec(select(&[0x8100, 0x88a8, 0x9100][..]), 0..=4),
-    ];
-    let shim = prop_oneof![
-        3 => Just(Shim::None),
-        1 => Just(Shim::Pppoe),
-        1 => (1..=9usize, any::<bool>())
-            .prop_map(|(labels, multicast)| Shim::Mpls { labels, multicast }),
-    ];
-    let typed = (header, tags, prop::bool::weighted(0.2), shim, any::<Index>()).prop_map(
-        |(header, tags, snap, shim, foreign)| Carrier::Typed { header, tags, snap, shim, foreign },
-    );
-    let link = prop_oneof![
-        1 => Just((LinkType::Loop, true)),
-        2 => any::<bool>().prop_map(|network_order| (LinkType::Null, network_order)),
-    ];
-    let family = (link, any::<Index>()).prop_map(|((link, network_order), number)| {
-        Carrier::Family { link, network_order, number }
-    });
-    let bare = select(&[LinkType::Raw, LinkType::Ipv4, LinkType::Ipv6][..]);
-    prop_oneof![5 => typed, 1 => family, 2 => bare.prop_map(Carrier::Bare)]
 }
 
 fn content() -> impl Strategy<Value = Content> {

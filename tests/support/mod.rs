@@ -9,6 +9,7 @@
 )]
 
 pub mod capture;
+pub mod encapsulation;
 pub mod frames;
 pub mod generator;
 pub mod net;

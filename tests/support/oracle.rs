@@ -5,9 +5,9 @@
 //!
 //! | where | etherparse | here, as gomon has it |
 //! | --- | --- | --- |
-//! | cooked v2, BSD loopback, LLC/SNAP, `PPPoE`, MPLS | unknown | by hand |
+//! | every link type but Ethernet and cooked v1, every layer but VLAN tags and `MACsec` | unknown | by hand, in [`super::encapsulation`] |
 //! | cooked v1 | refuses hardware types and packet types it does not know | the type field is believed |
-//! | `MACsec` | looked into where it does not encrypt | not IP |
+//! | VLAN tags and `MACsec` | three together | [`MAX_TAGS`] tags in a row |
 //! | a version other than the one announced | the version in the IP header is believed | malformed |
 //! | IPv4 total length below the header | as if it were 0 | malformed |
 //! | a later fragment | its payload is read as headers too | it has no headers |
@@ -16,117 +16,30 @@
 //! | an authentication header of length 0 (RFC 4302: at least 1) | an error | stepped over by its own word, as Linux and Wireshark do |
 //! | the number of extension headers | no limit | [`MAX_EXTENSIONS`] |
 //! | a transport header that is cut off or broken | an error | the port is read where it is |
+//! | a first TCP fragment that ends before the flags | an error | opens a connection |
 
-use etherparse::err::{Layer, ipv4, ipv6, ipv6_exts};
+use etherparse::err::{ipv4, ipv6, ipv6_exts};
 use etherparse::{
-    EtherType, IpNumber, Ipv6ExtensionSlice, Ipv6ExtensionsSlice, LaxIpv4Slice, LaxIpv6Slice,
-    LaxLinkExtSlice, LaxSlicedPacket, LinuxSllProtocolType, LinuxSllSlice, TcpSlice, UdpSlice,
+    IpNumber, Ipv6ExtensionSlice, Ipv6ExtensionsSlice, LaxIpv4Slice, LaxIpv6Slice, TcpSlice,
+    UdpSlice,
 };
 use gomon_common::parse::Malformed;
 use gomon_common::{Address, Endpoint, LinkType, Packet, Sign, Skip};
 
-const MAX_LABELS: usize = 8;
+use super::encapsulation::{self, Version};
+
 const MAX_EXTENSIONS: usize = 8;
 
 const TRUNCATED: Skip = Skip::Malformed(Malformed::Truncated);
-const NESTING: Skip = Skip::Malformed(Malformed::Nesting);
 const VERSION: Skip = Skip::Malformed(Malformed::Version);
 const HEADER_LENGTH: Skip = Skip::Malformed(Malformed::HeaderLength);
 const TOTAL_LENGTH: Skip = Skip::Malformed(Malformed::TotalLength);
 
 /// What there is to be found in a frame.
 pub fn parse(link: LinkType, frame: &[u8]) -> Result<Packet, Skip> {
-    match link {
-        LinkType::Ethernet => {
-            let packet = LaxSlicedPacket::from_ethernet(frame).map_err(|_| TRUNCATED)?;
-            behind_tags(&packet, true)
-        }
-        LinkType::LinuxSll => {
-            let (kind, payload) = linux_sll(frame).ok_or(TRUNCATED)?;
-            behind_tags(&LaxSlicedPacket::from_ether_type(kind, payload), false)
-        }
-        LinkType::LinuxSll2 => {
-            let kind = EtherType(u16_at(frame, 0).ok_or(TRUNCATED)?);
-            // The type is in front: it is there even where the rest of the header is cut off.
-            let payload = frame.get(20..).unwrap_or_default();
-            behind_tags(&LaxSlicedPacket::from_ether_type(kind, payload), false)
-        }
-        LinkType::Null | LinkType::Loop => {
-            let (family, packet) = frame.split_first_chunk::<4>().ok_or(TRUNCATED)?;
-            match (u32::from_be_bytes(*family), u32::from_le_bytes(*family)) {
-                (2, _) | (_, 2) => ipv4(packet),
-                (10 | 24 | 28 | 30, _) | (_, 10 | 24 | 28 | 30) => ipv6(packet),
-                _ => Err(Skip::NotIp),
-            }
-        }
-        LinkType::Raw => by_version(frame),
-        LinkType::Ipv4 => ipv4(frame),
-        LinkType::Ipv6 => ipv6(frame),
-    }
-}
-
-fn linux_sll(frame: &[u8]) -> Option<(EtherType, &[u8])> {
-    match LinuxSllSlice::from_slice(frame).map(|sll| (sll.protocol_type(), sll.payload_slice())) {
-        Ok((LinuxSllProtocolType::EtherType(kind), payload)) => Some((kind, payload)),
-        _ => Some((EtherType(u16_at(frame, 14)?), frame.get(16..)?)),
-    }
-}
-
-/// What is behind the VLAN tags, of which etherparse takes three.
-fn behind_tags(packet: &LaxSlicedPacket<'_>, llc: bool) -> Result<Packet, Skip> {
-    if packet.link_exts.iter().any(|tag| matches!(tag, LaxLinkExtSlice::Macsec(_))) {
-        return Err(Skip::NotIp);
-    }
-    if matches!(packet.stop_err, Some((_, Layer::VlanHeader))) {
-        return Err(TRUNCATED);
-    }
-    let carried = packet.ether_payload().expect("there is an Ethernet type");
-    match carried.ether_type.0 {
-        0..=1500 if llc => snap(carried.payload),
-        kind => typed(kind, carried.payload),
-    }
-}
-
-fn snap(payload: &[u8]) -> Result<Packet, Skip> {
-    let Some(behind) = payload.strip_prefix(&[0xaa, 0xaa, 0x03, 0, 0, 0]) else {
-        return Err(Skip::NotIp);
-    };
-    typed(u16_at(behind, 0).ok_or(TRUNCATED)?, &behind[2..])
-}
-
-fn typed(kind: u16, payload: &[u8]) -> Result<Packet, Skip> {
-    match kind {
-        0x0800 => ipv4(payload),
-        0x86dd => ipv6(payload),
-        0x8100 | 0x88a8 | 0x9100 => Err(NESTING),
-        0x8847 | 0x8848 => mpls(payload),
-        0x8864 => {
-            let (header, packet) = payload.split_first_chunk::<8>().ok_or(TRUNCATED)?;
-            match (header[1], &header[6..]) {
-                (0, [0x00, 0x21]) => ipv4(packet),
-                (0, [0x00, 0x57]) => ipv6(packet),
-                _ => Err(Skip::NotIp),
-            }
-        }
-        _ => Err(Skip::NotIp),
-    }
-}
-
-fn mpls(payload: &[u8]) -> Result<Packet, Skip> {
-    let mut labels = payload.chunks(4).take(MAX_LABELS);
-    let bottom = labels.position(|label| label.get(2).is_none_or(|flags| flags & 1 == 1));
-    match bottom {
-        Some(label) => by_version(payload.get(4 * label + 4..).ok_or(TRUNCATED)?),
-        None if payload.len() < 4 * MAX_LABELS => Err(TRUNCATED),
-        None => Err(NESTING),
-    }
-}
-
-fn by_version(packet: &[u8]) -> Result<Packet, Skip> {
-    match packet.first().ok_or(TRUNCATED)? >> 4 {
-        4 => ipv4(packet),
-        6 => ipv6(packet),
-        _ => Err(Skip::NotIp),
+    match encapsulation::packet(link, frame)? {
+        (Version::V4, packet) => ipv4(packet),
+        (Version::V6, packet) => ipv6(packet),
     }
 }
 
@@ -165,7 +78,18 @@ fn ipv4(packet: &[u8]) -> Result<Packet, Skip> {
         (payload.ip_number, Some(payload.payload))
     };
     let (source, destination) = (header.source(), header.destination());
-    Ok(between(Address::v4(source), Address::v4(destination), protocol, transport))
+    let end = usize::from(slice.header().total_len());
+    let short = header.more_fragments() && end != 0 && is_short(packet, transport, end);
+    Ok(between(Address::v4(source), Address::v4(destination), protocol, transport, short))
+}
+
+/// Whether a packet that ends at `end` by its own word ends before the flags of a TCP header at
+/// `transport`.
+fn is_short(packet: &[u8], transport: Option<&[u8]>, end: usize) -> bool {
+    transport.is_some_and(|transport| {
+        let offset = transport.as_ptr().addr().wrapping_sub(packet.as_ptr().addr());
+        !transport.is_empty() && end < offset + 14
+    })
 }
 
 fn ipv6(packet: &[u8]) -> Result<Packet, Skip> {
@@ -177,13 +101,22 @@ fn ipv6(packet: &[u8]) -> Result<Packet, Skip> {
     let header = slice.header();
     let length = slice.extensions().slice().len() + slice.payload().payload.len();
     let payload = &packet[header.slice().len()..][..length];
-    let (protocol, transport) = behind_extensions(header.next_header(), payload);
+    let mut more_fragments = false;
+    let (protocol, transport) =
+        behind_extensions(header.next_header(), payload, &mut more_fragments);
     let (source, destination) = (header.source(), header.destination());
-    Ok(between(Address::v6(source), Address::v6(destination), protocol, transport))
+    let end = usize::from(header.payload_length());
+    let short = more_fragments && end != 0 && is_short(packet, transport, 40 + end);
+    Ok(between(Address::v6(source), Address::v6(destination), protocol, transport, short))
 }
 
 /// What follows the extension headers that are stepped over, and where it is if it can be looked into.
-fn behind_extensions(first: IpNumber, payload: &[u8]) -> (IpNumber, Option<&[u8]>) {
+/// Of a fragment it is noted whether it is the last.
+fn behind_extensions<'a>(
+    first: IpNumber,
+    payload: &'a [u8],
+    more_fragments: &mut bool,
+) -> (IpNumber, Option<&'a [u8]>) {
     let (mut next, mut rest) = (first, payload);
     let mut stepped = 0;
     loop {
@@ -199,6 +132,9 @@ fn behind_extensions(first: IpNumber, payload: &[u8]) -> (IpNumber, Option<&[u8]
                 return (next, None);
             }
             stepped += 1;
+            if let Ipv6ExtensionSlice::Fragment(header) = &header {
+                *more_fragments = header.more_fragments();
+            }
             let (size, later_fragment);
             (next, size, later_fragment) = following(&header);
             if later_fragment {
@@ -221,6 +157,9 @@ fn behind_extensions(first: IpNumber, payload: &[u8]) -> (IpNumber, Option<&[u8]
                 Some((after, _, true)) => return (after, None),
                 Some((after, behind, false)) => {
                     stepped += 1;
+                    if next == IpNumber::IPV6_FRAGMENTATION_HEADER {
+                        *more_fragments = rest[3] & 1 == 1;
+                    }
                     (next, rest) = (after, behind);
                 }
             },
@@ -264,6 +203,7 @@ fn between(
     destination: Address,
     protocol: IpNumber,
     transport: Option<&[u8]>,
+    is_short_fragment: bool,
 ) -> Packet {
     let bytes = transport.unwrap_or_default();
     // A header that is cut off or broken is read as far as it goes.
@@ -278,6 +218,7 @@ fn between(
             Err(_) => match bytes.get(13) {
                 Some(flags) if flags & 2 != 0 && flags & 16 == 0 => (cut(), Sign::OPENING),
                 Some(_) => (cut(), Sign::FOLLOWING),
+                None if is_short_fragment && cut().is_some() => (cut(), Sign::OPENING),
                 None => (cut(), Sign::NOTHING),
             },
         },

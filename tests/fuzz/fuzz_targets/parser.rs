@@ -3,10 +3,11 @@
 #![no_main]
 
 use gomon::source::quick;
+use gomon_common::parse::hidden_by;
 use gomon_common::{LinkType, parse};
 use libfuzzer_sys::fuzz_target;
 
-const LINKS: [LinkType; 8] = [
+const LINKS: [LinkType; 18] = [
     LinkType::Ethernet,
     LinkType::Null,
     LinkType::Loop,
@@ -15,6 +16,16 @@ const LINKS: [LinkType; 8] = [
     LinkType::Ipv6,
     LinkType::LinuxSll,
     LinkType::LinuxSll2,
+    LinkType::Ppp,
+    LinkType::PppSerial,
+    LinkType::Pppoe,
+    LinkType::CiscoHdlc,
+    LinkType::FrameRelay,
+    LinkType::Nflog,
+    LinkType::Pktap,
+    LinkType::Ieee80211,
+    LinkType::Radiotap,
+    LinkType::Ppi,
 ];
 
 fuzz_target!(|data: &[u8]| {
@@ -35,5 +46,7 @@ fuzz_target!(|data: &[u8]| {
         }
         before = parsed.ok().or(before);
     }
-    let _ = parse(link, frame);
+    if parse(link, frame).is_ok() {
+        assert_eq!(hidden_by(link, frame), None);
+    }
 });

@@ -1,51 +1,30 @@
 //! From a plan to the frame, and to what is in it.
 
 use gomon_common::parse::Malformed;
-use gomon_common::{Address, LinkType, Skip};
-use proptest::sample::Index;
+use gomon_common::{Address, Skip};
 
+use super::carrier::{Announced, MAX_LAYERS};
 use super::{
-    AUTHENTICATION, Carrier, Content, Extension, Ipv4, Ipv6, Length, Plan, Sample, Shim, Truth,
-    Typed, Upper, WITH_PORTS, Walk,
+    AUTHENTICATION, Content, Extension, Ipv4, Ipv6, Length, Plan, Sample, Truth, Upper, WITH_PORTS,
+    Walk,
 };
 
-// The limits the parser documents, spelled again: they are what is tested.
-const MAX_TAGS: usize = 3;
-const MAX_LABELS: usize = 8;
+// The limit the parser documents, spelled again: it is what is tested.
 const MAX_EXTENSIONS: usize = 8;
 
-const TRUNCATED: Skip = Skip::Malformed(Malformed::Truncated);
-
-/// Ethernet types, with LLC lengths among them, of what is not IP.
-const FOREIGN_TYPES: [u16; 10] =
-    [0x0806, 0x88cc, 0x8863, 0x88e5, 0x0842, 0x0600, 1501, 1500, 38, 4];
-/// `PPPoE` codes and PPP protocols of what is not an IP packet: LCP, MPLS, discovery packets.
-const FOREIGN_PPP: [(u8, u16); 5] =
-    [(0, 0xc021), (0, 0x8021), (0, 0x0281), (0x09, 0x0021), (0xa7, 0x0057)];
-/// Address families of what is not IP, one of them too big for one byte.
-const FOREIGN_FAMILIES: [u32; 4] = [0, 7, 0x0100_0002, 0x0002_0002];
-/// IPv6 by Linux, NetBSD and OpenBSD, FreeBSD, macOS.
-const IPV6_FAMILIES: [u32; 4] = [10, 24, 28, 30];
+pub(super) const TRUNCATED: Skip = Skip::Malformed(Malformed::Truncated);
 
 /// The frame of a plan.
 pub(super) fn build(plan: &Plan) -> Sample {
     let mut builder = Builder { noise: plan.noise, ..Builder::default() };
-    let (link, announced) = builder.carrier(&plan.carrier, announcement(plan));
+    let wrapper = plan.wrapped.map(|wrapper| builder.wrapper(wrapper));
+    let (inner, announced) = builder.carrier(&plan.carrier, announcement(plan));
+    let link = wrapper.map_or(inner, |wrapper| builder.names(wrapper, inner));
     builder.content(announced, &plan.content);
     builder.frame.extend(&plan.padding);
     let verdict = builder.verdict.expect("every kind of content is judged");
     let truth = Truth { needs: builder.needs, verdict };
     Sample { link, expected: truth.of(&builder.frame), frame: builder.frame, truth }
-}
-
-/// What a layer says about the next one.
-#[derive(Clone, Copy)]
-enum Announced {
-    Ipv4,
-    Ipv6,
-    Foreign,
-    /// Nothing: the next layer's first four bits tell.
-    Untold,
 }
 
 fn announcement(plan: &Plan) -> Announced {
@@ -59,140 +38,35 @@ fn announcement(plan: &Plan) -> Announced {
 }
 
 #[derive(Default)]
-struct Builder {
-    frame: Vec<u8>,
+pub(super) struct Builder {
+    pub(super) frame: Vec<u8>,
     needs: Vec<(usize, Skip)>,
     verdict: Option<Result<Walk, Skip>>,
-    noise: [u8; 32],
+    pub(super) noise: [u8; 32],
+    /// Layers written so far between the link header and the packet.
+    pub(super) layers: usize,
 }
 
 impl Builder {
     /// Notes that `bytes` of the frame must be there to get further.
-    fn need(&mut self, bytes: usize, otherwise: Skip) {
+    pub(super) fn need(&mut self, bytes: usize, otherwise: Skip) {
         if self.verdict.is_none() {
             self.needs.push((bytes, otherwise));
         }
     }
 
     /// Notes what the frame is. The first word counts, as what follows is not looked at.
-    fn judge(&mut self, verdict: Result<Walk, Skip>) {
+    pub(super) fn judge(&mut self, verdict: Result<Walk, Skip>) {
         self.verdict.get_or_insert(verdict);
     }
 
-    fn fill(&mut self, bytes: usize) {
+    pub(super) fn fill(&mut self, bytes: usize) {
         let noise = self.noise;
         self.frame.extend(noise.iter().cycle().take(bytes));
     }
 
-    fn u16(&mut self, n: u16) {
+    pub(super) fn u16(&mut self, n: u16) {
         self.frame.extend(n.to_be_bytes());
-    }
-
-    /// Writes what is in front of the packet: the link type, and what the last layer says.
-    fn carrier(&mut self, carrier: &Carrier, announced: Announced) -> (LinkType, Announced) {
-        match carrier {
-            Carrier::Typed { header, tags, snap, shim, foreign } => {
-                let kind = ether_type(shim, announced, *foreign);
-                let link = match header {
-                    Typed::Ethernet => LinkType::Ethernet,
-                    Typed::Sll => LinkType::LinuxSll,
-                    Typed::Sll2 => LinkType::LinuxSll2,
-                };
-                // In front of LLC there is a length on Ethernet, which is not looked at; what there is
-                // on cooked links is not looked into.
-                let first = if *snap { 4 } else { kind };
-                self.typed(*header, &[&tags[..], &[first]].concat());
-                if *snap {
-                    if link != LinkType::Ethernet {
-                        self.judge(Err(Skip::NotIp));
-                    }
-                    self.frame.extend([0xaa, 0xaa, 0x03, 0, 0, 0]);
-                    self.need(self.frame.len(), Skip::NotIp);
-                    self.u16(kind);
-                    self.need(self.frame.len(), TRUNCATED);
-                }
-                (link, self.shim(shim, announced, *foreign))
-            }
-            Carrier::Family { link, network_order, number } => {
-                let family = match announced {
-                    Announced::Ipv4 => 2,
-                    Announced::Ipv6 => *number.get(&IPV6_FAMILIES),
-                    Announced::Foreign | Announced::Untold => *number.get(&FOREIGN_FAMILIES),
-                };
-                self.frame.extend(if *network_order {
-                    family.to_be_bytes()
-                } else {
-                    family.to_le_bytes()
-                });
-                self.need(4, TRUNCATED);
-                (*link, announced)
-            }
-            Carrier::Bare(LinkType::Ipv4) => (LinkType::Ipv4, Announced::Ipv4),
-            Carrier::Bare(LinkType::Ipv6) => (LinkType::Ipv6, Announced::Ipv6),
-            Carrier::Bare(link) => (*link, Announced::Untold),
-        }
-    }
-
-    /// Writes a link header with its type field, and the tags that each bring one more.
-    fn typed(&mut self, header: Typed, kinds: &[u16]) {
-        match header {
-            Typed::Ethernet => {
-                self.fill(12);
-                self.u16(kinds[0]);
-                self.need(14, TRUNCATED);
-            }
-            Typed::Sll => {
-                // Outgoing, on an Ethernet.
-                self.frame.extend([0, 4, 0, 1, 0, 6]);
-                self.fill(8);
-                self.u16(kinds[0]);
-                self.need(16, TRUNCATED);
-            }
-            Typed::Sll2 => {
-                self.u16(kinds[0]);
-                self.need(2, TRUNCATED);
-                self.fill(18);
-            }
-        }
-        for (tags, kind) in kinds[1..].iter().enumerate() {
-            if tags == MAX_TAGS {
-                self.judge(Err(Skip::Malformed(Malformed::Nesting)));
-            }
-            self.fill(2);
-            self.u16(*kind);
-            self.need(self.frame.len(), TRUNCATED);
-        }
-    }
-
-    /// Writes what the Ethernet type announces in front of the packet.
-    fn shim(&mut self, shim: &Shim, announced: Announced, foreign: Index) -> Announced {
-        match shim {
-            Shim::None => announced,
-            Shim::Pppoe => {
-                let (code, protocol) = match announced {
-                    Announced::Ipv4 => (0, 0x0021),
-                    Announced::Ipv6 => (0, 0x0057),
-                    Announced::Foreign | Announced::Untold => *foreign.get(&FOREIGN_PPP),
-                };
-                self.frame.extend([0x11, code]);
-                self.fill(4);
-                self.u16(protocol);
-                self.need(self.frame.len(), TRUNCATED);
-                announced
-            }
-            Shim::Mpls { labels, .. } => {
-                for label in 1..=*labels {
-                    self.fill(2);
-                    let [class, ttl] = [self.noise[2], self.noise[3]];
-                    self.frame.extend([class & 0xfe | u8::from(label == *labels), ttl]);
-                    self.need(self.frame.len(), TRUNCATED);
-                    if label == MAX_LABELS && label < *labels {
-                        self.judge(Err(Skip::Malformed(Malformed::Nesting)));
-                    }
-                }
-                Announced::Untold
-            }
-        }
     }
 
     fn content(&mut self, announced: Announced, content: &Content) {
@@ -205,6 +79,9 @@ impl Builder {
             (Announced::Untold, Content::Ipv6(_)) => Announced::Ipv6,
             (told, _) => told,
         };
+        if self.layers > MAX_LAYERS && matches!(announced, Announced::Ipv4 | Announced::Ipv6) {
+            self.judge(Err(Skip::Malformed(Malformed::Nesting)));
+        }
         match (announced, content) {
             (Announced::Ipv4, Content::Ipv4(_)) => self.need(start + 20, TRUNCATED),
             (Announced::Ipv6, Content::Ipv6(_)) => self.need(start + 40, TRUNCATED),
@@ -265,6 +142,7 @@ impl Builder {
             first,
             steps: if later_fragment { Vec::new() } else { steps },
             port_at: port_at.filter(|_| !later_fragment),
+            more_fragments: packet.flags & 1 != 0,
         }));
     }
 
@@ -283,7 +161,7 @@ impl Builder {
         self.frame.extend(packet.destination);
 
         let mut steps = Vec::new();
-        let mut later_fragment = false;
+        let (mut later_fragment, mut more_fragments) = (false, false);
         for (extension, &next) in packet.extensions.iter().zip(&numbers[1..]) {
             let reached = !later_fragment && steps.len() < MAX_EXTENSIONS;
             if reached {
@@ -296,6 +174,9 @@ impl Builder {
                 }
                 Extension::Fragment(word) => {
                     later_fragment |= reached && word >> 3 != 0;
+                    if reached {
+                        more_fragments = word & 1 != 0;
+                    }
                     self.frame.extend([next, self.noise[0]]);
                     self.u16(word);
                     self.fill(4);
@@ -312,6 +193,7 @@ impl Builder {
             first: numbers[0],
             steps,
             port_at: port_at.filter(|_| all),
+            more_fragments,
         }));
     }
 
@@ -325,18 +207,6 @@ impl Builder {
         let start = self.frame.len();
         self.frame.extend(&upper.bytes);
         WITH_PORTS.contains(&upper.protocol).then_some(start + 2)
-    }
-}
-
-/// The Ethernet type that announces the shim, or the packet where there is none.
-fn ether_type(shim: &Shim, announced: Announced, foreign: Index) -> u16 {
-    match (shim, announced) {
-        (Shim::Pppoe, _) => 0x8864,
-        (Shim::Mpls { multicast: false, .. }, _) => 0x8847,
-        (Shim::Mpls { multicast: true, .. }, _) => 0x8848,
-        (Shim::None, Announced::Ipv4) => 0x0800,
-        (Shim::None, Announced::Ipv6) => 0x86dd,
-        (Shim::None, Announced::Foreign | Announced::Untold) => *foreign.get(&FOREIGN_TYPES),
     }
 }
 

@@ -130,7 +130,8 @@ pub(in crate::source) fn unsupported(number: u32) -> String {
     let name = i32::try_from(number).ok().and_then(|n| pcap::Linktype(n).get_name().ok());
     let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
     format!(
-        "link type {number}{name} is not supported: capture on Ethernet, Linux cooked, raw IP or loopback"
+        "link type {number}{name} is not supported: capture on Ethernet, Wi-Fi, PPP, Linux cooked, raw IP \
+         or loopback"
     )
 }
 

@@ -1,0 +1,172 @@
+//! The IP header, what it puts in front of the transport header, and what is read of that.
+
+use super::{MAX_EXTENSIONS, Malformed, Skip, TCP_FLAGS, TRUNCATED, of_segment};
+use crate::endpoint::protocol;
+use crate::{Address, Endpoint, Frame, Packet, Sign};
+
+const VERSION: Skip = Skip::Malformed(Malformed::Version);
+
+#[inline]
+pub(super) fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Carried, Skip> {
+    // All of it first: a header that is cut off is truncated whatever it claims.
+    let [version_length, _, total_high, total_low, _, _, fragment_high, fragment_low] =
+        frame.read(offset).ok_or(TRUNCATED)?;
+    let [_, protocol, _, _] = frame.read(offset + 8).ok_or(TRUNCATED)?;
+    let source = Address::v4(frame.read(offset + 12).ok_or(TRUNCATED)?);
+    let destination = Address::v4(frame.read(offset + 16).ok_or(TRUNCATED)?);
+    if version_length >> 4 != 4 {
+        return Err(VERSION);
+    }
+    let header = usize::from(version_length & 0x0f) * 4;
+    if header < 20 {
+        return Err(Skip::Malformed(Malformed::HeaderLength));
+    }
+    let total = usize::from(u16::from_be_bytes([total_high, total_low]));
+    if total != 0 && total < header {
+        return Err(Skip::Malformed(Malformed::TotalLength));
+    }
+    if header > 20 && frame.read::<1>(offset + header - 1).is_none() {
+        return Err(TRUNCATED);
+    }
+    let fragment = u16::from_be_bytes([fragment_high, fragment_low]);
+    let rest = Rest {
+        offset: offset + header,
+        end: if total == 0 { usize::MAX } else { offset + total },
+        later_fragment: fragment & 0x1fff != 0,
+        more_fragments: fragment & 0x2000 != 0,
+    };
+    // IPv4 knows one extension header, the authentication header.
+    let (protocol, rest) = match protocol {
+        protocol::AUTHENTICATION if !rest.later_fragment => extension(frame, protocol, rest),
+        other => (other, rest),
+    };
+    Ok(Carried { source, destination, protocol, rest })
+}
+
+#[inline]
+pub(super) fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Carried, Skip> {
+    let [version, _, _, _, length_high, length_low, mut next, _] =
+        frame.read(offset).ok_or(TRUNCATED)?;
+    // Read before the version is judged: a header that is cut off is truncated whatever it claims.
+    let half = |at| frame.read(offset + at).ok_or(TRUNCATED);
+    let source = Address::v6_halves(half(8)?, half(16)?);
+    let destination = Address::v6_halves(half(24)?, half(32)?);
+    if version >> 4 != 6 {
+        return Err(VERSION);
+    }
+    let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+    let mut rest = Rest {
+        offset: offset + 40,
+        // 0 is a jumbogram, or not filled in yet on packets captured before segmentation offload.
+        end: if length == 0 { usize::MAX } else { offset + 40 + length },
+        later_fragment: false,
+        more_fragments: false,
+    };
+    for _ in 0..MAX_EXTENSIONS {
+        if rest.later_fragment || !is_extension(next) {
+            break;
+        }
+        let (after, behind) = extension(frame, next, rest);
+        if behind.offset == rest.offset {
+            break;
+        }
+        (next, rest) = (after, behind);
+    }
+    Ok(Carried { source, destination, protocol: next, rest })
+}
+
+#[inline]
+const fn is_extension(next: u8) -> bool {
+    matches!(
+        next,
+        protocol::HOP_BY_HOP
+            | protocol::ROUTING
+            | protocol::FRAGMENT
+            | protocol::AUTHENTICATION
+            | protocol::DESTINATION_OPTIONS
+    )
+}
+
+/// Steps over the extension header `this` at `rest`: the header after it, and where that is. Where
+/// its first four bytes are cut off the walk ends: `this` comes back with `rest` unmoved.
+#[inline]
+fn extension<F: Frame + ?Sized>(frame: &F, this: u8, rest: Rest) -> (u8, Rest) {
+    let Some([next, length, fragment_high, fragment_low]) = rest.read(frame) else {
+        return (this, rest);
+    };
+    let fragment = u16::from_be_bytes([fragment_high, fragment_low]);
+    let (size, later_fragment, more_fragments) = match this {
+        protocol::FRAGMENT => (8, fragment & 0xfff8 != 0, fragment & 1 != 0),
+        protocol::AUTHENTICATION => ((usize::from(length) + 2) * 4, false, rest.more_fragments),
+        _ => ((usize::from(length) + 1) * 8, false, rest.more_fragments),
+    };
+    (next, Rest { offset: rest.offset + size, later_fragment, more_fragments, ..rest })
+}
+
+/// What is left of a packet behind the headers read so far.
+#[derive(Clone, Copy)]
+struct Rest {
+    /// Where the next header starts in the frame.
+    offset: usize,
+    /// Where the packet ends in the frame by its own word; padding may follow.
+    end: usize,
+    /// Whether this is a fragment other than the first, which carries no transport header.
+    later_fragment: bool,
+    /// Whether fragments follow this one.
+    more_fragments: bool,
+}
+
+impl Rest {
+    /// The first `N` bytes, if the packet and the capture have them.
+    #[inline]
+    fn read<const N: usize>(&self, frame: &(impl Frame + ?Sized)) -> Option<[u8; N]> {
+        if self.offset + N > self.end {
+            return None;
+        }
+        frame.read(self.offset)
+    }
+}
+
+/// What an IP header and those behind it say.
+#[derive(Clone, Copy)]
+pub(super) struct Carried {
+    source: Address,
+    destination: Address,
+    protocol: u8,
+    rest: Rest,
+}
+
+impl Carried {
+    /// The packet, with what its transport header says if it has one here.
+    #[inline]
+    pub(super) fn packet(&self, frame: &(impl Frame + ?Sized)) -> Packet {
+        let Self { source, destination, protocol, rest } = *self;
+        let ports = if protocol::has_ports(protocol) && !rest.later_fragment {
+            rest.read(frame)
+        } else {
+            None
+        };
+        let Some([source_high, source_low, high, low]) = ports else {
+            let destination = Endpoint::new(destination, protocol, 0);
+            return Packet { source, destination, source_port: 0, sign: Sign::NOTHING };
+        };
+        let flags = Rest { offset: rest.offset + usize::from(TCP_FLAGS), ..rest };
+        let sign = match protocol {
+            protocol::TCP => match flags.read(frame) {
+                Some(flags) => of_segment(flags),
+                // A first fragment that ends before the flags: no stack makes one (RFC 1858), so it is
+                // there to hide a SYN.
+                None if rest.more_fragments && rest.end <= flags.offset => Sign::OPENING,
+                None => Sign::NOTHING,
+            },
+            protocol::UDP => Sign::OPENING,
+            _ => Sign::NOTHING,
+        };
+        Packet {
+            source,
+            destination: Endpoint::new(destination, protocol, u16::from_be_bytes([high, low])),
+            source_port: u16::from_be_bytes([source_high, source_low]),
+            sign,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! 802.11 data frames that are not encrypted, bare or behind a radiotap header.
+
+use super::layers::{Layer, ethernet, llc};
+use super::{Skip, TRUNCATED};
+use crate::Frame;
+
+/// Words of a radiotap header that say which fields are present.
+const MAX_PRESENT: usize = 8;
+
+/// A frame of IEEE 802.11 at `offset`, whose header may be `padded` to a multiple of four bytes.
+pub(super) fn ieee80211<F: Frame + ?Sized>(
+    frame: &F,
+    offset: usize,
+    padded: bool,
+) -> Result<Layer, Skip> {
+    const TO_AND_FROM_AIR: u8 = 0x03;
+    const PROTECTED: u8 = 0x40;
+    const ORDER: u8 = 0x80;
+    /// Several frames in one, each with a header of its own.
+    const AGGREGATE: u8 = 0x80;
+
+    let [kind, flags] = frame.read(offset).ok_or(TRUNCATED)?;
+    let (is_data, is_empty, has_quality) =
+        (kind & 0x0f == 0x08, kind & 0x40 != 0, kind & 0x80 != 0);
+    if !is_data || is_empty || flags & PROTECTED != 0 {
+        return Err(Skip::NotIp);
+    }
+    let [sequence] = frame.read(offset + 22).ok_or(TRUNCATED)?;
+    if sequence & 0x0f != 0 {
+        // A later fragment.
+        return Err(Skip::NotIp);
+    }
+    let mut length = if flags & TO_AND_FROM_AIR == TO_AND_FROM_AIR { 30 } else { 24 };
+    let mut aggregate = false;
+    if has_quality {
+        let [quality] = frame.read(offset + length).ok_or(TRUNCATED)?;
+        aggregate = quality & AGGREGATE != 0;
+        length += if flags & ORDER == 0 { 2 } else { 6 };
+    }
+    if padded {
+        length = length.next_multiple_of(4);
+    }
+    if aggregate { ethernet(frame, offset + length) } else { Ok(llc(offset + length)) }
+}
+
+/// A radiotap header (radiotap.org) and a frame behind it.
+pub(super) fn radiotap<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
+    let [version, _, low, high] = frame.read(offset).ok_or(TRUNCATED)?;
+    if version != 0 {
+        return Err(Skip::NotIp);
+    }
+    let length = usize::from(u16::from_le_bytes([low, high]));
+    ieee80211(frame, offset + length, is_padded(frame, offset, length)?)
+}
+
+/// Whether a radiotap header says that the header behind it is padded: a bit in the flags, which are the
+/// second field there can be.
+fn is_padded<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Result<bool, Skip> {
+    const TIME: u32 = 1;
+    const FLAGS: u32 = 1 << 1;
+    const MORE: u32 = 1 << 31;
+    const PADDED: u8 = 0x20;
+
+    let present =
+        |word: usize| frame.read(offset + 4 + 4 * word).map(u32::from_le_bytes).ok_or(TRUNCATED);
+    let first = present(0)?;
+    if first & FLAGS == 0 {
+        return Ok(false);
+    }
+    let mut words = 1;
+    let mut last = first;
+    while last & MORE != 0 && words < MAX_PRESENT {
+        last = present(words)?;
+        words += 1;
+    }
+    // Fields are aligned to their size, counted from the header's start.
+    let mut at = 4 + 4 * words;
+    if first & TIME != 0 {
+        at = at.next_multiple_of(8) + 8;
+    }
+    if at >= length {
+        return Ok(false);
+    }
+    let [flags] = frame.read(offset + at).ok_or(TRUNCATED)?;
+    Ok(flags & PADDED != 0)
+}
