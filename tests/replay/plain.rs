@@ -54,7 +54,8 @@ fn both(path: &std::path::Path) -> Option<[(Vec<Read>, bool); 2]> {
     }
     let open = || File::open(path).expect("the file");
     let plain = Plain::new(open()).expect("a plain file");
-    let pcap = Pcap::from_file(open()).expect("libpcap takes what the fast reader takes");
+    let pcap =
+        Pcap::from_stream(Box::new(open())).expect("libpcap takes what the fast reader takes");
     Some([plainly(plain), by_libpcap(pcap)])
 }
 

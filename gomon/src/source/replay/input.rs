@@ -106,12 +106,6 @@ impl Input {
         let start = self.file.stream_position()?;
         Ok(Again::new(self.file.try_clone()?, start, format))
     }
-
-    /// The file itself.
-    #[must_use]
-    pub fn into_file(self) -> File {
-        self.file
-    }
 }
 
 impl Read for Input {

@@ -2,7 +2,8 @@
 #![expect(unsafe_code, reason = "libpcap takes over a file descriptor")]
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
+use std::ops::Range;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -12,42 +13,40 @@ use gomon_common::LinkType;
 use pcap::{Capture, Offline, Precision};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
+use super::plain::FILE_HEADER;
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 
 /// What the pipe from a decompressor to libpcap is asked to hold.
 const PIPE_SIZE: usize = 1 << 20;
-const FILE_HEADER: u64 = 24;
-const RECORD_HEADER: u64 = 16;
+/// Where in a file's header the snap length lies, in either byte order.
+const SNAP_LENGTH: Range<usize> = 16..20;
 
 /// A classic pcap capture.
 pub struct Pcap {
     capture: Capture<Offline>,
     link: LinkType,
     frames: u64,
-    bytes: u64,
-    /// For what is no plain file: how the thread ended that feeds libpcap through a pipe. It is
+    /// How the thread ended that feeds libpcap through a pipe. It is
     /// there before the pipe is closed, and nobody waits for it: behind damage the thread may be
     /// stuck in a full pipe, or in an input that stays open.
     fed: Option<Receiver<io::Result<u64>>>,
 }
 
 impl Pcap {
-    /// Reads a plain file from where it stands.
-    ///
-    /// # Errors
-    ///
-    /// When libpcap finds no capture in it, or none whose link type gomon can look into.
-    pub fn from_file(file: File) -> Result<Self> {
-        Self::from_fd(file.into())
-    }
-
     /// Reads a stream, which a thread of its own hands to libpcap.
     ///
     /// # Errors
     ///
-    /// As [`Pcap::from_file`], and when there is no pipe or thread to be had.
+    /// When libpcap finds no capture in it, or none whose link type gomon can look into, and when there is
+    /// no pipe or thread to be had.
     pub fn from_stream(mut stream: Box<dyn Read + Send>) -> Result<Self> {
+        let mut header = [0; FILE_HEADER];
+        stream.read_exact(&mut header)?;
+        // libpcap cuts records to the snap length that the header claims. Without one it takes all that
+        // is there, as the other readers do.
+        header[SNAP_LENGTH].fill(0);
+        let mut stream = Cursor::new(header).chain(stream);
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).context("make a pipe")?;
         // A smaller pipe is slower and as good.
         let _ = fcntl_setpipe_size(&write, PIPE_SIZE);
@@ -70,7 +69,7 @@ impl Pcap {
         let Some(link) = LinkType::from_number(number) else {
             bail!(unsupported(number));
         };
-        Ok(Self { capture, link, frames: 0, bytes: FILE_HEADER, fed: None })
+        Ok(Self { capture, link, frames: 0, fed: None })
     }
 
     /// The next frame, or `None` at the end.
@@ -83,7 +82,6 @@ impl Pcap {
         match self.capture.next_packet() {
             Ok(packet) => {
                 self.frames += 1;
-                self.bytes += RECORD_HEADER + u64::from(packet.header.caplen);
                 // The format has unsigned seconds, which libpcap takes for signed ones: without this
                 // a capture of 2038 would be one of 1901.
                 #[expect(
@@ -116,12 +114,6 @@ impl Pcap {
                 Err(why.context(format!("frame {}", self.frames + 1)))
             }
         }
-    }
-
-    /// Bytes of the capture read so far.
-    #[must_use]
-    pub fn position(&self) -> u64 {
-        self.bytes
     }
 }
 

@@ -40,7 +40,6 @@ pub(super) struct Format {
     big_endian: bool,
     /// Nanoseconds in one unit of a timestamp's fraction.
     unit: i64,
-    snap_length: usize,
     link: LinkType,
 }
 
@@ -65,12 +64,8 @@ impl Format {
             Some(if big_endian { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) })
         };
         let version = if big_endian { 0x0002_0004 } else { 0x0004_0002 };
-        let snap_length = match number(12)? {
-            0 => MAX_RECORD,
-            length => MAX_RECORD.min(usize::try_from(length).ok()?),
-        };
         let link = LinkType::from_number(number(16)?)?;
-        (number(0)? == version).then_some(Self { big_endian, unit, snap_length, link })
+        (number(0)? == version).then_some(Self { big_endian, unit, link })
     }
 
     /// The frame of the record that `bytes` start with, and the bytes behind it. `None` where not all
@@ -91,7 +86,8 @@ impl Format {
             time: Some(Timestamp::from_nanoseconds(time)),
             link: FrameLink::Known(self.link),
             length,
-            data: &data[..captured.min(self.snap_length)],
+            // All that is there, whatever snap length the file's header claims.
+            data,
         };
         Some((frame, behind))
     }

@@ -74,15 +74,10 @@ impl Reader {
     /// When this is no capture, or none that could be looked into.
     pub fn new(mut input: Input) -> Result<Self> {
         if let Some(head) = input.peek(HEAD)?
-            && is_pcap(&head)
+            && let Some(plain) = plain::Format::of(&head)
         {
-            let mut again = None;
-            let format = if let Some(plain) = plain::Format::of(&head) {
-                again = Some(input.again(plain)?);
-                Format::Plain(Box::new(Plain::new(input)?))
-            } else {
-                Format::Pcap(Box::new(Pcap::from_file(input.into_file())?))
-            };
+            let again = Some(input.again(plain)?);
+            let format = Format::Plain(Box::new(Plain::new(input)?));
             return Ok(Self { format, read: None, again, is_stream: false });
         }
         let read = Some(input.read_counter());
@@ -174,9 +169,8 @@ impl Reader {
         match (&self.read, &self.format) {
             (Some(read), _) => read.load(Ordering::Relaxed),
             (None, Format::Plain(plain)) => plain.position(),
-            (None, Format::Pcap(pcap)) => pcap.position(),
             (None, Format::Pcapng(pcapng)) => pcapng.position(),
-            (None, Format::Damaged(_)) => 0,
+            (None, Format::Pcap(_) | Format::Damaged(_)) => 0,
         }
     }
 }
