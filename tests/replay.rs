@@ -12,6 +12,8 @@ mod support;
 mod clocks;
 #[path = "replay/formats.rs"]
 mod formats;
+#[path = "replay/hidden.rs"]
+mod hidden;
 #[path = "replay/plain.rs"]
 mod plain;
 #[path = "replay/quick.rs"]

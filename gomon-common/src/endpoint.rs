@@ -26,6 +26,13 @@ pub mod protocol {
     pub const fn has_ports(protocol: u8) -> bool {
         matches!(protocol, TCP | UDP | SCTP)
     }
+
+    /// Whether it is the number of an IPv6 extension header that is stepped over.
+    #[must_use]
+    #[inline]
+    pub const fn is_extension(protocol: u8) -> bool {
+        matches!(protocol, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS)
+    }
 }
 
 /// A destination endpoint: address, port and IP protocol.

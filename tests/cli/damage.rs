@@ -181,7 +181,7 @@ fn damage_ends_the_run_although_its_input_stays_open() {
         bytes[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
         (bytes, 2)
     };
-    let unsupported = pcap(Classic { link: 127, ..PLAIN }, &beacon(1));
+    let unsupported = pcap(Classic { link: 147, ..PLAIN }, &beacon(1));
     let captures = [corrupt(Capture::pcap(3), 8), corrupt(Capture::pcapng(3), 4), (unsupported, 0)];
     for (bytes, records) in captures {
         let mut gomon = Running::start(command().args(["-", BOT, "--window", "1"]));
@@ -214,7 +214,7 @@ fn a_corrupt_block_of_no_use_ends_the_run_too() {
 #[test]
 fn a_link_type_that_is_not_supported_is_named() {
     let scratch = Scratch::new();
-    for (link, name) in [(127, "127 (IEEE802_11_RADIO)"), (9999, "9999")] {
+    for (link, name) in [(226, "226 (IPNET)"), (9999, "9999")] {
         let bytes = pcap(Classic { link, ..PLAIN }, &[at(0, packet(1, 443))]);
         let named = format!("link type {name} is not supported: capture on Ethernet, ");
         let before = run(&scratch, &bytes, false);
@@ -232,16 +232,13 @@ fn a_link_type_that_is_not_supported_is_named() {
 fn frames_of_a_pcapng_interface_that_is_not_supported_fail_the_run_after_all_others() {
     let scratch = Scratch::new();
     let mut ng = Pcapng::new(false);
-    ng.interface(1, 9, 0).interface(127, 9, 0);
+    ng.interface(1, 9, 0).interface(226, 9, 0);
     for k in 0..4u32 {
         ng.packet(k % 2, START + u64::from(k) * SECOND, &packet(1, 443));
     }
     let run = run(&scratch, &ng.bytes(), false);
     let error = error(&run, 1);
-    assert!(
-        error.contains("2 frame(s) left out: link type 127 (IEEE802_11_RADIO) is not"),
-        "{error}"
-    );
+    assert!(error.contains("2 frame(s) left out: link type 226 (IPNET) is not"), "{error}");
     assert_eq!(run.records().len(), 2);
     assert!(run.line("Ledger: ").contains(" 2 counted "), "{}", run.stderr);
 }

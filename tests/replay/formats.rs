@@ -140,7 +140,7 @@ fn every_pcapng_variant() {
 fn interfaces_of_different_link_types_clocks_and_sections_in_one_file() {
     let reference = without_bytes(reference());
     let mut file = Pcapng::new(false);
-    file.interface(1, 6, 0).interface(101, 9, 0).interface(127, 6, 0);
+    file.interface(1, 6, 0).interface(101, 9, 0).interface(147, 6, 0);
     let frames = traffic();
     let (first, second) = frames.split_at(frames.len() / 2);
     for (n, frame) in first.iter().enumerate() {
@@ -162,7 +162,7 @@ fn interfaces_of_different_link_types_clocks_and_sections_in_one_file() {
 fn frames_of_an_unsupported_interface_are_left_out_and_named() {
     let scratch = Scratch::new();
     let mut file = Pcapng::new(false);
-    file.interface(1, 9, 0).interface(127, 9, 0);
+    file.interface(1, 9, 0).interface(147, 9, 0);
     file.packet(0, START, &udp(ip(BOT), ip("192.0.2.1"), 53, 0));
     file.packet(1, START, &[0; 40]);
     file.packet(0, START, &udp(ip(BOT), ip("192.0.2.1"), 53, 0));
@@ -171,7 +171,7 @@ fn frames_of_an_unsupported_interface_are_left_out_and_named() {
     assert_eq!(outcome.status, Some(1));
     assert_eq!(outcome.records()[0]["flow"]["pkts_toserver"], 2);
     assert!(
-        outcome.errors()[0].contains("1 frame(s) left out: link type 127"),
+        outcome.errors()[0].contains("1 frame(s) left out: link type 147"),
         "{}",
         outcome.stderr
     );
@@ -198,6 +198,9 @@ fn every_link_type_and_encapsulation() {
         .udp(40000, 53)
         .write(&mut vlan, &[0; 10])
         .unwrap();
+    let mut wireless = vec![8, 1, 0, 0];
+    wireless.resize(24, 0);
+    wireless.extend([0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00]);
     let cases: Vec<(u32, Vec<u8>)> = vec![
         (1, ethernet([0x08, 0x00], &[])),
         (1, vlan),
@@ -211,6 +214,17 @@ fn every_link_type_and_encapsulation() {
         (101, payload.clone()),
         (228, payload.clone()),
         (113, with(&[0, 4, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 0x08, 0x00])),
+        (9, with(&[0xff, 3, 0, 0x21])),
+        (9, with(&[0x21])),
+        (50, with(&[0x0f, 0, 0x08, 0x00])),
+        (51, with(&[0x11, 0, 0, 1, 0, 40, 0, 0x21])),
+        (104, with(&[0x0f, 0, 0x08, 0x00])),
+        (105, with(&wireless)),
+        (107, with(&[0x18, 0x41, 3, 0xcc])),
+        (127, [&[0, 0, 8, 0, 0, 0, 0, 0], &wireless[..], &payload].concat()),
+        (192, [&[0, 0, 8, 0, 105, 0, 0, 0], &wireless[..], &payload].concat()),
+        (239, with(&[2, 0, 0, 5, 42, 0, 9, 0])),
+        (258, [&[12, 0, 0, 0, 1, 0, 0, 0, 12, 0, 0, 0][..], &payload].concat()),
         (276, with(&[0x08, 0, 0, 0, 0, 0, 0, 2, 0, 1, 4, 6, 2, 0, 0, 0, 0, 1, 0, 0])),
     ];
     for (link, frame) in cases {

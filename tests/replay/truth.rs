@@ -120,9 +120,10 @@ fn every_real_capture_ends_in_order_and_its_books_balance() {
         assert_eq!(outcome.status == Some(0), outcome.errors().is_empty(), "{name}");
         assert!(outcome.errors().len() <= 1, "{name}: {}", outcome.stderr);
         if name.starts_with("unsupported") {
-            assert_eq!(outcome.status, Some(2), "{name}");
-            assert!(outcome.stderr.contains("link type 127"), "{}", outcome.stderr);
-            continue;
+            // Wireless frames, all of them encrypted.
+            assert_eq!(outcome.status, Some(0), "{name}");
+            let hidden = "1093 of 1093 frames carry what is not looked into";
+            assert!(outcome.stderr.contains(hidden), "{}", outcome.stderr);
         }
         let ledger = outcome.line("Ledger:");
         let numbers: Vec<u64> =

@@ -63,7 +63,7 @@ pub(super) fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Carrie
         more_fragments: false,
     };
     for _ in 0..MAX_EXTENSIONS {
-        if rest.later_fragment || !is_extension(next) {
+        if rest.later_fragment || !protocol::is_extension(next) {
             break;
         }
         let (after, behind) = extension(frame, next, rest);
@@ -73,18 +73,6 @@ pub(super) fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Carrie
         (next, rest) = (after, behind);
     }
     Ok(Carried { source, destination, protocol: next, rest })
-}
-
-#[inline]
-const fn is_extension(next: u8) -> bool {
-    matches!(
-        next,
-        protocol::HOP_BY_HOP
-            | protocol::ROUTING
-            | protocol::FRAGMENT
-            | protocol::AUTHENTICATION
-            | protocol::DESTINATION_OPTIONS
-    )
 }
 
 /// Steps over the extension header `this` at `rest`: the header after it, and where that is. Where

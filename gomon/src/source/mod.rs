@@ -59,8 +59,14 @@ pub trait Receiver {
     fn progress(&mut self, frames: u64, bytes: u64);
 }
 
-/// Counts a frame that starts with a `link` header, and hands it on where it is wanted.
-fn count(tally: &mut Tally, link: LinkType, frame: &Frame<'_>, receiver: &mut impl Receiver) {
+/// Counts a frame that starts with a `link` header, and hands it on where it is wanted. What was found in
+/// it comes back.
+fn count(
+    tally: &mut Tally,
+    link: LinkType,
+    frame: &Frame<'_>,
+    receiver: &mut impl Receiver,
+) -> Result<Packet, Skip> {
     // A packet without a timestamp belongs to the start of its pane.
     let time = frame.time.unwrap_or_default();
     let packet = if link == LinkType::Ethernet
@@ -76,12 +82,16 @@ fn count(tally: &mut Tally, link: LinkType, frame: &Frame<'_>, receiver: &mut im
                 tally.count(&packet, frame.length, time);
                 packet
             }
-            Err(skip) => return tally.skip(skip),
+            Err(skip) => {
+                tally.skip(skip);
+                return Err(skip);
+            }
         }
     };
     if receiver.wants_packets() {
         hand_on(tally, &packet, frame, receiver);
     }
+    Ok(packet)
 }
 
 /// The packet in a frame that starts with a `link` header.

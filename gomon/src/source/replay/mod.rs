@@ -3,6 +3,7 @@
 mod again;
 mod ahead;
 mod compression;
+mod hidden;
 mod input;
 pub(super) mod libpcap;
 mod pace;
@@ -24,6 +25,7 @@ pub use pcapng::Pcapng;
 pub use plain::Plain;
 pub use reader::{Each, Reader};
 
+use self::hidden::Hidden;
 use self::pace::Pace;
 use super::wall::Moment;
 use super::{Receiver, Stop, quick};
@@ -40,6 +42,7 @@ pub struct Replay {
     step_logged: bool,
     /// Frames of link types that can't be looked into, by type.
     unsupported: BTreeMap<u32, u64>,
+    hidden: Hidden,
 }
 
 impl Replay {
@@ -52,6 +55,7 @@ impl Replay {
             doubts: Doubts::default(),
             step_logged: false,
             unsupported: BTreeMap::new(),
+            hidden: Hidden::default(),
         }
     }
 
@@ -113,6 +117,7 @@ impl Replay {
             let _ = receiver.pane(self.tally.take(span));
         }
         receiver.progress(frames, reader.position());
+        self.hidden.tell(frames);
         outcome.and_then(|()| self.left_out())
     }
 
@@ -236,7 +241,15 @@ impl Replay {
     /// Counts a frame in the open pane.
     fn count(&mut self, frame: &Frame<'_>, receiver: &mut impl Receiver) {
         match frame.link {
-            FrameLink::Known(link) => super::count(&mut self.tally, link, frame, receiver),
+            FrameLink::Known(link) => match super::count(&mut self.tally, link, frame, receiver) {
+                Ok(packet) if Hidden::concerns(&packet) => {
+                    if self.tally.selection().is_from_bot(&packet) {
+                        self.hidden.packet(link, frame, &packet);
+                    }
+                }
+                Ok(_) => {}
+                Err(skip) => self.hidden.skipped(link, frame, skip),
+            },
             FrameLink::Unsupported(number) => {
                 *self.unsupported.entry(number).or_default() += 1;
                 self.tally.skip(Skip::NotIp);
