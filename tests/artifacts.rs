@@ -23,7 +23,7 @@ use gomon::source::replay::{Input, Reader};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use support::capture::{Captured, PLAIN, Pcapng, SECOND, START, at, pcap};
+use support::capture::{Captured, PLAIN, Pcapng, SECOND, at, pcap};
 use support::frames::{ip, syn, udp, without_ethernet};
 use support::program::{Outcome, Scratch, command, gomon, gomon_with_input, have, outcome};
 use support::real::frames;
@@ -173,22 +173,48 @@ fn sliding_windows_hold_the_packets_of_their_own_time() {
     assert_eq!(scratch.names("out").len(), 5);
 }
 
-#[test]
-fn a_capture_with_several_link_types_makes_a_file_of_each() {
-    let scratch = Scratch::new();
+/// A flood to one host over two link types, from `start` seconds after the epoch on, in nanoseconds of a
+/// clock that starts `offset` seconds after it: the capture, and its frames.
+fn over_two_links(start: i64, offset: i64) -> (Vec<u8>, Vec<(Timestamp, Vec<u8>)>) {
     let frame = udp(ip(BOT), ip("192.0.2.1"), 80, 4);
     let mut file = Pcapng::new(false);
-    file.interface(1, 9, 0).interface(101, 9, 0);
-    for n in 0..200 {
-        file.packet(0, START + 2 * n, &frame);
-        file.packet(1, START + 2 * n + 1, &without_ethernet(&frame));
+    file.interface(1, 9, offset).interface(101, 9, offset);
+    let mut frames = Vec::new();
+    for n in 0..400u32 {
+        let ticks = u64::try_from(start - offset).unwrap() * SECOND + u64::from(n) * 1000;
+        let data = if n % 2 == 0 { frame.clone() } else { without_ethernet(&frame) };
+        file.packet(n % 2, ticks, &data);
+        let time = start * i64::try_from(SECOND).unwrap() + i64::from(n) * 1000;
+        frames.push((Timestamp::from_nanoseconds(time), data));
     }
-    replay(&scratch, &file.bytes(), &["--save-packets", "11"]);
-    let names = scratch.names("out");
-    assert_eq!(names.len(), 2, "{names:?}");
-    let lengths: usize =
-        names.iter().map(|name| frames(&scratch.path().join("out").join(name)).len()).sum();
-    assert_eq!(lengths, 11);
+    (file.bytes(), frames)
+}
+
+#[test]
+fn what_no_pcap_file_can_hold_makes_one_pcapng_file() {
+    const DAY: i64 = 86_400;
+    // Two link types, in 2026; before 1970; after 2106; and at the edge of 1970.
+    for (start, offset) in
+        [(20_000 * DAY, 0), (-7_000 * DAY, -8_000 * DAY), (65_000 * DAY, 0), (-1, -1)]
+    {
+        let scratch = Scratch::new();
+        let (bytes, expected) = over_two_links(start, offset);
+        let outcome = replay(&scratch, &bytes, &["--save-packets", "11"]);
+        let names = scratch.names("out");
+        assert_eq!(names.len(), 1, "{names:?}");
+        let path = scratch.path().join("out").join(&names[0]);
+        assert_eq!(path.extension().unwrap(), "pcapng");
+        assert_eq!(outcome.records()[0]["capture_file"], path.to_str().unwrap());
+        assert!(outcome.stderr.contains(" 1 capture(s) saved"), "{}", outcome.stderr);
+        assert_eq!(frames(&path), expected[400 - 11..], "the last, in their order");
+        if have("tshark") {
+            let tshark = Command::new("tshark")
+                .args(["-r", path.to_str().unwrap(), "-T", "fields", "-e", "udp.dstport"])
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&tshark.stdout), "80\n".repeat(11));
+        }
+    }
 }
 
 proptest! {

@@ -2,6 +2,7 @@
 
 mod name;
 mod pcap;
+mod pcapng;
 mod recall;
 mod rings;
 
@@ -13,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use gomon_common::{Address, LinkType};
+use gomon_common::Address;
 use tempfile::{Builder, NamedTempFile};
 
 pub use recall::Recall;
@@ -229,31 +230,26 @@ impl Artifacts {
         hosts: &[Address],
         report: &WindowReport,
     ) -> Option<PathBuf> {
-        // A pcap file has one link type; a pcapng capture with several makes several files.
-        let mut by_link: BTreeMap<LinkType, Vec<&Stored>> = BTreeMap::new();
-        for packet in hosts.iter().flat_map(|host| self.rings.of(*host, report.first_pane)) {
-            by_link.entry(packet.link).or_default().push(packet);
+        let packets = hosts.iter().flat_map(|host| self.rings.of(*host, report.first_pane));
+        let mut packets: Vec<&Stored> = packets.collect();
+        packets.sort_unstable_by_key(|packet| packet.number);
+        packets.dedup_by_key(|packet| packet.number);
+        if packets.is_empty() {
+            return None;
         }
         let stem = name::stem(class, self.sample.as_deref(), subject, report.span.start);
-        let mut first = None;
-        let mut groups: Vec<_> = by_link.into_iter().collect();
-        groups.sort_by_key(|(_, packets)| std::cmp::Reverse(packets.len()));
-        for (link, mut packets) in groups {
-            packets.sort_unstable_by_key(|packet| packet.number);
-            packets.dedup_by_key(|packet| packet.number);
-            match write(&self.directory, &stem, link, &packets) {
-                Ok(path) => {
-                    log::debug!("saved {} packets to {}", packets.len(), path.display());
-                    self.saved += 1;
-                    first.get_or_insert(path);
-                }
-                Err(error) => {
-                    log::error!("saving packets: {error:#}");
-                    self.failed += 1;
-                }
+        match write(&self.directory, &stem, &packets) {
+            Ok(path) => {
+                log::debug!("saved {} packets to {}", packets.len(), path.display());
+                self.saved += 1;
+                Some(path)
+            }
+            Err(error) => {
+                log::error!("saving packets: {error:#}");
+                self.failed += 1;
+                None
             }
         }
-        first
     }
 }
 
@@ -269,18 +265,20 @@ fn stored<'a>(
 }
 
 /// Writes a file under a temporary name and then gives it the first free name that starts with
-/// `stem`.
-fn write(directory: &Path, stem: &str, link: LinkType, packets: &[&Stored]) -> Result<PathBuf> {
-    let what = || format!("writing {stem}.pcap in {:?}", directory.display().to_string());
+/// `stem`: a pcap file, or pcapng where that can't hold the packets.
+fn write(directory: &Path, stem: &str, packets: &[&Stored]) -> Result<PathBuf> {
+    let classic = pcap::holds(packets);
+    let extension = if classic { "pcap" } else { "pcapng" };
+    let what = || format!("writing {stem}.{extension} in {:?}", directory.display().to_string());
     let mut file = temporary(directory).with_context(what)?;
     let mut out = BufWriter::new(file.as_file_mut());
-    pcap::write(&mut out, link, packets.iter().copied())
-        .and_then(|()| out.flush())
-        .with_context(what)?;
+    let written =
+        if classic { pcap::write(&mut out, packets) } else { pcapng::write(&mut out, packets) };
+    written.and_then(|()| out.flush()).with_context(what)?;
     drop(out);
     for attempt in 0..ATTEMPTS {
         let suffix = if attempt == 0 { String::new() } else { format!("-{attempt}") };
-        let path = directory.join(format!("{stem}{suffix}.pcap"));
+        let path = directory.join(format!("{stem}{suffix}.{extension}"));
         match file.persist_noclobber(&path) {
             Ok(_) => return Ok(path),
             Err(error) if error.error.kind() == ErrorKind::AlreadyExists => file = error.file,
