@@ -276,6 +276,7 @@ fn says_why_a_frame_is_not_counted() {
             format!("02000000 {} 0800 0900 {dns4}", "0400 0100".repeat(32)),
             Err(Skip::NotIp),
         ),
+        ("IPX", Null, format!("17000000 ffff {}", "00".repeat(28)), Err(Skip::NotIp)),
         ("Appletalk", Null, "10000000".to_owned(), Err(Skip::NotIp)),
         ("nothing", Ethernet, String::new(), malformed(Malformed::Truncated)),
         ("half a header", Raw, dns4[..19].to_owned(), malformed(Malformed::Truncated)),

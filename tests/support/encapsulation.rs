@@ -66,7 +66,8 @@ fn behind_link(link: LinkType, frame: &[u8]) -> Found<'_> {
             let number = [u32::from_be_bytes(*family), u32::from_le_bytes(*family)];
             match number.into_iter().find_map(|number| u16::try_from(number).ok()) {
                 Some(2) => Ok((Version::V4, packet)),
-                Some(10 | 23 | 24 | 28 | 30) => Ok((Version::V6, packet)),
+                Some(23) => by_version(packet),
+                Some(10 | 24 | 28 | 30) => Ok((Version::V6, packet)),
                 Some(kind) if kind >= 0x600 => typed(kind, packet, 0),
                 _ => Err(Skip::NotIp),
             }

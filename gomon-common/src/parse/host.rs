@@ -1,6 +1,6 @@
 //! Link headers that a host's own capture interfaces make: cooked, loopback, netfilter's log.
 
-use super::layers::{IPV4, IPV6, Layer, llc};
+use super::layers::{IPV4, IPV6, Layer, by_version, llc};
 use super::{Skip, TRUNCATED, ppp, read_u16};
 use crate::Frame;
 
@@ -31,8 +31,10 @@ pub(super) fn loopback<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<La
     };
     let kind = match number {
         2 => IPV4,
-        // AF_INET6 of Linux, Windows, NetBSD and OpenBSD, FreeBSD, macOS.
-        10 | 23 | 24 | 28 | 30 => IPV6,
+        // AF_INET6 of Linux, of NetBSD and OpenBSD, of FreeBSD, of macOS.
+        10 | 24 | 28 | 30 => IPV6,
+        // That of Windows is the BSDs' number of IPX.
+        23 => return by_version(frame, offset + 4),
         0..0x0600 => return Err(Skip::NotIp),
         kind => kind,
     };

@@ -96,7 +96,8 @@ impl Builder {
                     family.to_le_bytes()
                 });
                 self.need(self.frame.len(), TRUNCATED);
-                (*link, announced)
+                // The number of Windows is that of IPX elsewhere: the packet itself tells.
+                (*link, if family == 23 { Announced::Untold } else { announced })
             }
             Carrier::Ppp { link, framed, compressed, foreign } => {
                 if *link == LinkType::Pppoe {
