@@ -14,6 +14,8 @@ mod calibration;
 mod damage;
 #[path = "cli/flags.rs"]
 mod flags;
+#[path = "cli/help.rs"]
+mod help;
 #[path = "cli/inputs.rs"]
 mod inputs;
 #[path = "cli/memory.rs"]

@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::run::Run;
 use crate::settings::{Args, Settings};
@@ -31,6 +31,11 @@ pub fn main() -> ExitCode {
                 _ => ExitCode::SUCCESS,
             };
         }
+        // A closed standard error is not gomon's to complain about, here as everywhere.
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            return ExitCode::from(WRONG);
+        }
         Err(error) => return complain(WRONG, &usage(&error)),
     };
     let prepared = Settings::new(&args).and_then(Run::prepare);
@@ -53,12 +58,17 @@ fn complain(status: u8, text: &str) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// A parse error in one line: the first paragraph of what clap has to say.
+/// A parse error in one line: the first paragraph of what clap has to say, and of its tips the flag
+/// that was probably meant.
 fn usage(error: &clap::Error) -> String {
     let text = error.render().to_string();
     let paragraph: Vec<_> =
         text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
     let what = paragraph.join(" ");
     let what = what.strip_prefix("error: ").unwrap_or(&what);
-    format!("reading the command line: {what}: see gomon --help")
+    let similar = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(flag)) => format!(", a similar one is {flag}"),
+        _ => String::new(),
+    };
+    format!("reading the command line: {what}{similar}: see gomon --help")
 }

@@ -26,9 +26,16 @@ fn values_are_read_in_every_form_that_is_documented() {
         ("--window", "45", "45s"),
         ("--window", "30s", "30s"),
         ("--window", "500ms", "500ms"),
+        ("--window", "0.5", "500ms"),
+        ("--window", ".5", "500ms"),
+        ("--window", " 0.2 ", "200ms"),
+        ("--window", "1.5s", "1s 500ms"),
+        ("--window", ".25m", "15s"),
+        ("--window", "1.000000001", "1s 1ns"),
         ("--window", "2m", "2m"),
         ("--step", "10", "10s"),
         ("--step", "500ms", "500ms"),
+        ("--step", "0.25", "250ms"),
         ("--packet-threshold", "0.5", "0.5 packets/s (15 packets/window)"),
         ("--packet-threshold", "150/window", "5 packets/s (150 packets/window)"),
         ("--packet-threshold", "7/s", "7 packets/s (210 packets/window)"),
@@ -74,6 +81,39 @@ fn the_last_of_a_flag_given_twice_wins_and_lists_add_up() {
     }
     // A strict record does not say that it closes the run.
     assert_eq!(run.records().len(), 3 + 1);
+}
+
+#[test]
+fn an_address_or_a_name_that_was_left_empty_is_none() {
+    let scratch = Scratch::new();
+    let capture = scratch.file("beacon.pcap", &file(&beacon(1)));
+    let capture = capture.to_str().unwrap();
+    // As a template leaves them that has nothing to fill in, with and without quotes.
+    for (flags, [ignored, c2, sample]) in [
+        (&["--c2-ip", "--sample-id", "x"][..], ["<none>", "<none>", "x"]),
+        (&["--c2-ip", "", "--sample-id", ""], ["<none>", "<none>", "<none>"]),
+        (&["--c2-ip=", "--ignore-dst=", "--sample-id="], ["<none>", "<none>", "<none>"]),
+        (&["--ignore-dst", "--c2-ip", "--sample-id"], ["<none>", "<none>", "<none>"]),
+        (&["-x", "-c", "192.0.2.9"], ["<none>", "192.0.2.9", "<none>"]),
+        (&["--c2-ip", "--c2-ip", "192.0.2.9"], ["<none>", "192.0.2.9", "<none>"]),
+        (&["--sample-id", "x", "--c2-ip"], ["<none>", "<none>", "x"]),
+        (&["--sample-id", "-", "--c2-ip", "192.0.2.9"], ["<none>", "192.0.2.9", "-"]),
+    ] {
+        for run in [
+            gomon([capture, BOT].iter().chain(flags)),
+            gomon(flags.iter().copied().chain(["-q", capture, BOT])),
+        ] {
+            assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{flags:?}");
+            assert_eq!(run.records().len(), 1, "{flags:?}");
+            if run.stderr.contains("Configuration:") {
+                assert_eq!(setting(&run, "ignore-dst"), ignored, "{flags:?}");
+                assert_eq!(setting(&run, "c2-ip"), c2, "{flags:?}");
+                assert_eq!(setting(&run, "sample-id"), sample, "{flags:?}");
+            }
+            let named = &run.records()[0]["host"];
+            assert_eq!(named.as_str().unwrap_or("<none>"), sample, "{flags:?}");
+        }
+    }
 }
 
 #[test]

@@ -7,19 +7,33 @@ use anyhow::{Result, anyhow, bail, ensure};
 const SHORTEST_WINDOW: Duration = Duration::from_millis(1);
 const LONGEST_WINDOW: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// A length of time: a bare number is seconds.
+/// The most digits that a length of time may have: enough for every one in range to the nanosecond,
+/// and too few for a sum that `humantime` can't hold, on which it panics.
+const MOST_DIGITS: usize = 18;
+
+/// A length of time: a bare number is seconds. To the nanosecond, or refused.
 pub(super) fn time(text: &str) -> Result<Duration> {
     let text = text.trim();
-    let time = match text.parse::<u64>() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => humantime::parse_duration(text).ok(),
+    let digits = text.bytes().filter(u8::is_ascii_digit).count();
+    let is_bare = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    // `humantime` reads no number that starts with its point, or has no unit.
+    let whole = if text.starts_with('.') { "0" } else { "" };
+    let unit = if is_bare { "s" } else { "" };
+    let time = match digits {
+        0 => None,
+        1..=MOST_DIGITS => match humantime::parse_duration(&format!("{whole}{text}{unit}")) {
+            Ok(time) => Some(time),
+            Err(humantime::DurationError::NumberOverflow) => Some(Duration::ZERO),
+            Err(_) => None,
+        },
+        _ => Some(Duration::ZERO),
     };
     let Some(time) = time else {
-        bail!("not a length of time: give whole seconds (30), or 500ms, 30s, 2m");
+        bail!("not a length of time: give seconds (30, 0.5), or 500ms, 1.5s, 2m");
     };
     ensure!(
         (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&time),
-        "out of range: give 1ms to 366days"
+        "out of range: give 1ms to 366days, to the nanosecond"
     );
     Ok(time)
 }
