@@ -3,17 +3,20 @@
 use std::io;
 use std::process::ExitCode;
 
+use anyhow::Error;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::run::Run;
+use crate::run::{Damaged, Run};
 use crate::settings::{Args, Settings};
 use crate::sink::{console, one_line};
 
-/// Something failed while running.
+/// Something failed while running: records or artifacts are missing.
 const FAILED: u8 = 1;
 /// The command line or the configuration is wrong, and nothing was started.
 const WRONG: u8 = 2;
+/// The input is damaged, all before that is analysed and written, and nothing else failed.
+const DAMAGED: u8 = 3;
 
 /// Runs gomon with the process's arguments.
 #[must_use]
@@ -43,9 +46,11 @@ pub fn main() -> ExitCode {
         Err(error) => complain(WRONG, &format!("{error:#}")),
         Ok(run) => {
             let failures = run.perform();
+            let damaged = failures.iter().all(Error::is::<Damaged>);
             let mut status = ExitCode::SUCCESS;
             for error in failures {
-                status = complain(FAILED, &format!("{error:#}"));
+                let failed = if damaged { DAMAGED } else { FAILED };
+                status = complain(failed, &format!("{error:#}"));
             }
             status
         }

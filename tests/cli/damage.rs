@@ -1,16 +1,26 @@
 //! Captures that are cut off, corrupt, or of a link type gomon can't look into: all that could be
-//! read is analysed and written, then the run fails and says where.
+//! read is analysed and written, then the run says where, and ends with status 3 where damage is all that
+//! went wrong.
 
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::Value;
 
 use crate::support::capture::{Classic, PLAIN, Pcapng, SECOND, START, at, pcap};
-use crate::support::program::{Outcome, Scratch, command, gomon, gomon_with_input};
+use crate::support::program::{self, Outcome, Scratch, command, gomon, gomon_with_input};
 use crate::support::running::Running;
-use crate::traffic::{BOT, beacon, error, file, packet, refusal};
+use crate::traffic::{BOT, beacon, error, file, flood, packet, refusal};
+
+/// Records or artifacts are missing.
+const FAILED: i32 = 1;
+/// The input is damaged, and nothing else went wrong.
+const DAMAGED: i32 = 3;
 
 /// A capture whose frame k, one a second, takes bytes `ends[k - 1]..ends[k]`; what lies before
 /// `ends[0]` is its header.
@@ -70,7 +80,7 @@ fn cut_everywhere(capture: &Capture, whole: impl Fn(usize) -> bool, streamed: bo
             assert_eq!((run.status, run.errors()), (Some(0), vec![]), "cut at byte {length}");
             continue;
         }
-        let error = error(&run, 1);
+        let error = error(&run, DAMAGED);
         assert!(error.starts_with("reading "), "{error}");
         assert!(error.ends_with(": all that could be read was analysed"), "{error}");
         let place = if length < capture.ends[0] {
@@ -120,7 +130,7 @@ fn a_compressed_capture_cut_anywhere_fails() {
     assert_eq!(all.len(), 20);
     for length in 2..bytes.len() {
         let run = run(&scratch, &bytes[..length], length % 2 == 0);
-        error(&run, 1);
+        error(&run, DAMAGED);
         let records = records(&run);
         assert_eq!(records, all[..records.len()], "cut at byte {length}");
     }
@@ -149,7 +159,7 @@ fn a_corrupt_record_ends_the_run_with_its_number_after_all_before_it() {
         bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
         for streamed in [false, true] {
             let run = run(&scratch, &bytes, streamed);
-            let error = error(&run, 1);
+            let error = error(&run, DAMAGED);
             assert!(error.contains(": frame 3"), "{what}: {error}");
             assert!(error.contains(why), "{what}: {error}");
             assert_eq!(run.records().len(), 2, "{what}");
@@ -168,7 +178,7 @@ fn damage_ends_the_run_whatever_lies_behind_it() {
     let compressed = zstd::encode_all(bytes.as_slice(), 1).unwrap();
     for (bytes, streamed) in [(&bytes, false), (&bytes, true), (&compressed, false)] {
         let run = run(&scratch, bytes, streamed);
-        assert!(error(&run, 1).contains(": frame 3"), "{}", run.stderr);
+        assert!(error(&run, DAMAGED).contains(": frame 3"), "{}", run.stderr);
         assert_eq!(run.records().len(), 2);
     }
 }
@@ -182,12 +192,16 @@ fn damage_ends_the_run_although_its_input_stays_open() {
         (bytes, 2)
     };
     let unsupported = pcap(Classic { link: 147, ..PLAIN }, &beacon(1));
-    let captures = [corrupt(Capture::pcap(3), 8), corrupt(Capture::pcapng(3), 4), (unsupported, 0)];
-    for (bytes, records) in captures {
+    let captures = [
+        (corrupt(Capture::pcap(3), 8), DAMAGED),
+        (corrupt(Capture::pcapng(3), 4), DAMAGED),
+        ((unsupported, 0), FAILED),
+    ];
+    for ((bytes, records), status) in captures {
         let mut gomon = Running::start(command().args(["-", BOT, "--window", "1"]));
         gomon.feed(&bytes);
         let run = gomon.finish();
-        error(&run, 1);
+        error(&run, status);
         assert_eq!(run.records().len(), records);
     }
 }
@@ -206,7 +220,7 @@ fn a_corrupt_block_of_no_use_ends_the_run_too() {
         bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
         let run = run(&scratch, &bytes, false);
         let place = format!(": frame 2, block at byte {}: ", at - 4);
-        assert!(error(&run, 1).contains(&place), "{}", run.stderr);
+        assert!(error(&run, DAMAGED).contains(&place), "{}", run.stderr);
         assert_eq!(run.records().len(), 1);
     }
 }
@@ -221,7 +235,7 @@ fn a_link_type_that_is_not_supported_is_named() {
         let error_of_file = refusal(&before);
         assert!(error_of_file.contains(&named), "{error_of_file}");
         let streamed = run(&scratch, &bytes, true);
-        let error_of_stream = error(&streamed, 1);
+        let error_of_stream = error(&streamed, FAILED);
         assert!(error_of_stream.contains(&named), "{error_of_stream}");
         assert_eq!(streamed.records().len(), 0);
         assert_eq!(streamed.closing()["metadata"]["gomon"]["ended"], "failed");
@@ -237,8 +251,52 @@ fn frames_of_a_pcapng_interface_that_is_not_supported_fail_the_run_after_all_oth
         ng.packet(k % 2, START + u64::from(k) * SECOND, &packet(1, 443));
     }
     let run = run(&scratch, &ng.bytes(), false);
-    let error = error(&run, 1);
+    let error = error(&run, FAILED);
     assert!(error.contains("2 frame(s) left out: link type 226 (IPNET) is not"), "{error}");
     assert_eq!(run.records().len(), 2);
     assert!(run.line("Ledger: ").contains(" 2 counted "), "{}", run.stderr);
+}
+
+#[test]
+fn records_or_artifacts_that_are_missing_as_well_weigh_more_than_damage() {
+    let scratch = Scratch::new();
+    let frames = flood(400);
+    let bytes = file(&frames);
+    let capture = scratch.file("cut.pcap", &bytes[..bytes.len() - 1]);
+    let capture = capture.to_str().unwrap();
+    let damage = "the capture ends in the middle of a record: all that could be read was analysed";
+
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let lost = program::run(command().args([capture, BOT]).stdout(full));
+    let [read, written] = lost.errors()[..] else { panic!("not two errors: {}", lost.stderr) };
+    assert!(read.ends_with(damage) && written.contains("1 record(s) are lost"), "{}", lost.stderr);
+    assert_eq!(lost.status, Some(FAILED));
+
+    let mut ng = Pcapng::new(false);
+    ng.interface(1, 9, 0).interface(127, 9, 0);
+    ng.packet(0, START, &packet(1, 443)).packet(1, START, &packet(1, 443));
+    let left_out = run(&scratch, &[&ng.bytes()[..], &[6]].concat(), false);
+    let error = error(&left_out, FAILED);
+    assert!(
+        error.contains("the capture ends in the middle of a block; 1 frame(s) left out"),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_input_that_fails_is_not_one_that_is_damaged() {
+    let bytes = Capture::pcap(3).bytes;
+    let compressed = zstd::encode_all(bytes.as_slice(), 1).unwrap();
+    let (two, ng) = (Capture::pcap(2).bytes, Capture::pcapng(2).bytes);
+    for bytes in [&two[..], &two[..two.len() - 1], &ng[..], &compressed[..compressed.len() - 1]] {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        // Whoever closes a socket with something left to read there resets the connection.
+        (&near).write_all(b"unread").unwrap();
+        far.write_all(bytes).unwrap();
+        drop(far);
+        let near = Stdio::from(OwnedFd::from(near));
+        let run = program::run(command().args(["-", BOT, "--quiet"]).stdin(near));
+        let error = error(&run, FAILED);
+        assert!(error.contains("Connection reset by peer"), "{error}");
+    }
 }

@@ -174,7 +174,7 @@ fn an_input_without_a_byte_ends_in_the_middle_of_its_header() {
     let empty = scratch.file("empty.pcap", b"");
     for path in [empty.to_str().unwrap(), "/dev/null", "-"] {
         let run = gomon([path, BOT]);
-        let error = error(&run, 1);
+        let error = error(&run, 3);
         assert!(
             error.starts_with(&format!("reading {path:?}: the capture ends at byte 0")),
             "{error}"

@@ -3,11 +3,12 @@
 mod input;
 mod pipeline;
 
+use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use gomon_common::kernel::{MAX_IGNORED, MAX_SOURCES};
 
 use self::input::{Named, hint};
@@ -18,8 +19,21 @@ use crate::sink::artifacts::{Artifacts, Recall};
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{self, Ended, Eve, Output, WhenFull};
 use crate::source::live::{self, LADDER, Live, Rung, Selected};
-use crate::source::replay::{Input, Reader, Replay};
+use crate::source::replay::{Incomplete, Input, Reader, Replay};
 use crate::source::{Receiver as _, Stop};
+
+/// The failure of a run whose input is damaged: all before that was analysed, and is no failure beside
+/// it.
+#[derive(Debug)]
+pub struct Damaged(String);
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Damaged {}
 
 /// A run that can start: its input and its outputs are open.
 pub struct Run {
@@ -113,7 +127,7 @@ impl Run {
     }
 
     /// Runs to the end. Whatever fails on the way, all that can be done is done; the failures come
-    /// back in the order in which they are to be told.
+    /// back in the order in which they are to be told, that of the input as [`Damaged`] where it is that.
     #[must_use]
     pub fn perform(self) -> Vec<Error> {
         let Self { settings, source, size, stop, eve, artifacts } = self;
@@ -158,10 +172,15 @@ fn replay(settings: &Settings, reader: Reader, stop: &Stop, pipeline: &mut Pipel
     let tally = tally(settings);
     let policy = &settings.policy;
     let clock = Clock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
-    Replay::new(clock, tally)
-        .run(reader, stop, pipeline)
-        .with_context(|| format!("reading {:?}", settings.input.display().to_string()))
-        .map_err(|error| anyhow!("{error:#}: all that could be read was analysed"))
+    Replay::new(clock, tally).run(reader, stop, pipeline).map_err(|incomplete| {
+        let input = settings.input.display().to_string();
+        let told =
+            |error| format!("reading {input:?}: {error:#}: all that could be read was analysed");
+        match incomplete {
+            Incomplete::Damaged(error) => Damaged(told(error)).into(),
+            Incomplete::Missing(error) => Error::msg(told(error)),
+        }
+    })
 }
 
 /// What spares keeping packets, where the capture can be read again and windows don't overlap.

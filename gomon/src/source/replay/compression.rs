@@ -7,6 +7,8 @@ use liblzma::read::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 use lz4_flex::frame::FrameDecoder;
 
+use super::incomplete::Corrupt;
+
 /// Input is read in pieces of this size.
 const BUFFER: usize = 256 << 10;
 /// The most memory an xz stream may ask for: presets up to -9 need 65 MiB.
@@ -61,24 +63,33 @@ impl Compression {
     pub fn reader(self, input: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         let input = BufReader::with_capacity(BUFFER, input);
         Ok(match self {
-            Self::Gzip => Box::new(Streams {
+            Self::Gzip => Box::new(Marked(Streams {
                 decoder: Some(GzDecoder::new(input)),
                 start: GzDecoder::new,
                 end: GzDecoder::into_inner,
                 padded: true,
-            }),
-            Self::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(input)?),
+            })),
+            Self::Zstd => Box::new(Marked(zstd::stream::read::Decoder::with_buffer(input)?)),
             Self::Xz => {
                 let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
-                Box::new(XzDecoder::new_stream(input, stream))
+                Box::new(Marked(XzDecoder::new_stream(input, stream)))
             }
-            Self::Lz4 => Box::new(Streams {
+            Self::Lz4 => Box::new(Marked(Streams {
                 decoder: Some(FrameDecoder::new(input)),
                 start: FrameDecoder::new,
                 end: FrameDecoder::into_inner,
                 padded: false,
-            }),
+            })),
         })
+    }
+}
+
+/// A decompressor whose complaints are told from those of its input.
+struct Marked<R>(R);
+
+impl<R: Read> Read for Marked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(Corrupt::mark)
     }
 }
 

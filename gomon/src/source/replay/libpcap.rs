@@ -104,7 +104,9 @@ impl Pcap {
                 Some(Ok(Err(error))) => {
                     Err(Error::from(error).context(format!("after frame {}", self.frames)))
                 }
-                Some(Err(_)) => bail!("the thread that reads the input failed"),
+                Some(Err(_)) => {
+                    Err(io::Error::other("the thread that reads the input failed").into())
+                }
             },
             Err(error) => {
                 let why = match self.fed.take().map(|fed| fed.try_recv()) {

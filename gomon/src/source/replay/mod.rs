@@ -4,6 +4,7 @@ mod again;
 mod ahead;
 mod compression;
 mod hidden;
+mod incomplete;
 mod input;
 pub(super) mod libpcap;
 mod pace;
@@ -14,11 +15,12 @@ mod reader;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Error, anyhow};
 use gomon_common::{LinkType, Skip};
 
 pub use again::Again;
 pub use compression::Compression;
+pub use incomplete::Incomplete;
 pub use input::Input;
 pub use libpcap::Pcap;
 pub use pcapng::Pcapng;
@@ -64,13 +66,13 @@ impl Replay {
     ///
     /// # Errors
     ///
-    /// When the capture is damaged, or frames had to be left out.
+    /// When the capture is damaged or can't be read, or frames had to be left out.
     pub fn run(
         mut self,
         mut reader: Reader,
         stop: &Stop,
         receiver: &mut impl Receiver,
-    ) -> Result<()> {
+    ) -> Result<(), Incomplete> {
         let mut frames = 0;
         let mut pace = reader.is_stream().then(|| Pace::new(self.clock.window()));
         if let Some(waker) = reader.waker() {
@@ -90,7 +92,7 @@ impl Replay {
                 Ok(ControlFlow::Break(())) => break Ok(()),
                 // A stop may cut a stream anywhere; that is no damage.
                 Err(_) if stop.is_requested() => break Ok(()),
-                Err(error) => break Err(error),
+                Err(error) => break Err(Incomplete::of_reading(error)),
             }
             receiver.progress(frames, reader.position());
             if stop.take_status_request() {
@@ -118,7 +120,13 @@ impl Replay {
         }
         receiver.progress(frames, reader.position());
         self.hidden.tell(frames);
-        outcome.and_then(|()| self.left_out())
+        match (outcome, self.left_out()) {
+            (outcome, None) => outcome,
+            (Ok(()), Some(left_out)) => Err(Incomplete::Missing(left_out)),
+            (Err(Incomplete::Damaged(error) | Incomplete::Missing(error)), Some(left_out)) => {
+                Err(Incomplete::Missing(anyhow!("{error:#}; {left_out}")))
+            }
+        }
     }
 
     /// Whether a frame of the open pane has only to be counted: nobody wants packets, and no frame waits
@@ -258,13 +266,9 @@ impl Replay {
     }
 
     /// The error for frames that could not be looked into, if there were any.
-    fn left_out(&self) -> Result<()> {
-        match self.unsupported.first_key_value() {
-            None => Ok(()),
-            Some((&number, &frames)) => {
-                Err(anyhow!("{frames} frame(s) left out: {}", libpcap::unsupported(number)))
-            }
-        }
+    fn left_out(&self) -> Option<Error> {
+        let (&number, &frames) = self.unsupported.first_key_value()?;
+        Some(anyhow!("{frames} frame(s) left out: {}", libpcap::unsupported(number)))
     }
 }
 
