@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use support::capture::{Captured, PLAIN, Pcapng, SECOND, at, pcap};
 use support::frames::{ip, syn, udp, without_ethernet};
-use support::program::{Outcome, Scratch, command, gomon, gomon_with_input, have, outcome};
+use support::program::{Outcome, Scratch, command, gomon, gomon_with_input, have, outcome, run};
 use support::real::frames;
 
 const BOT: &str = "10.0.0.5";
@@ -83,6 +83,23 @@ fn the_last_packets_of_an_attacked_host_in_both_directions() {
     let all: Vec<_> = frames_in.iter().filter(|f| between(f, ip("192.0.2.1"))).collect();
     let last = original(all[all.len() - 100..].iter().copied());
     assert_eq!(frames(&path), last);
+}
+
+#[test]
+fn records_name_them_by_absolute_paths_wherever_gomon_runs() {
+    let scratch = Scratch::new();
+    let capture = scratch.file("flood.pcap", &pcap(PLAIN, &flood(200)));
+    fs::create_dir(scratch.path().join("elsewhere")).unwrap();
+    for (directory, expected) in [("out", "elsewhere/out"), ("./deep/er", "elsewhere/deep/er")] {
+        let mut gomon = command();
+        gomon.arg(&capture).args([BOT, "--save-packets", "5", "--capture-dir", directory]);
+        let outcome = run(gomon.current_dir(scratch.path().join("elsewhere")));
+        let file = "attack_192.0.2.1_20260129T100000Z.pcap";
+        let path = scratch.path().join(expected).join(file);
+        assert_eq!(outcome.records()[0]["capture_file"], path.to_str().unwrap());
+        assert!(path.exists(), "{path:?}");
+        assert_eq!(outcome.line("  capture-dir: "), format!("  capture-dir: {directory}"));
+    }
 }
 
 #[test]

@@ -45,7 +45,8 @@ fn written() -> Vec<Value> {
     for record in &mut records {
         record["pcap_filename"] = "bot.pcap".into();
         if let Some(path) = record.get_mut("capture_file") {
-            *path = path.as_str().expect("a path").replace(&captures, "./captures").into();
+            *path =
+                path.as_str().expect("a path").replace(&captures, "/srv/sandbox/captures").into();
         }
     }
     records

@@ -4,7 +4,7 @@ mod scenario;
 mod table;
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
@@ -33,6 +33,15 @@ pub(crate) fn show() -> Result<()> {
     write!(out, "{}", table::render(&records))?;
     write!(out, "{}", files.closing_words(&gomon, records.len()))?;
     Ok(())
+}
+
+/// Shows an artifact as it is named from `here`: records have absolute paths.
+fn shorten(record: &mut Value, here: &Path) {
+    if let Some(Value::String(path)) = record.get_mut("capture_file")
+        && let Ok(below) = Path::new(path.as_str()).strip_prefix(here)
+    {
+        *path = below.display().to_string();
+    }
 }
 
 /// Everything a demo leaves behind.
@@ -77,10 +86,14 @@ impl Files {
     fn records(&self) -> Result<Vec<Value>> {
         let attempt = || format!("read the records {}", self.eve.display());
         let text = fs::read_to_string(&self.eve).with_context(attempt)?;
-        let records = text.lines().map(serde_json::from_str).collect::<Result<Vec<Value>, _>>();
+        let records: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
         let mut records = records.with_context(attempt)?;
         // The table is about windows, and the last record about the run.
         records.retain(|record| record["metadata"]["gomon"]["final"] != true);
+        let here = env::current_dir().context("find the current directory")?;
+        for record in &mut records {
+            shorten(record, &here);
+        }
         Ok(records)
     }
 

@@ -11,7 +11,7 @@ use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use gomon_common::Address;
@@ -69,7 +69,7 @@ impl Written {
 
 impl Artifacts {
     /// Keeps the last `packets_per_host` packets of every host, and writes files into `directory`,
-    /// which is made when it is not there.
+    /// which is made when it is not there. Paths of files are absolute.
     ///
     /// # Errors
     ///
@@ -77,14 +77,15 @@ impl Artifacts {
     pub fn new(directory: &Path, sample: Option<&str>, packets_per_host: usize) -> Result<Self> {
         let probe = || {
             fs::create_dir_all(directory)?;
-            temporary(directory)
+            temporary(directory)?;
+            path::absolute(directory)
         };
-        probe().map_err(|error| {
+        let directory = probe().map_err(|error| {
             let directory = directory.display().to_string();
             anyhow::anyhow!("writing to capture directory {directory:?}: {error}: name another one")
         })?;
         Ok(Self {
-            directory: directory.to_owned(),
+            directory,
             sample: sample.map(ToOwned::to_owned),
             rings: Rings::new(packets_per_host),
             recall: None,
