@@ -30,6 +30,8 @@ mod samples;
 mod signals;
 #[path = "cli/streams.rs"]
 mod streams;
+#[path = "cli/subjects.rs"]
+mod subjects;
 #[path = "cli/summary.rs"]
 mod summary;
 #[path = "cli/traffic.rs"]

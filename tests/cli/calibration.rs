@@ -65,6 +65,17 @@ fn calibration_reports_its_windows_and_no_verdicts() {
     );
     assert!(run.stderr.contains("\nCalibration complete. Alerts suppressed; "), "{}", run.stderr);
     assert_eq!(run.line("Calibration summary"), "Calibration summary: 3 window(s) analyzed");
+    let table = run.stderr.lines().skip_while(|line| !line.starts_with("Calibration summary"));
+    let table: Vec<Vec<_>> =
+        table.skip(1).take(5).map(|row| row.split_whitespace().collect()).collect();
+    let rows = [
+        "figure mean maximum recommended",
+        "packets/s 42.5 126",
+        "packets/s to the busiest host 34 100.5 --packet-threshold 100.5000",
+        "hosts/window 17.3333 50 --destination-threshold 50",
+        "ports/window of the host with most 1.3333 2 --port-threshold 2",
+    ];
+    assert_eq!(table.iter().map(|row| row.join(" ")).collect::<Vec<_>>(), rows);
     // 200 packets of the flood and one of the sweep, in 2 s.
     assert_eq!(recommended(&run), ["100.5000", "50"]);
     assert!(run.line("Busiest destination: ").contains("192.0.2.7 "), "{}", run.stderr);

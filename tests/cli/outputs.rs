@@ -95,7 +95,7 @@ fn a_reader_of_standard_output_that_has_seen_enough_ends_the_run_quietly() {
     let run = gomon.finish();
     assert_eq!((run.status, run.errors()), (Some(0), vec![]));
     let starts: Vec<_> = run.stderr.lines().map(|line| line.split(' ').next().unwrap()).collect();
-    assert_eq!(starts, ["Analysis", "Summary:", "Ledger:"]);
+    assert_eq!(starts, ["Analysis", "Summary:", "Observed:", "Top", "Ledger:"]);
 }
 
 #[test]

@@ -75,7 +75,8 @@ fn a_progress_bar_shows_on_a_terminal_unless_quiet() {
         script.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm");
         let run = run(script.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
         assert_eq!(run.status, Some(0), "{}", run.stdout);
-        let bar = run.stdout.split('\r').find(|text| text.contains(" packets/s, "));
+        let bar =
+            run.stdout.split('\r').find(|text| text.contains(" packets/s, ") && text.contains('%'));
         assert_eq!(bar.is_some(), shown, "{}", run.stdout);
         assert!(bar.is_none_or(|bar| bar.contains("% ") && bar.contains(" left")), "{bar:?}");
         let summary = run.stdout.lines().find(|line| line.contains("Summary: ")).unwrap();
@@ -107,7 +108,7 @@ fn quiet_leaves_the_summary_alone_on_standard_error() {
     // What a bot sends alone leaves a warning, and warnings are no ornament.
     let run = gomon([&capture, BOT, "--quiet", "--sweep-detection", "off"]);
     let starts: Vec<_> = run.stderr.lines().map(|line| line.split(' ').next().unwrap()).collect();
-    assert_eq!(starts, ["Analysis", "Summary:", "Ledger:"]);
+    assert_eq!(starts, ["Analysis", "Summary:", "Observed:", "Top", "Ledger:"]);
     assert_eq!(run.records().len(), 1);
 }
 

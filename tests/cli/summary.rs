@@ -90,7 +90,8 @@ fn the_summary_counts_alerts_idle_windows_and_captures() {
     assert_eq!(signatures(&run.records()), [2_100_001, 2_100_002, 2_100_005, 2_100_004]);
     assert_eq!(
         run.line("Summary: "),
-        "Summary: 1 attack alert(s), 2 scan alert(s), 1 sweep alert(s), 3 idle window(s), 4 capture(s) saved"
+        "Summary: 1 attack alert(s), 1 scan alert(s), 1 vertical scan alert(s), 1 sweep alert(s), \
+         3 idle window(s), 4 capture(s) saved"
     );
     assert_eq!(scratch.names("captures").len(), 4);
     assert!(!run.records().iter().any(|record| record["event_type"] == "stats"));

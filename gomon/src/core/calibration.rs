@@ -32,6 +32,8 @@ pub struct Calibration {
     pub packet_rate: Observation,
     /// Hosts in a window, of those the scan mode counts.
     pub hosts: Observation,
+    /// Ports in a window, of the host with most.
+    pub ports: Observation,
     /// Packets a second to the busiest destination host.
     pub busiest_rate: Observation,
     /// The busiest destination of all windows.
@@ -52,6 +54,7 @@ impl Calibration {
         self.windows += report.windows;
         self.packet_rate.enter(report.rate(report.total.packets), report.windows);
         self.hosts.enter(report.scanned_hosts.count as f64, report.windows);
+        self.ports.enter(report.most_ports as f64, report.windows);
         let rate = report.busiest.map_or(0.0, |busiest| report.rate(busiest.counts.packets));
         if rate > self.busiest_rate.maximum {
             self.busiest = report.busiest;
@@ -76,5 +79,12 @@ impl Calibration {
     #[must_use]
     pub fn destination_threshold(&self) -> f64 {
         self.hosts.maximum
+    }
+
+    /// The lowest `--port-threshold`, in ports a window, under which nothing seen is a vertical scan.
+    /// `None` where no packet had a port: 0 has another meaning there.
+    #[must_use]
+    pub fn port_threshold(&self) -> Option<f64> {
+        Some(self.ports.maximum).filter(|ports| *ports > 0.0)
     }
 }

@@ -163,6 +163,8 @@ pub struct WindowReport {
     pub overflow_packets: u64,
     /// The destination that got most, the lowest address first among equals.
     pub busiest: Option<Busiest>,
+    /// The most ports of one host, among the listed endpoints.
+    pub most_ports: u64,
     /// What is to be said, in the order in which it is written.
     pub verdicts: Vec<Verdict>,
 }
@@ -263,6 +265,7 @@ pub(super) fn judge(
         scanned_hosts: HostCount::default(),
         overflow_packets: window.overflow.endpoints.packets,
         busiest: None,
+        most_ports: 0,
         verdicts: Vec::new(),
     };
 
@@ -283,6 +286,7 @@ pub(super) fn judge(
         }
         let ported = || endpoints.iter().filter(|(endpoint, _)| has_port(endpoint));
         let ports = ported().count() as u64;
+        report.most_ports = report.most_ports.max(ports);
         let endpoint_attacked = endpoints.iter().any(|(_, counts)| attacks(*counts));
         let host_attacked = !endpoint_attacked && attacks(total);
         if host_attacked {

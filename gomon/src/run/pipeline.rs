@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 
 use anyhow::{Error, anyhow};
 
-use crate::core::{
-    Calibration, Engine, Ledger, Sources, Timestamp, Verdict, WindowCounts, WindowReport,
-};
+use crate::core::{Calibration, Engine, Ledger, Sources, Timestamp, WindowCounts, WindowReport};
 use crate::frame::{Frame, RemoteHosts};
 use crate::settings::Settings;
 use crate::sink::artifacts::Artifacts;
-use crate::sink::console::{self, Progress, Summary};
+use crate::sink::calibration;
+use crate::sink::console::{self, Progress};
 use crate::sink::eve::{Ended, Eve};
+use crate::sink::summary::{Summary, ledger_text};
 use crate::source::Receiver;
 
 /// Takes panes from the source and hands the engine's answers to the sinks.
@@ -43,8 +43,9 @@ impl Pipeline {
             Some(_) => Calibration::policy(&settings.policy),
             None => settings.policy.clone(),
         };
+        let panes = policy.panes() as u64;
         Self {
-            panes: policy.panes() as u64,
+            panes,
             pane: 0,
             warned: None,
             judges_sweeps: policy.sweep_hosts.is_some(),
@@ -53,7 +54,7 @@ impl Pipeline {
             artifacts,
             calibration,
             progress,
-            summary: Summary::default(),
+            summary: Summary::new(panes),
         }
     }
 
@@ -63,18 +64,10 @@ impl Pipeline {
     }
 
     fn report(&mut self, report: &WindowReport) {
-        self.summary.idle += if report.is_idle() { report.windows } else { 0 };
-        for verdict in &report.verdicts {
-            match verdict {
-                Verdict::Attack { .. } => self.summary.attacks += 1,
-                Verdict::VerticalScan { .. } | Verdict::Scan { .. } => self.summary.scans += 1,
-                Verdict::Sweep { .. } => self.summary.sweeps += 1,
-                Verdict::Connection { .. } | Verdict::Idle => {}
-            }
-        }
+        self.summary.window(report);
         if let Some(calibration) = &mut self.calibration {
             calibration.enter(report);
-            console::log_calibration(report, calibration);
+            calibration::log(report, calibration);
         }
         let written = self.artifacts.as_mut().map(|artifacts| artifacts.report(report));
         if let Some(eve) = &mut self.eve {
@@ -167,7 +160,7 @@ fn now() -> Timestamp {
 
 impl Receiver for Pipeline {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
-        self.summary.ledger += &counts.ledger;
+        self.summary.pane(&counts);
         if counts.ledger.lost > 0 {
             log::warn!(
                 "{} frames of a window were lost before they could be counted: this machine is too \
@@ -177,7 +170,6 @@ impl Receiver for Pipeline {
             );
         }
         let overflow = counts.overflow.endpoints.packets;
-        self.summary.overflow_packets += overflow;
         // One warning a window, however many panes it has.
         if overflow > 0 && self.warned.is_none_or(|warned| self.pane >= warned + self.panes) {
             self.warned = Some(self.pane);
@@ -236,10 +228,10 @@ impl Receiver for Pipeline {
     }
 
     fn status(&mut self, open: &Ledger) {
-        log::info!("open window: {}", console::ledger(open));
+        log::info!("open window: {}", ledger_text(open));
         let mut so_far = self.summary.ledger;
         so_far += open;
-        log::info!("since the start: {}", console::ledger(&so_far));
+        log::info!("since the start: {}", ledger_text(&so_far));
     }
 
     fn progress(&mut self, frames: u64, bytes: u64) {

@@ -1,4 +1,5 @@
-//! What people read: banner, configuration, log, progress and summary, all on standard error.
+//! What people read: banner, configuration, log and progress, all on standard error; the summary
+//! (`summary.rs`) goes the same way.
 //!
 //! Nothing here fails a run: a closed or full standard error is not gomon's to complain about.
 
@@ -9,9 +10,9 @@ use std::sync::OnceLock;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::{calendar, one_line, proto};
+use super::one_line;
 use crate::VERSION;
-use crate::core::{Busiest, Calibration, Ledger, Observation, Policy, WindowReport};
+use crate::core::Policy;
 use crate::settings::{EveTarget, Settings};
 
 const BANNER: &str = r"
@@ -182,144 +183,6 @@ impl Progress {
     }
 }
 
-/// What a run came to.
-#[derive(Debug, Default)]
-pub struct Summary {
-    /// Attack alerts.
-    pub attacks: u64,
-    /// Scan alerts of both kinds.
-    pub scans: u64,
-    /// Sweep alerts.
-    pub sweeps: u64,
-    /// Idle windows, reported or not.
-    pub idle: u64,
-    /// Artifacts written.
-    pub captures: u64,
-    /// What became of every frame.
-    pub ledger: Ledger,
-    /// Packets to endpoints there was no room for.
-    pub overflow_packets: u64,
-    /// Packets lost on the way to artifacts.
-    pub packets_lost: u64,
-    /// How an interface was attached to, for one.
-    pub attached: Option<String>,
-}
-
-impl Summary {
-    /// Shows it.
-    pub fn show(&self, eve: &str) {
-        let Self { attacks, scans, sweeps, idle, captures, .. } = self;
-        line(format_args!("Analysis complete. Eve log: {}", one_line(eve)));
-        line(format_args!(
-            "Summary: {attacks} attack alert(s), {scans} scan alert(s), {sweeps} sweep alert(s), \
-             {idle} idle window(s), {captures} capture(s) saved"
-        ));
-        self.show_ledger();
-    }
-
-    fn show_ledger(&self) {
-        line(format_args!(
-            "Ledger: {}, {} packets in overflow",
-            ledger(&self.ledger),
-            self.overflow_packets
-        ));
-        if let Some(attached) = &self.attached {
-            let packets = match self.packets_lost {
-                0 => String::new(),
-                packets => format!(", {packets} packets lost to artifacts"),
-            };
-            line(format_args!(
-                "Attached: {}, {} lost{packets}",
-                one_line(attached),
-                self.ledger.lost
-            ));
-        }
-    }
-
-    /// Shows what a calibration found.
-    pub fn show_calibration(&self, calibration: &Calibration) {
-        line("Calibration complete. Alerts suppressed; see the log for per-window figures.");
-        line(format_args!("Calibration summary: {} window(s) analyzed", calibration.windows));
-        if let Some(busiest) = &calibration.busiest {
-            line(format_args!(
-                "Recommended thresholds (maxima seen): --packet-threshold {} (packets/s), \
-                 --destination-threshold {} (hosts/window)",
-                up(calibration.packet_threshold()),
-                calibration.destination_threshold(),
-            ));
-            line(format_args!(
-                "Busiest destination: {} ({:.4} packets/s, {} packets)",
-                label(busiest),
-                calibration.packet_threshold(),
-                busiest.counts.packets,
-            ));
-        } else {
-            line("Recommended thresholds: none, for nothing was counted");
-        }
-        self.show_ledger();
-    }
-}
-
-/// A ledger in one line.
-#[must_use]
-pub fn ledger(ledger: &Ledger) -> String {
-    let Ledger { counted, not_from_bot, ignored, not_ip, late, wild, .. } = ledger;
-    let reasons: Vec<_> = ledger
-        .malformed_by_reason()
-        .map(|(reason, frames)| format!("{frames} {}", reason.name()))
-        .collect();
-    let reasons =
-        if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
-    format!(
-        "{} frames seen = {counted} counted + {not_from_bot} not from the bot + {ignored} ignored + \
-         {not_ip} not IP + {} malformed{reasons}; {late} late, {wild} with a wild timestamp",
-        ledger.seen(),
-        ledger.malformed_total(),
-    )
-}
-
-/// A rate with four decimals, rounded up so that what was seen does not exceed it.
-fn up(rate: f64) -> String {
-    format!("{:.4}", (rate * 1e4).ceil() / 1e4)
-}
-
-/// Logs one window of a calibration, as `name=value` pairs.
-pub fn log_calibration(report: &WindowReport, calibration: &Calibration) {
-    let start = calendar(report.span.start);
-    let figure = |name: &str, observation: &Observation| {
-        let Observation { latest, maximum, .. } = observation;
-        let mean = calibration.mean(observation);
-        format!("{name}={latest:.4} {name}_mean={mean:.4} {name}_max={maximum:.4}")
-    };
-    let busiest = report.busiest.as_ref().map_or_else(
-        || "none".to_owned(),
-        |busiest| format!("{} busiest_packets={}", label(busiest), busiest.counts.packets),
-    );
-    log::info!(
-        "calibration window={start} windows={} {} {} host_rate={:.4} {} busiest={busiest}",
-        report.windows,
-        figure("packet_rate", &calibration.packet_rate),
-        figure("hosts", &calibration.hosts),
-        report.rate(report.scanned_hosts.count),
-        figure("busiest_rate", &calibration.busiest_rate),
-    );
-}
-
-/// A destination as people write it.
-fn label(busiest: &Busiest) -> String {
-    let Busiest { host, endpoint, .. } = busiest;
-    match endpoint {
-        None => host.to_string(),
-        Some(endpoint) if endpoint.port() == 0 => {
-            format!("{host}/{}", proto::name(endpoint.protocol()))
-        }
-        Some(endpoint) => {
-            let socket = std::net::SocketAddr::new(host.ip(), endpoint.port());
-            format!("{socket}/{}", proto::name(endpoint.protocol()))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -328,6 +191,5 @@ mod tests {
     fn numbers_are_short() {
         let short = [5.0, 0.333_333, 10.0, 0.0001, 0.0].map(short);
         assert_eq!(short, ["5", "0.33", "10", "1.0e-4", "0"]);
-        assert_eq!(up(1.0 / 3.0), "0.3334");
     }
 }

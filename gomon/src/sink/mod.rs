@@ -1,9 +1,15 @@
 //! Where reports go: records, artifacts, the terminal. Sinks perform what the core decided.
 
 pub mod artifacts;
+pub mod calibration;
 pub mod console;
 pub mod eve;
+mod largest;
+mod observed;
 mod proto;
+mod subjects;
+pub mod summary;
+mod words;
 
 use crate::core::Timestamp;
 

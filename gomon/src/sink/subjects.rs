@@ -1,0 +1,252 @@
+//! What the alerts of a run were about, a line a subject.
+//!
+//! Memory is bounded: of each kind [`KEPT`] subjects are kept, those with the smallest figures go first,
+//! and how many went is told.
+
+use std::cmp::Reverse;
+
+use gomon_common::{Address, Endpoint};
+use indicatif::HumanCount;
+
+use super::largest::{Largest, Weigh};
+use super::proto;
+use super::words::{count, endpoint_name, rate, times};
+use crate::core::{Counts, Service, Span, Sweep, Target, Verdict, Walk, WindowReport};
+
+/// Subjects of one kind that are kept, about 150 bytes each.
+const KEPT: usize = 1024;
+/// Subjects that are shown.
+const SHOWN: usize = 10;
+
+/// The kinds of subjects, in the order in which they are shown.
+#[derive(Clone, Copy)]
+enum Kind {
+    Attack,
+    VerticalScan,
+    Scan,
+    Sweep,
+}
+
+const KINDS: [(Kind, &str); 4] = [
+    (Kind::Attack, "attack"),
+    (Kind::VerticalScan, "vertical scan"),
+    (Kind::Scan, "scan"),
+    (Kind::Sweep, "sweep"),
+];
+
+/// What alerts are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Subject {
+    Endpoint(Endpoint),
+    Host(Address),
+    /// Scan windows in a row, by the number of the first one's first pane.
+    Windows(u64),
+    Service(Service),
+}
+
+/// What all alerts about one subject said together.
+#[derive(Debug, Default)]
+struct Told {
+    /// From the first window's start to the last one's end.
+    span: Option<Span>,
+    windows: u64,
+    /// Packets in windows that don't overlap, and the first pane after these.
+    packets: u64,
+    next_pane: u64,
+    /// The highest rate of a window, in packets a second.
+    peak: f64,
+    /// The most ports or hosts of a window, and whether one was estimated.
+    most: u64,
+    estimated: bool,
+    /// Of a sweep, the test as it was told last.
+    walk: Walk,
+    weight: u64,
+}
+
+impl Weigh for Told {
+    fn weight(&self) -> u64 {
+        self.weight
+    }
+}
+
+impl Told {
+    /// Enters a window.
+    fn window(&mut self, report: &WindowReport) {
+        let span = self.span.get_or_insert(report.span);
+        span.start = span.start.min(report.span.start);
+        span.end = span.end.max(report.span.end);
+        self.windows += 1;
+    }
+
+    /// Enters what was sent to the subject in a window of so many panes.
+    fn packets(&mut self, counts: Counts, report: &WindowReport, panes: u64) {
+        self.peak = self.peak.max(report.rate(counts.packets));
+        if report.first_pane >= self.next_pane {
+            self.packets += counts.packets;
+            self.next_pane = report.first_pane + panes;
+        }
+    }
+}
+
+/// The subjects of a run's alerts.
+#[derive(Debug)]
+pub(super) struct Subjects {
+    /// Panes in a window.
+    panes: u64,
+    /// By [`Kind`].
+    told: [Largest<Subject, Told>; KINDS.len()],
+    /// The first panes of the first and of the last window of the latest scan.
+    scan: Option<(u64, u64)>,
+}
+
+impl Subjects {
+    /// None so far, in windows of so many panes.
+    pub(super) fn new(panes: u64) -> Self {
+        let told = KINDS.map(|(kind, _)| match kind {
+            Kind::Attack => Largest::of_sums(KEPT),
+            Kind::VerticalScan | Kind::Scan | Kind::Sweep => Largest::of_maxima(KEPT),
+        });
+        Self { panes, told, scan: None }
+    }
+
+    /// Enters the alerts of a window.
+    pub(super) fn enter(&mut self, report: &WindowReport) {
+        let panes = self.panes;
+        for verdict in &report.verdicts {
+            match verdict {
+                Verdict::Attack { target, counts } => {
+                    let (subject, ports) = match target {
+                        Target::Endpoint(endpoint) => (Subject::Endpoint(*endpoint), 0),
+                        Target::Host { host, ports, .. } => (Subject::Host(*host), *ports),
+                    };
+                    let told = self.entry(Kind::Attack, subject, report);
+                    told.packets(*counts, report, panes);
+                    told.most = told.most.max(ports);
+                    told.weight = told.packets;
+                }
+                Verdict::VerticalScan { host, ports, counts, .. } => {
+                    let told = self.entry(Kind::VerticalScan, Subject::Host(*host), report);
+                    told.packets(*counts, report, panes);
+                    told.most = told.most.max(*ports);
+                    told.weight = told.most;
+                }
+                Verdict::Scan { .. } => {
+                    let follows = |(_, last): &(u64, u64)| report.first_pane == last + 1;
+                    let (first, _) = self.scan.filter(follows).unwrap_or((report.first_pane, 0));
+                    self.scan = Some((first, report.first_pane));
+                    let told = self.entry(Kind::Scan, Subject::Windows(first), report);
+                    told.most = told.most.max(report.scanned_hosts.count);
+                    told.estimated |= !report.scanned_hosts.exact;
+                    told.weight = told.most;
+                }
+                Verdict::Sweep { sweep: Sweep { protocol, port, walk, .. }, .. } => {
+                    let subject = Subject::Service((*protocol, *port));
+                    let told = self.entry(Kind::Sweep, subject, report);
+                    told.walk = *walk;
+                    told.weight = walk.unanswered;
+                }
+                Verdict::Connection { .. } | Verdict::Idle => {}
+            }
+        }
+    }
+
+    fn entry(&mut self, kind: Kind, subject: Subject, report: &WindowReport) -> &mut Told {
+        let told = self.told[kind as usize].entry(subject);
+        told.window(report);
+        told
+    }
+
+    /// A line for each of the subjects that matter most, and one for the others. The largest of each
+    /// kind is shown, the second largest of each, and so on up to [`SHOWN`]: attacks by packets, vertical
+    /// scans by ports, scans by hosts, sweeps by hosts that did not answer. With `dated`, points in time
+    /// come with their date.
+    pub(super) fn lines(&self, dated: bool) -> Vec<String> {
+        let heaviest = self.told.each_ref().map(|told| told.heaviest(SHOWN));
+        let mut places: Vec<_> = (0..KINDS.len())
+            .flat_map(|kind| (0..heaviest[kind].len()).map(move |rank| (rank, kind)))
+            .collect();
+        places.sort_unstable();
+        places.truncate(SHOWN);
+        places.sort_unstable_by_key(|(rank, kind)| (*kind, *rank));
+        let mut lines: Vec<_> = places
+            .iter()
+            .map(|&(rank, kind)| {
+                let (subject, told) = heaviest[kind][rank];
+                self.line(KINDS[kind].0, subject, told, dated)
+            })
+            .collect();
+        let more = |kind: usize| {
+            let shown = places.iter().filter(|(_, of)| *of == kind).count();
+            let more = self.told[kind].len() - shown;
+            (more > 0).then(|| count(more as u64, KINDS[kind].1))
+        };
+        let more: Vec<_> = (0..KINDS.len()).filter_map(more).collect();
+        if !more.is_empty() {
+            lines.push(format!("and more: {}", more.join(", ")));
+        }
+        lines.extend(self.dropped());
+        lines
+    }
+
+    /// What there is no room for.
+    fn dropped(&self) -> Option<String> {
+        let mut dropped: Vec<_> = self
+            .told
+            .iter()
+            .zip(KINDS)
+            .map(|(told, (_, name))| (told.dropped().entries, name))
+            .filter(|(entries, _)| *entries > 0)
+            .collect();
+        dropped.sort_by_key(|(entries, _)| Reverse(*entries));
+        let dropped: Vec<_> = dropped.iter().map(|(entries, name)| count(*entries, name)).collect();
+        (!dropped.is_empty()).then(|| {
+            format!(
+                "and smaller ones, past the {} of a kind that are kept: {}",
+                HumanCount(KEPT as u64),
+                dropped.join(", ")
+            )
+        })
+    }
+
+    fn line(&self, kind: Kind, subject: &Subject, told: &Told, dated: bool) -> String {
+        let Told { packets, most, walk, .. } = told;
+        let name = match subject {
+            Subject::Endpoint(endpoint) => endpoint_name(endpoint),
+            Subject::Host(host) => host.to_string(),
+            Subject::Windows(_) => String::new(),
+            Subject::Service((protocol, port)) => format!("{}/{port}", proto::name(*protocol)),
+        };
+        // Of windows that overlap, only the packets of some that don't can be added up.
+        let least = if self.panes > 1 { "at least " } else { "" };
+        let packets = format!("{least}{}", count(*packets, "packet"));
+        let windows = count(told.windows, "window");
+        let times = told.span.map(|span| times(span, dated)).unwrap_or_default();
+        match kind {
+            Kind::Attack => {
+                let ports = match most {
+                    0 => String::new(),
+                    ports => format!(", over {}", count(*ports, "port")),
+                };
+                let peak = rate(told.peak);
+                format!(
+                    "attack {name}{ports}: {packets}, peak {peak} packets/s, {windows}, {times}"
+                )
+            }
+            Kind::VerticalScan => {
+                let ports = count(*most, "port");
+                format!("vertical scan {name}: {ports}, {packets}, {windows}, {times}")
+            }
+            Kind::Scan => {
+                let about = if told.estimated { "about " } else { "" };
+                let each = if told.windows > 1 { " at most in a window" } else { "" };
+                let hosts = count(*most, "host");
+                format!("scan: {about}{hosts}{each}, {windows}, {times}")
+            }
+            Kind::Sweep => {
+                let hosts = count(walk.contacts(), "host");
+                let answered = HumanCount(walk.answered);
+                format!("sweep {name}: {hosts}, {answered} answered, {times}")
+            }
+        }
+    }
+}

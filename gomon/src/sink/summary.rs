@@ -1,0 +1,137 @@
+//! What a run came to, told at its end.
+
+use super::console::line;
+use super::observed::Observed;
+use super::subjects::Subjects;
+use super::{calibration, one_line};
+use crate::core::{Calibration, Ledger, Verdict, WindowCounts, WindowReport};
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Summary {
+    attacks: u64,
+    /// Horizontal scans.
+    scans: u64,
+    vertical_scans: u64,
+    sweeps: u64,
+    /// Idle windows, reported or not.
+    idle: u64,
+    subjects: Subjects,
+    observed: Observed,
+    /// Artifacts written.
+    pub captures: u64,
+    /// What became of every frame.
+    pub ledger: Ledger,
+    /// Packets to endpoints there was no room for.
+    pub overflow_packets: u64,
+    /// Packets lost on the way to artifacts.
+    pub packets_lost: u64,
+    /// How an interface was attached to, for one.
+    pub attached: Option<String>,
+}
+
+impl Summary {
+    /// Of nothing so far, in windows of so many panes.
+    #[must_use]
+    pub fn new(panes: u64) -> Self {
+        Self {
+            attacks: 0,
+            scans: 0,
+            vertical_scans: 0,
+            sweeps: 0,
+            idle: 0,
+            subjects: Subjects::new(panes),
+            observed: Observed::default(),
+            captures: 0,
+            ledger: Ledger::default(),
+            overflow_packets: 0,
+            packets_lost: 0,
+            attached: None,
+        }
+    }
+
+    /// Enters what a pane counted.
+    pub fn pane(&mut self, counts: &WindowCounts) {
+        self.ledger += &counts.ledger;
+        self.overflow_packets += counts.overflow.endpoints.packets;
+        self.observed.pane(counts);
+    }
+
+    /// Enters what is said of a window.
+    pub fn window(&mut self, report: &WindowReport) {
+        self.idle += if report.is_idle() { report.windows } else { 0 };
+        for verdict in &report.verdicts {
+            match verdict {
+                Verdict::Attack { .. } => self.attacks += 1,
+                Verdict::VerticalScan { .. } => self.vertical_scans += 1,
+                Verdict::Scan { .. } => self.scans += 1,
+                Verdict::Sweep { .. } => self.sweeps += 1,
+                Verdict::Connection { .. } | Verdict::Idle => {}
+            }
+        }
+        self.observed.window(report);
+        self.subjects.enter(report);
+    }
+
+    /// Shows it.
+    pub fn show(&self, eve: &str) {
+        let Self { attacks, scans, vertical_scans, sweeps, idle, captures, .. } = self;
+        line(format_args!("Analysis complete. Eve log: {}", one_line(eve)));
+        line(format_args!(
+            "Summary: {attacks} attack alert(s), {scans} scan alert(s), {vertical_scans} vertical \
+             scan alert(s), {sweeps} sweep alert(s), {idle} idle window(s), {captures} capture(s) \
+             saved"
+        ));
+        for subject in self.subjects.lines(self.observed.is_of_several_days()) {
+            line(format_args!("  {subject}"));
+        }
+        self.show_traffic();
+    }
+
+    /// Shows it with what a calibration found, instead of alerts.
+    pub fn show_calibration(&self, calibration: &Calibration) {
+        line("Calibration complete. Alerts suppressed; see the log for per-window figures.");
+        line(format_args!("Calibration summary: {} window(s) analyzed", calibration.windows));
+        calibration::lines(calibration).iter().for_each(line);
+        self.show_traffic();
+    }
+
+    /// What was seen, and what became of every frame.
+    fn show_traffic(&self) {
+        self.observed.lines().iter().for_each(line);
+        line(format_args!(
+            "Ledger: {}, {} packets in overflow",
+            ledger_text(&self.ledger),
+            self.overflow_packets
+        ));
+        if let Some(attached) = &self.attached {
+            let packets = match self.packets_lost {
+                0 => String::new(),
+                packets => format!(", {packets} packets lost to artifacts"),
+            };
+            line(format_args!(
+                "Attached: {}, {} lost{packets}",
+                one_line(attached),
+                self.ledger.lost
+            ));
+        }
+    }
+}
+
+/// A ledger in one line.
+#[must_use]
+pub fn ledger_text(ledger: &Ledger) -> String {
+    let Ledger { counted, not_from_bot, ignored, not_ip, late, wild, .. } = ledger;
+    let reasons: Vec<_> = ledger
+        .malformed_by_reason()
+        .map(|(reason, frames)| format!("{frames} {}", reason.name()))
+        .collect();
+    let reasons =
+        if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+    format!(
+        "{} frames seen = {counted} counted + {not_from_bot} not from the bot + {ignored} ignored + \
+         {not_ip} not IP + {} malformed{reasons}; {late} late, {wild} with a wild timestamp",
+        ledger.seen(),
+        ledger.malformed_total(),
+    )
+}
