@@ -115,7 +115,7 @@ fn every_real_capture_ends_in_order_and_its_books_balance() {
     for capture in real::capture_files() {
         let name = capture.file_name().expect("a name").to_string_lossy().into_owned();
         let outcome = gomon([capture.as_os_str(), "any".as_ref(), "--quiet".as_ref()]);
-        assert!(matches!(outcome.status, Some(0..=2)), "{name}: {}", outcome.stderr);
+        assert!(matches!(outcome.status, Some(0 | 2 | 3)), "{name}: {}", outcome.stderr);
         assert!(!outcome.stderr.contains("panicked"), "{name}: {}", outcome.stderr);
         assert_eq!(outcome.status == Some(0), outcome.errors().is_empty(), "{name}");
         assert!(outcome.errors().len() <= 1, "{name}: {}", outcome.stderr);

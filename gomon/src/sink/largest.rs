@@ -128,6 +128,24 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_comes_in_pieces_that_are_light_each_is_not_lost() {
+        let mut largest: Largest<u64, u64> = Largest::of_sums(8);
+        for heavy in 0..4 {
+            *largest.entry(heavy) += 1000;
+        }
+        // A piece of the heaviest, and then enough others for the lighter half to go.
+        for round in 1..50 {
+            *largest.entry(9) += 900;
+            for other in 0..8 {
+                *largest.entry(100 * round + other) += 1;
+            }
+        }
+        *largest.entry(9) += 900;
+        let (key, weight) = largest.heaviest(1)[0];
+        assert!(*key == 9 && *weight > 40_000, "{key} {weight}");
+    }
+
     /// Keys, few of them often, and what is entered.
     fn entries() -> impl Strategy<Value = Vec<(u8, u64)>> {
         let key = prop_oneof![0u8..4, 0u8..200];

@@ -3,8 +3,6 @@
 //! Memory is bounded: of each kind [`KEPT`] subjects are kept, those with the smallest figures go first,
 //! and how many went is told.
 
-use std::cmp::Reverse;
-
 use gomon_common::{Address, Endpoint};
 use indicatif::HumanCount;
 
@@ -188,20 +186,16 @@ impl Subjects {
         lines
     }
 
-    /// What there is no room for.
+    /// What there is no room for. A subject that comes again, and goes again, is two here.
     fn dropped(&self) -> Option<String> {
-        let mut dropped: Vec<_> = self
-            .told
-            .iter()
-            .zip(KINDS)
-            .map(|(told, (_, name))| (told.dropped().entries, name))
-            .filter(|(entries, _)| *entries > 0)
-            .collect();
-        dropped.sort_by_key(|(entries, _)| Reverse(*entries));
-        let dropped: Vec<_> = dropped.iter().map(|(entries, name)| count(*entries, name)).collect();
+        let dropped = self.told.iter().zip(KINDS).filter_map(|(told, (_, name))| {
+            let entries = told.dropped().entries;
+            (entries > 0).then(|| count(entries, name))
+        });
+        let dropped: Vec<_> = dropped.collect();
         (!dropped.is_empty()).then(|| {
             format!(
-                "and smaller ones, past the {} of a kind that are kept: {}",
+                "and smaller ones, past the {} of a kind that are kept: up to {}",
                 HumanCount(KEPT as u64),
                 dropped.join(", ")
             )
