@@ -92,7 +92,6 @@ fn prepare(options: &Options) -> Result<(PathBuf, PathBuf)> {
             live::prepare()?;
         }
     }
-    eprintln!("xtask: building gomon");
     let gomon = workspace::root().join(workspace::build_gomon()?);
     Ok((gomon, workspace::root().join(workspace::target()?.join("bench"))))
 }

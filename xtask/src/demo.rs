@@ -18,7 +18,6 @@ use crate::{frames::BOT, pcap, prerequisites, workspace};
 /// Builds gomon, lets it replay the demo capture, and shows the records it wrote.
 pub(crate) fn show() -> Result<()> {
     prerequisites::for_building()?;
-    eprintln!("xtask: building gomon");
     let gomon = workspace::build_gomon()?;
     let files = Files::fresh()?;
     files.write_capture()?;

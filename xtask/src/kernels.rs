@@ -64,7 +64,6 @@ fn suite(text: &str) -> Result<Suite> {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     prerequisites::for_kernels()?;
-    eprintln!("xtask: building gomon");
     let gomon = workspace::build_gomon()?;
     let suites = if options.kernels.is_empty() { &SUITES[..] } else { &options.kernels };
     let mut out = io::stdout().lock();

@@ -7,9 +7,12 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{vm::debian::KEYRING, workspace::describe};
+use crate::{
+    vm::debian::KEYRING,
+    workspace::{describe, output},
+};
 
 /// Something to be found on the machine, and the Debian package it comes with.
 #[derive(Clone, Copy)]
@@ -28,8 +31,10 @@ enum File {
     At(&'static str),
 }
 
+/// The packages are named in `.cargo/cc` too, which runs before this.
 const BUILD: &[Need] = &[
-    need(File::Program("cc"), "build-essential"),
+    need(File::Program("cc"), "gcc"),
+    need(File::Header("stdio.h"), "libc6-dev"),
     need(File::Header("pcap/pcap.h"), "libpcap-dev"),
 ];
 /// Artifacts are read back with both readers, libFuzzer is C++, live tests make networks of their own and
@@ -115,6 +120,19 @@ pub(crate) fn for_ebpf() -> Result<()> {
     install(&[BUILD, EBPF].concat())
 }
 
+/// Fails where this machine's distribution has not got what `for_ebpf` installs.
+pub(crate) fn offers_ebpf() -> Result<()> {
+    let mut lacking = missing(EBPF, Path::exists);
+    if has_program("apt-get") {
+        apt_get(&["update"])?;
+        lacking
+            .retain(|need| output(Command::new("apt-cache").args(["show", need.package])).is_err());
+    }
+    let lacking: Vec<_> = lacking.iter().map(|need| need.package).collect();
+    ensure!(lacking.is_empty(), "this distribution has no {}", lacking.join(", no "));
+    Ok(())
+}
+
 /// Whether `for_ebpf` has nothing to add for the kernel's side.
 pub(crate) fn has_ebpf() -> bool {
     missing(EBPF, Path::exists).is_empty()
@@ -142,7 +160,11 @@ fn install(needs: &[Need]) -> Result<()> {
         bail!("{attempt}: install what Debian has in: {listed}");
     }
     if !rustix::process::geteuid().is_root() {
-        bail!("{attempt}: type: sudo apt-get install -y {listed}");
+        let install = format!("apt-get install -y {listed}");
+        if has_program("sudo") {
+            bail!("{attempt}: type: sudo apt-get update && sudo {install}");
+        }
+        bail!("{attempt}: as root, type: apt-get update && {install}");
     }
     eprintln!("xtask: installing {listed}");
     apt_get(&["update"])?;
@@ -179,7 +201,9 @@ impl File {
     fn places(self) -> Vec<PathBuf> {
         let directories: Vec<PathBuf> = match self {
             Self::Program(_) => {
-                env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect()
+                let path = env::var_os("PATH").unwrap_or_default();
+                // Where Debian has ethtool, and which is not in the PATH of a plain user there.
+                env::split_paths(&path).chain(["/usr/sbin".into()]).collect()
             }
             Self::Header(_) => vec![
                 "/usr/include".into(),
@@ -205,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_bare_machine_gets_everything() {
-        assert_eq!(packages_when_present(BUILD, &[]), ["build-essential", "libpcap-dev"]);
+        assert_eq!(packages_when_present(BUILD, &[]), ["gcc", "libc6-dev", "libpcap-dev"]);
         assert_eq!(
             packages_when_present(TESTS, &[]),
             ["tcpdump", "tshark", "g++", "iproute2", "tcpreplay", "ethtool", "valgrind"]
@@ -217,13 +241,21 @@ mod tests {
 
     #[test]
     fn what_is_there_is_left_alone() {
-        assert_eq!(packages_when_present(BUILD, &["bin/cc"]), ["libpcap-dev"]);
-        assert!(packages_when_present(BUILD, &["bin/cc", "/usr/include/pcap/pcap.h"]).is_empty());
+        let present = ["bin/cc", "/usr/include/stdio.h", "/usr/include/pcap/pcap.h"];
+        assert_eq!(packages_when_present(BUILD, &present[..2]), ["libpcap-dev"]);
+        assert!(packages_when_present(BUILD, &present).is_empty());
     }
 
     #[test]
     fn headers_of_the_machines_own_architecture_count() {
         let header = format!("/usr/include/{}-linux-gnu/pcap/pcap.h", env::consts::ARCH);
-        assert_eq!(packages_when_present(BUILD, &[&header]), ["build-essential"]);
+        assert_eq!(packages_when_present(BUILD, &[&header]), ["gcc", "libc6-dev"]);
+    }
+
+    #[test]
+    fn the_linker_installs_what_builds_need() {
+        let linker = include_str!("../../.cargo/cc");
+        let packages = packages_when_present(BUILD, &[]).join(" ");
+        assert!(linker.contains(&format!("\npackages=\"{packages}\" ")), "{packages}");
     }
 }

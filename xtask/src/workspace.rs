@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::OsStr,
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -26,10 +27,24 @@ pub(crate) fn target() -> Result<PathBuf> {
     Ok(target.strip_prefix(root()).unwrap_or(target).to_path_buf())
 }
 
-/// Builds gomon as it is released and says where it is.
+/// Builds gomon as it is released and says where it is. The compiler is heard only when it fails.
 pub(crate) fn build_gomon() -> Result<PathBuf> {
-    run(cargo().args(["build", "--release", "--package", "gomon"]))?;
-    Ok(target()?.join("release/gomon"))
+    let gomon = target()?.join("release/gomon");
+    let first = if gomon.exists() { "" } else { ": takes a minute or two the first time" };
+    eprintln!("xtask: building gomon{first}");
+    let mut build = cargo();
+    build.args(["build", "--release", "--quiet", "--package", "gomon"]);
+    if io::stderr().is_terminal() {
+        // Quiet, cargo shows no progress unless it is told to.
+        build.args([
+            "--config",
+            "term.progress.when='always'",
+            "--config",
+            "term.progress.width=80",
+        ]);
+    }
+    run(&mut build)?;
+    Ok(gomon)
 }
 
 /// The cargo that started this program.
@@ -42,6 +57,21 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("run `{}`", describe(command)))?;
     ensure!(status.success(), "run `{}`: {status}: its output is above", describe(command));
     Ok(())
+}
+
+/// Runs a command and returns what it prints; what it says on standard error is for people, when it fails.
+pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
+    let output = command.output();
+    let attempt = || format!("run `{}`", describe(command));
+    let output = output.with_context(attempt)?;
+    let why = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {}: {}", attempt(), output.status, why.trim());
+    Ok(output.stdout)
+}
+
+/// The same of a command that prints text.
+pub(crate) fn text(command: &mut Command) -> Result<String> {
+    Ok(String::from_utf8_lossy(&output(command)?).into_owned())
 }
 
 /// A command as one would type it, the environment it adds included.
