@@ -25,8 +25,9 @@ use serde_json::Value;
 
 use support::capture::{Captured, PLAIN, Pcapng, SECOND, at, pcap};
 use support::frames::{ip, syn, udp, without_ethernet};
-use support::program::{Outcome, Scratch, command, gomon, gomon_with_input, have, outcome, run};
+use support::program::{Outcome, Scratch, command, gomon, gomon_with_input, outcome, run};
 use support::real::frames;
+use support::tools::{done, have};
 
 const BOT: &str = "10.0.0.5";
 
@@ -115,9 +116,8 @@ fn tcpdump_and_wireshark_read_them() {
     assert_eq!(header[16..20], 262_144_u32.to_le_bytes(), "snap length");
     for (tool, flags) in [("tcpdump", &["-n", "-r"][..]), ("tshark", &["-n", "-r"])] {
         if have(tool) {
-            let output = Command::new(tool).args(flags).arg(&path).output().unwrap();
-            assert!(output.status.success(), "{tool}: {output:?}");
-            assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 50, "{tool}");
+            let listing = done(Command::new(tool).args(flags).arg(&path));
+            assert_eq!(listing.lines().count(), 50, "{tool}");
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The kernel program on the kernel that is running. Needs root, and says so when it is not.
+//! The kernel program on the kernel that is running. Needs root, and is skipped without.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that can't go on fails, and says what it skipped"
+    reason = "a test that can't go on fails, and says what it measured"
 )]
 
 mod support;
@@ -16,13 +16,17 @@ mod generator;
 mod live;
 #[path = "kernel/object.rs"]
 mod object;
+#[path = "kernel/skips.rs"]
+mod skips;
 
-/// Whether the kernel lets this process load programs; says that the test is skipped when not.
+use support::skip::skip;
+
+/// Whether the kernel lets this process load programs; the test is skipped when not.
+#[track_caller]
 fn privileged() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        assert!(std::env::var_os("CI").is_none(), "kernel tests must run in CI: as root");
-        println!("SKIPPED: loading kernel programs needs root");
+        skip("loading kernel programs needs root");
     }
     root
 }
@@ -32,13 +36,13 @@ fn generates() -> bool {
     linux(5, 18, "generating packets inside the kernel")
 }
 
-/// Whether the kernel is new enough; says that the test is skipped when not.
+/// Whether the kernel is new enough; the test is skipped when not.
 fn linux(major: u32, minor: u32, what: &str) -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());
     let new = (numbers.next(), numbers.next()) >= (Some(major), Some(minor));
     if !new {
-        println!("SKIPPED: {what} needs Linux {major}.{minor}: this is {}", release.trim());
+        skip(format_args!("{what} needs Linux {major}.{minor}: this is {}", release.trim()));
     }
     new
 }

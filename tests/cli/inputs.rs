@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::support::program::{Outcome, Scratch, command, finish, gomon, gomon_with_input, run};
 use crate::support::running::Running;
+use crate::support::skip::skip;
 use crate::traffic::{BOT, beacon, error, file, refusal};
 
 /// The records of a run that went well, without the name of the input.
@@ -197,7 +198,7 @@ fn a_file_that_may_not_be_read_is_refused() {
         gomon.uid(NOBODY).gid(NOBODY).current_dir("/");
     }
     match gomon.spawn() {
-        Err(why) => println!("SKIPPED: gomon can't be started as another user: {why}"),
+        Err(why) => skip(format_args!("gomon can't be started as another user: {why}")),
         Ok(child) => {
             let run = finish(child);
             let expected = format!("opening input {secret:?}: Permission denied");

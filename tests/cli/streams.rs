@@ -6,8 +6,9 @@ use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
 use std::thread;
 
-use crate::support::program::{Outcome, Scratch, command, gomon, have, run};
+use crate::support::program::{Outcome, Scratch, command, gomon, run};
 use crate::support::running::Running;
+use crate::support::tools::have;
 use crate::traffic::{BOT, beacon, file, flood, refusal};
 
 /// Every flag that users are told of, with its default as the configuration block shows it; those

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::support::skip::skip_in_ci_too;
 
 /// gomon's own schema, as the project ships it.
 pub(crate) static TEXT: &str = include_str!("../../docs/eve.schema.json");
@@ -16,10 +18,8 @@ static OURS: LazyLock<Validator> = LazyLock::new(|| {
 });
 
 static SURICATA: LazyLock<Vec<(PathBuf, Validator)>> = LazyLock::new(|| {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/eve");
-    let folder = std::env::var_os("GOMON_EVE_SCHEMAS").map_or_else(|| beside.into(), PathBuf::from);
+    let folder = folder();
     let Ok(entries) = std::fs::read_dir(&folder) else {
-        println!("SKIPPED: no schemas of Suricata in {}", folder.display());
         return Vec::new();
     };
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -34,6 +34,22 @@ static SURICATA: LazyLock<Vec<(PathBuf, Validator)>> = LazyLock::new(|| {
     });
     compiled.collect()
 });
+
+fn folder() -> PathBuf {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/eve");
+    std::env::var_os("GOMON_EVE_SCHEMAS").map_or_else(|| beside.into(), PathBuf::from)
+}
+
+/// Every record of these tests is held to them, too. Where they are not, this one test is skipped for all.
+#[test]
+fn suricatas_schemas_reject_what_is_no_record() {
+    if SURICATA.is_empty() {
+        skip_in_ci_too(format_args!("no schemas of Suricata in {}", folder().display()));
+    }
+    for (path, validator) in &*SURICATA {
+        assert!(!validator.is_valid(&json!({ "event_type": "alert" })), "{}", path.display());
+    }
+}
 
 /// Whether gomon's schema accepts a record.
 pub(crate) fn accepts(record: &Value) -> bool {

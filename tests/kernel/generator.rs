@@ -6,8 +6,9 @@ use etherparse::{NetHeaders, PacketHeaders, TransportHeader};
 use gomon_xdpgen::{Order, Traffic};
 
 use crate::support::net::{Net, TAP};
-use crate::support::program::{Scratch, have};
+use crate::support::program::Scratch;
 use crate::support::running::Running;
+use crate::support::tools::have;
 use crate::{generates, privileged};
 
 const FRAMES: usize = 3000;

@@ -9,8 +9,9 @@ use crate::privileged;
 use crate::support::capture::{Captured, PLAIN, at, pcap};
 use crate::support::frames::{ip, udp};
 use crate::support::net::{Net, held, until};
-use crate::support::program::{Outcome, Scratch, gomon, have};
+use crate::support::program::{Outcome, Scratch, gomon};
 use crate::support::running::Running;
+use crate::support::tools::have;
 
 #[path = "live/artifacts.rs"]
 mod artifacts;

@@ -17,4 +17,6 @@ pub mod oracle;
 pub mod program;
 pub mod real;
 pub mod running;
+pub mod skip;
+pub mod tools;
 pub mod tun;

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio, id};
+use std::process::{Command, Stdio, id};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,9 +12,11 @@ use gomon_xdpgen::{Attached, Sent, Traffic};
 
 use super::capture::{PLAIN, at, pcap};
 use super::program::Scratch;
+use super::tools::{Tool, done};
 
-/// The interface that gomon counts on, in its own namespace.
-pub const TAP: &str = "tap0";
+/// The interface that gomon counts on, in its own namespace. tcpreplay takes every `tap*` for a tun device
+/// of its own.
+pub const TAP: &str = "vnet0";
 /// The other end, in the bot's namespace.
 pub const BOT_END: &str = "bot0";
 
@@ -83,20 +85,18 @@ impl Net {
     #[track_caller]
     pub fn send(&self, frames: &[Vec<u8>]) {
         let scratch = Scratch::new();
-        let mut sender = self.sender(&scratch, frames, 1);
-        assert!(sender.wait().expect("tcpreplay ends").success(), "tcpreplay failed");
+        self.sender(&scratch, frames, 1).finish();
     }
 
     /// Sends frames towards the bot.
     #[track_caller]
     pub fn answer(&self, frames: &[Vec<u8>]) {
         let scratch = Scratch::new();
-        let mut sender = replaying(&self.gomon, TAP, &scratch, frames, 1);
-        assert!(sender.wait().expect("tcpreplay ends").success(), "tcpreplay failed");
+        replaying(&self.gomon, TAP, &scratch, frames, 1).finish();
     }
 
     /// Starts to send frames as fast as can be, all of them `times` times.
-    pub fn sender(&self, scratch: &Scratch, frames: &[Vec<u8>], times: u32) -> Child {
+    pub fn sender(&self, scratch: &Scratch, frames: &[Vec<u8>], times: u32) -> Tool {
         replaying(&self.bot, BOT_END, scratch, frames, times)
     }
 
@@ -176,18 +176,17 @@ fn replaying(
     scratch: &Scratch,
     frames: &[Vec<u8>],
     times: u32,
-) -> Child {
+) -> Tool {
     let frames: Vec<_> = frames.iter().map(|frame| at(0, frame.clone())).collect();
     let capture = scratch.file("sent.pcap", &pcap(PLAIN, &frames));
-    within(namespace, "tcpreplay")
+    let mut tcpreplay = within(namespace, "tcpreplay");
+    tcpreplay
         .args(["--quiet", "--topspeed", "--preload-pcap", "--intf1", interface])
         .arg(format!("--loop={times}"))
         .arg(capture)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("tcpreplay starts")
+        .stdout(Stdio::null());
+    Tool::start(&mut tcpreplay)
 }
 
 /// Makes a namespace, without IPv6.
@@ -203,15 +202,6 @@ pub fn within(namespace: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace]).arg(program);
     command
-}
-
-/// Runs a command that has to succeed, and returns what it prints.
-#[track_caller]
-pub fn done(command: &mut Command) -> String {
-    let output = command.output().expect("a program that is installed");
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {stderr}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Waits for a state.

@@ -11,6 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::tools::done;
+
 /// What a run came to.
 #[derive(Debug)]
 pub struct Outcome {
@@ -152,9 +154,7 @@ impl Watchdog {
 
 /// Sends a signal, named as kill(1) names it.
 pub fn signal(process: u32, name: &str) {
-    let kill = format!("kill -{name} {process}");
-    let status = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
-    assert!(status.success(), "{kill}");
+    done(Command::new("sh").args(["-c", &format!("kill -{name} {process}")]));
 }
 
 /// A directory of a test's own, gone when the test is over.
@@ -185,14 +185,4 @@ impl Scratch {
         names.sort();
         names
     }
-}
-
-/// Whether a tool is installed; says that the test is skipped when it is not.
-pub fn have(tool: &str) -> bool {
-    let found = Command::new(tool).arg("--version").output().is_ok();
-    if !found {
-        assert!(std::env::var_os("CI").is_none(), "{tool} must be installed in CI");
-        println!("SKIPPED: {tool} is not installed");
-    }
-    found
 }

@@ -10,14 +10,16 @@ use gomon::frame::Frame;
 use gomon::source::Stop;
 use gomon::source::replay::{Input, Reader};
 
+use super::skip::skip_in_ci_too;
+
 /// The folder of real captures: `$GOMON_CAPTURES`, or `../shared/captures` beside the project. Tests
-/// that use it say so when it is not there.
+/// that use it are skipped when it is not there.
 pub fn captures() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/captures");
     let folder = std::env::var_os("GOMON_CAPTURES").map_or_else(|| beside.into(), PathBuf::from);
     let found = folder.join("MANIFEST.tsv").is_file();
     if !found {
-        println!("SKIPPED: no real captures in {}", folder.display());
+        skip_in_ci_too(format_args!("no real captures in {}", folder.display()));
     }
     found.then_some(folder)
 }

@@ -7,9 +7,9 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
-use crate::workspace::{cargo, describe, run, target};
+use crate::workspace::{cargo, describe, run, target, text};
 
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 const DIRECTORY: &str = "tests/fuzz";
@@ -19,13 +19,8 @@ pub(crate) fn targets(seconds: u32) -> Result<Vec<Command>> {
     let cargo_fuzz = install()?;
     let mut list = Command::new(&cargo_fuzz);
     list.args(["fuzz", "list", "--fuzz-dir", DIRECTORY]);
-    let attempt = format!("list the fuzz targets with `{}`", describe(&list));
-    let output = list.output().with_context(|| attempt.clone())?;
-    let why = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{attempt}: {}", why.trim());
-
-    let names = String::from_utf8(output.stdout).with_context(|| attempt.clone())?;
-    ensure!(!names.is_empty(), "{attempt}: there are none");
+    let names = text(&mut list)?;
+    ensure!(!names.is_empty(), "list the fuzz targets with `{}`: there are none", describe(&list));
     let each = seconds / u32::try_from(names.lines().count())?;
     let command = |name| command(&cargo_fuzz, name, each.max(1));
     Ok(names.lines().map(command).collect())

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::{
     bench::guarded,
     frames::BOT,
-    workspace::{self, describe, root},
+    workspace::{self, describe, root, text},
 };
 
 /// The counts that are held, each with its name, under the compiler they were made with.
@@ -92,9 +92,7 @@ fn held() -> Result<(String, Vec<(String, u64)>)> {
 }
 
 fn rustc() -> Result<String> {
-    let output =
-        Command::new("rustc").arg("--version").output().context("run `rustc --version`")?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    Ok(text(Command::new("rustc").arg("--version"))?.trim().to_owned())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some hundred millions")]

@@ -67,7 +67,7 @@ fn live_artifacts_hold_the_last_packets_of_both_directions_as_they_were() {
         let frames: Vec<_> = frames.iter().map(|(_, data)| data.clone()).collect();
         assert_eq!(frames, expected[expected.len() - 12..], "{mode}");
         assert!(run.line("Summary: ").contains(" 1 capture(s) saved"), "{mode}: {}", run.stderr);
-        assert!(run.line("Attached: ").ends_with(" on tap0, 0 lost"), "{mode}: {}", run.stderr);
+        assert!(run.line("Attached: ").ends_with(" on vnet0, 0 lost"), "{mode}: {}", run.stderr);
     }
 }
 
@@ -167,5 +167,5 @@ fn packets_told(records: &[Value], host: &str) -> u64 {
 
 /// Whether nothing was lost, neither to counts nor to artifacts.
 fn nothing_lost(run: &Outcome) -> bool {
-    run.line("Attached: ").ends_with(" on tap0, 0 lost")
+    run.line("Attached: ").ends_with(" on vnet0, 0 lost")
 }

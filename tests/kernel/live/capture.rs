@@ -2,8 +2,7 @@
 //! there.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::slice;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,8 +11,9 @@ use super::load::{self, Sums, lost};
 use super::{BOT, LONG, PCAP, attached, finish, net, packet, until_counted};
 use crate::support::frames::{ip, udp};
 use crate::support::net::{TAP, until};
-use crate::support::program::{Scratch, have, run};
+use crate::support::program::{Scratch, run};
 use crate::support::running::Running;
+use crate::support::tools::{Tool, done, have};
 
 /// Has a process stand still, so that it reads nothing.
 fn pause(gomon: &Running) {
@@ -38,7 +38,7 @@ fn live_through_libpcap_what_waits_when_the_interface_goes_is_counted() {
         let run = finish(gomon);
         let expected = format!("Ledger: {count} frames seen = {count} counted ");
         assert!(run.line("Ledger: ").starts_with(&expected), "{}", run.stderr);
-        assert_eq!(run.line("Attached: "), "Attached: libpcap on tap0, 0 lost");
+        assert_eq!(run.line("Attached: "), "Attached: libpcap on vnet0, 0 lost");
     }
 }
 
@@ -63,24 +63,24 @@ fn live_through_libpcap_what_comes_right_before_a_signal_is_counted() {
     let Some(net) = net().filter(|_| have("tcpdump")) else { return };
     // A witness of what was captured, without delay.
     let mut witness = net.command("tcpdump");
-    witness.args(["--immediate-mode", "-l", "-nn", "-i", TAP]).stderr(Stdio::null());
-    let mut witness = witness.spawn().unwrap();
-    let mut lines = BufReader::new(witness.stdout.take().unwrap()).lines();
+    witness.args(["--immediate-mode", "-l", "-nn", "-i", TAP]);
+    let mut witness = Tool::start(&mut witness);
     let scratch = Scratch::new();
-    until("the witness listens", || net.captures() == 1);
+    until("the witness listens", || {
+        assert!(!witness.has_ended(), "{}", witness.said());
+        net.captures() == 1
+    });
     for _ in 0..10 {
         let gomon = attached(&net, BOT, &format!("{LONG} {PCAP}"));
-        let mut sender = net.sender(&scratch, &[packet(1, 80)], 1);
-        lines.next().unwrap().unwrap();
+        let sender = net.sender(&scratch, &[packet(1, 80)], 1);
+        assert!(witness.line().is_some(), "{}", witness.said());
         // As likely as not the kernel still keeps it back from gomon.
         let process = Pid::from_raw(gomon.id().cast_signed()).unwrap();
         kill_process(process, Signal::INT).unwrap();
-        assert!(sender.wait().unwrap().success());
+        sender.finish();
         let run = finish(gomon);
         assert!(run.line("Ledger: ").starts_with("Ledger: 1 frames seen = 1 counted "));
     }
-    witness.kill().unwrap();
-    witness.wait().unwrap();
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn live_through_libpcap_losses_are_told_and_the_ledger_balances() {
     let scratch = Scratch::new();
     // More than the buffer holds comes while nobody reads.
     pause(&gomon);
-    assert!(net.sender(&scratch, &frames, TIMES).wait().unwrap().success());
+    net.sender(&scratch, &frames, TIMES).finish();
     gomon.signal("CONT");
     let arrived = net.arrived();
     let mut sums = Sums::default();
@@ -139,7 +139,7 @@ fn live_through_libpcap_an_interface_that_is_down_is_refused() {
     let run = run(&mut net.gomon(BOT, PCAP));
     assert_eq!(run.status, Some(1), "{}", run.stderr);
     let expected =
-        "gomon: attaching to tap0: libpcap: That device is not up: type: ip link set tap0 up";
+        "gomon: attaching to vnet0: libpcap: That device is not up: type: ip link set vnet0 up";
     assert_eq!(run.errors(), [expected]);
 }
 
@@ -171,7 +171,7 @@ fn live_through_libpcap_artifacts_hold_both_directions_in_order_and_the_ledger_o
     assert_eq!(names.len(), 1, "{names:?}");
     let mut tcpdump = Command::new("tcpdump");
     tcpdump.args(["-tt", "-nn", "-r"]).arg(scratch.path().join(&names[0]));
-    let listing = String::from_utf8(tcpdump.output().unwrap().stdout).unwrap();
+    let listing = done(&mut tcpdump);
     let lines: Vec<Vec<&str>> =
         listing.lines().map(|line| line.split_whitespace().collect()).collect();
     let times: Vec<_> = lines.iter().map(|line| line[0]).collect();

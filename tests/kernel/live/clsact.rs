@@ -14,8 +14,8 @@ use gomon::source::{Receiver, Stop};
 use super::{BOT, net, packet, until_counted};
 use crate::support::frames::ip;
 use crate::support::net::{Net, TAP};
-use crate::support::program::have;
 use crate::support::running::Running;
+use crate::support::tools::{done, have};
 
 /// Names the interface to a process that is to count.
 const INTERFACE: &str = "GOMON_TEST_INTERFACE";
@@ -70,7 +70,7 @@ fn attached(net: &Net) -> Running {
     let mut command = net.command(env::current_exe().unwrap());
     command.args(["--exact", "live::clsact::live_clsact_process", "--nocapture"]);
     let mut running = Running::start(command.env(INTERFACE, TAP));
-    running.wait_for("attached by TC (clsact) on tap0");
+    running.wait_for("attached by TC (clsact) on vnet0");
     running
 }
 
@@ -84,10 +84,7 @@ fn end(mut running: Running, counted: u64) {
 
 /// Filters of gomon on the interface.
 fn filters(net: &Net) -> usize {
-    let output =
-        net.command("tc").args(["filter", "show", "dev", TAP, "ingress"]).output().unwrap();
-    assert!(output.status.success());
-    let listing = String::from_utf8(output.stdout).unwrap();
+    let listing = done(net.command("tc").args(["filter", "show", "dev", TAP, "ingress"]));
     listing.lines().filter(|line| line.contains(" handle ") && line.contains("gomon_tc")).count()
 }
 

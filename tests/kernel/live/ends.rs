@@ -32,7 +32,7 @@ fn live_an_interface_that_takes_the_name_of_one_that_goes_is_another() {
     let mut gomon = attached(&net, BOT, LONG);
     net.ip(["link", "del", TAP]);
     net.ip(["link", "add", TAP, "type", "veth"]);
-    gomon.wait_for_part("interface tap0 is gone");
+    gomon.wait_for_part("interface vnet0 is gone");
     finish(gomon);
 }
 

@@ -4,17 +4,19 @@
 //! in `xtask/src/vm/inside/bot.rs`.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio, id};
+use std::process::{Command, Stdio, id};
 
 use serde_json::Value;
 
 use super::{BOT, LONG, finish, until_counted};
 use crate::privileged;
-use crate::support::net::{TAP, done, make_namespace, within};
-use crate::support::program::{Outcome, Watchdog, have};
+use crate::support::net::{TAP, make_namespace, within};
+use crate::support::program::{Outcome, Watchdog};
 use crate::support::running::Running;
+use crate::support::skip::skip;
+use crate::support::tools::{Tool, done, have};
 
 const GATEWAY: &str = "10.0.0.1";
 const GATEWAY_MAC: &str = "02:00:00:00:00:01";
@@ -97,22 +99,19 @@ fn image() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("guest");
     let found = folder.join("vmlinuz").exists() && folder.join("initramfs").exists();
     if !found {
-        assert!(std::env::var_os("CI").is_none(), "{} must be there in CI", folder.display());
-        println!(
-            "SKIPPED: nothing to boot in {}: cargo xtask test puts it there",
-            folder.display()
-        );
+        let place = folder.display();
+        skip(format_args!("nothing to boot in {place}: cargo xtask test puts it there, as root"));
     }
     (found && tools == [true; 3]).then_some(folder)
 }
 
 /// A sandbox's host: the machine with the bot, and the namespace its tap is in.
 struct Host {
-    qemu: Child,
-    console: BufReader<ChildStdout>,
+    qemu: Tool,
     watchdog: Option<Watchdog>,
     /// What came from the console.
     said: String,
+    /// Goes after the machine in it.
     namespace: Namespace,
 }
 
@@ -160,11 +159,9 @@ impl Host {
         let settings = "console=ttyS0 quiet loglevel=1 panic=-1 ipv6.disable=1 rdinit=/init";
         let orders = format!("guest bot {BOT} {GATEWAY} {GATEWAY_MAC}");
         qemu.arg("-append").arg(format!("{settings} -- {orders}"));
-        let mut qemu =
-            qemu.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("qemu starts");
-        let console = BufReader::new(qemu.stdout.take().expect("a pipe"));
-        let watchdog = Some(Watchdog::over(&qemu));
-        let mut host = Self { qemu, console, watchdog, said: String::new(), namespace };
+        let qemu = Tool::start(qemu.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let watchdog = Some(Watchdog::over(qemu.child()));
+        let mut host = Self { qemu, watchdog, said: String::new(), namespace };
         host.wait_for("READY");
         host
     }
@@ -177,7 +174,7 @@ impl Host {
         gomon.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut gomon = Running::start(&mut gomon);
         let attached = gomon.wait_for_part(" attached by ");
-        assert!(attached.ends_with(" attached by XDP (native) on tap0\n"), "{attached}");
+        assert!(attached.ends_with(" attached by XDP (native) on vnet0\n"), "{attached}");
         for order in orders {
             self.tell(order);
             self.wait_for("DONE");
@@ -195,35 +192,26 @@ impl Host {
     }
 
     fn tell(&mut self, order: &str) {
-        let console = self.qemu.stdin.as_mut().expect("a pipe");
+        let console = self.qemu.input();
         writeln!(console, "{order}").expect("qemu takes it");
     }
 
     /// Waits for a line on the console.
     #[track_caller]
     fn wait_for(&mut self, line: &str) {
-        loop {
-            let before = self.said.len();
-            let read = self.console.read_line(&mut self.said).expect("a line");
-            assert!(read > 0, "no line {line:?} on the console:\n{}", self.said);
-            if self.said[before..].trim_end() == line {
+        while let Some(said) = self.qemu.line() {
+            self.said += &said;
+            if said.trim_end() == line {
                 return;
             }
         }
+        panic!("no line {line:?} on the console:\n{}{}", self.said, self.qemu.said());
     }
 
     fn power_off(mut self) {
         self.tell("off");
         self.wait_for("gomon-guest: over");
-        assert!(self.qemu.wait().expect("qemu ends").success());
+        self.qemu.finish();
         self.watchdog.take().expect("it watches to the end").dismiss();
-    }
-}
-
-impl Drop for Host {
-    /// Leaves no machine behind when a test fails. Its namespace goes after it.
-    fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
     }
 }

@@ -9,8 +9,9 @@ use std::process::Command;
 use super::{BOT, LONG, finish, net, packet, until_counted};
 use crate::privileged;
 use crate::support::net::{BOT_END, Net, TAP, until};
-use crate::support::program::{Outcome, Scratch, command, have, run};
+use crate::support::program::{Outcome, Scratch, command, run};
 use crate::support::running::Running;
+use crate::support::tools::have;
 use crate::support::tun::Tun;
 
 /// The program, where anybody may run it.
@@ -87,7 +88,7 @@ fn live_with_the_rights_and_no_others_it_attaches() {
             let said = gomon.wait_for_part("trying the next way");
             assert!(said.contains("this process lacks CAP_BPF, CAP_NET_ADMIN and"), "{said}");
         }
-        gomon.wait_for_part(&format!(" attached by {mode} on tap0"));
+        gomon.wait_for_part(&format!(" attached by {mode} on vnet0"));
         net.send(&vec![packet(1, 80); 10]);
         if mode == "libpcap" {
             until_counted(&mut gomon, 10);
@@ -105,7 +106,7 @@ fn live_an_interface_that_is_down_is_counted_once_it_is_up_and_a_warning_says_so
     net.ip(["link", "set", TAP, "down"]);
     for mode in ["auto", "tc"] {
         let mut gomon = Running::start(&mut net.gomon(BOT, &format!("{LONG} --attach {mode}")));
-        let warning = gomon.wait_for_part("tap0 is down: nothing is counted until it is up");
+        let warning = gomon.wait_for_part("vnet0 is down: nothing is counted until it is up");
         assert!(warning.contains(" WARN "), "{warning}");
         gomon.wait_for_part(" attached by ");
         net.ip(["link", "set", TAP, "up"]);
@@ -131,7 +132,7 @@ fn live_an_interface_that_is_up_without_a_carrier_is_not_said_to_be_down() {
     for mode in ["auto", "pcap"] {
         let mut gomon = Running::start(&mut net.gomon(BOT, &format!("{LONG} --attach {mode}")));
         let warning = gomon.wait_for_part(" WARN ");
-        assert!(warning.contains("tap0 is up and has no carrier"), "{mode}: {warning}");
+        assert!(warning.contains("vnet0 is up and has no carrier"), "{mode}: {warning}");
         gomon.wait_for_part(" attached by ");
         gomon.signal("INT");
         finish(gomon);
@@ -144,8 +145,8 @@ fn live_in_a_user_namespace_libpcap_counts_and_the_reason_is_told() {
         return;
     }
     // The namespace has a network of its own, and its capabilities reach as far.
-    let script = "mount -t sysfs none /sys && ip link add tap0 type veth peer bot0 && \
-        ip link set tap0 up && ip link set bot0 up && exec \"$@\"";
+    let script = "mount -t sysfs none /sys && ip link add vnet0 type veth peer bot0 && \
+        ip link set vnet0 up && ip link set bot0 up && exec \"$@\"";
     let gomon = |args: &str| {
         let mut command = command();
         let program = command.get_program().to_owned();
@@ -159,7 +160,7 @@ fn live_in_a_user_namespace_libpcap_counts_and_the_reason_is_told() {
     let mut running = Running::start(&mut gomon(LONG));
     let said = running.wait_for_part("trying the next way");
     assert!(said.contains(reason), "{said}");
-    running.wait_for_part(" attached by libpcap on tap0");
+    running.wait_for_part(" attached by libpcap on vnet0");
     running.signal("INT");
     finish(running);
     let error = refusal(&run(&mut gomon("--attach xdp")));

@@ -104,8 +104,8 @@ fn live_every_way_of_attaching_counts_what_a_replay_counts() {
         let run = count(&net, gomon, &frames);
         assert_eq!(comparable(&run), comparable(&expected), "{mode}");
         assert_eq!(ledger(&run), ledger(&expected), "{mode}");
-        assert_eq!(run.line("Attached: "), format!("Attached: {name} on tap0, 0 lost"));
-        assert!(run.records().iter().all(|record| record["in_iface"] == "tap0"));
+        assert_eq!(run.line("Attached: "), format!("Attached: {name} on vnet0, 0 lost"));
+        assert!(run.records().iter().all(|record| record["in_iface"] == "vnet0"));
     }
 }
 

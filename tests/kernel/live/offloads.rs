@@ -10,8 +10,9 @@ use super::{BOT, LONG, attached, comparable, count, finish, ledger, net, packet,
 use crate::linux;
 use crate::support::frames::{ip, udp};
 use crate::support::net::{BOT_END, Net, TAP, until};
-use crate::support::program::{Outcome, Scratch, gomon, have};
+use crate::support::program::{Outcome, Scratch, gomon};
 use crate::support::running::Running;
+use crate::support::tools::{done, have};
 
 const MODES: [&str; 3] = ["xdp", "xdp-generic", "tc"];
 
@@ -153,7 +154,7 @@ fn live_segments_that_the_kernel_puts_together_are_one_packet_to_tc_alone() {
             (net.bot_command("ethtool"), ["-K", BOT_END, "tso", "off", "gso", "off"].as_slice()),
             (net.command("ethtool"), &["-K", TAP, "gro", "on"]),
         ] {
-            assert!(command.args(args).status().unwrap().success());
+            done(command.args(args));
         }
         let all = |seen, arrived| seen == arrived || mode == "tc";
         let stream = Stream::send(&net, mode, all);

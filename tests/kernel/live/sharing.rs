@@ -24,7 +24,7 @@ fn live_two_on_one_interface_both_count() {
             let run = finish(gomon);
             assert_counted(&run, 20);
             if run.stderr.contains("  attach: auto") {
-                assert_eq!(run.line("Attached: "), "Attached: TCX on tap0, 0 lost");
+                assert_eq!(run.line("Attached: "), "Attached: TCX on vnet0, 0 lost");
                 let said = run.stderr.lines().find(|line| line.contains("trying the next way"));
                 let said = said.expect("why it is not XDP");
                 assert!(said.contains(" INFO ") && said.contains(HELD), "{said}");
@@ -77,7 +77,7 @@ fn live_two_bots_are_counted_each_by_its_own_where_one_has_generic_xdp() {
     two_bots(["tc", "xdp-generic"]);
 }
 
-const HELD: &str = "another XDP program holds tap0";
+const HELD: &str = "another XDP program holds vnet0";
 
 #[test]
 fn live_a_second_xdp_program_is_refused_with_the_reason() {

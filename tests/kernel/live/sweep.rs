@@ -1,7 +1,5 @@
 //! Sweeps on an interface: what answers is seen in what the bot sends next, and in what goes out to it.
 
-use std::io::{BufRead, BufReader};
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -9,8 +7,9 @@ use serde_json::Value;
 use super::{BOT, attached, finish, net};
 use crate::support::frames::{ack, ip, syn, udp};
 use crate::support::net::{BOT_END, Net, until};
-use crate::support::program::{Scratch, gomon, have};
+use crate::support::program::{Scratch, gomon};
 use crate::support::running::Running;
+use crate::support::tools::{Tool, have};
 
 const MODES: [&str; 4] = ["xdp", "xdp-generic", "tc", "pcap"];
 const HOSTS: u8 = 20;
@@ -68,15 +67,16 @@ fn sweeps(gomon: &mut Running, number: usize) -> Vec<Sweep> {
 
 /// A capture of both directions of the wire, at its other end. In immediate mode tcpdump has a slot a
 /// frame, as large as the largest: of small ones there are enough.
-fn witness(net: &Net, scratch: &Scratch) -> Child {
+fn witness(net: &Net, scratch: &Scratch) -> Tool {
     let mut tcpdump = net.bot_command("tcpdump");
     tcpdump
         .args(["-Z", "root", "-s", "256", "-i", BOT_END, "-U", "--immediate-mode", "-w"])
         .arg(scratch.path().join("seen.pcap"));
-    let mut witness = tcpdump.spawn().expect("tcpdump starts");
-    let said = BufReader::new(witness.stderr.take().expect("a pipe")).lines();
-    let listens = said.map_while(Result::ok).any(|line| line.contains("listening on"));
-    assert!(listens, "tcpdump has ended");
+    let mut witness = Tool::start(&mut tcpdump);
+    until("tcpdump listens", || {
+        assert!(!witness.has_ended(), "{}", witness.said());
+        witness.said().contains("listening on")
+    });
     witness
 }
 
@@ -85,7 +85,7 @@ fn live_a_net_where_one_host_in_ten_answers_is_swept_as_in_a_replay() {
     for mode in MODES {
         let Some(net) = net().filter(|_| have("tcpdump")) else { return };
         let scratch = Scratch::new();
-        let mut witness = witness(&net, &scratch);
+        let witness = witness(&net, &scratch);
         let mut gomon = attached(&net, BOT, &format!("{ARGS} --window 1s --attach {mode}"));
         net.send(&[syns(23), datagrams(161)].concat());
         net.send(&acks([7, 17], 23));
@@ -103,8 +103,7 @@ fn live_a_net_where_one_host_in_ten_answers_is_swept_as_in_a_replay() {
             let run = gomon_on(path);
             run.stderr.contains("Ledger: 47 frames seen")
         });
-        witness.kill().expect("it runs");
-        witness.wait().expect("it ends");
+        drop(witness);
         gomon.signal("INT");
         finish(gomon);
         let replayed = gomon_on(path).records();

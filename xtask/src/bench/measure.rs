@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::workspace::describe;
+use crate::workspace::{describe, output};
 
 /// The seconds that a program took, run by run, and the most memory it ever had.
 pub(super) struct Runs {
@@ -74,12 +74,10 @@ impl Runs {
 /// How long a program takes from its start to its end.
 fn seconds(command: &Command) -> Result<f64> {
     let mut again = Command::new(command.get_program());
-    again.args(command.get_args()).stdout(Stdio::null()).stderr(Stdio::null());
-    let attempt = || format!("measure `{}`", describe(command));
+    again.args(command.get_args()).stdout(Stdio::null());
     let start = Instant::now();
-    let status = again.status().with_context(attempt)?;
+    output(&mut again).with_context(|| format!("measure `{}`", describe(command)))?;
     let seconds = start.elapsed().as_secs_f64();
-    ensure!(status.success(), "{}: {status}", attempt());
     Ok(seconds)
 }
 

@@ -2,10 +2,10 @@
 
 use std::{fmt::Write as _, fs, path::Path, process::Command, thread};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::measure::{Pairs, median};
-use crate::workspace::describe;
+use crate::workspace::text;
 
 /// The machine and the programs.
 pub(super) fn setting(gomon: &Path) -> Result<String> {
@@ -26,10 +26,7 @@ pub(super) fn setting(gomon: &Path) -> Result<String> {
 
 /// What a program says it is.
 pub(super) fn version(program: &Path) -> Result<String> {
-    let mut command = Command::new(program);
-    command.arg("--version");
-    let output = command.output().with_context(|| format!("run `{}`", describe(&command)))?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = text(Command::new(program).arg("--version"))?;
     // tcpdump goes on with its libraries, of which libpcap is the one that reads.
     Ok(text.lines().take(2).collect::<Vec<_>>().join(", "))
 }

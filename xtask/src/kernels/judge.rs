@@ -40,8 +40,8 @@ impl Verdict {
             let error = report.said.iter().find_map(|line| line.strip_prefix("gomon: "));
             return Self::Refused(error.unwrap_or("without a word").to_owned());
         };
-        // "XDP (native) on tap0"
-        let attached = attached.1.trim_end_matches(" on tap0").to_owned();
+        // "XDP (native) on vnet0"
+        let attached = attached.1.trim_end_matches(" on vnet0").to_owned();
         let (told, expected) = (Counted::told(&report.records), Counted::expected(sent));
         if !report.success {
             return Self::Wrong(format!("{attached}: it failed: {}", report.said.join("\n")));
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn windows_add_up() {
         let said =
-            ["x INFO TCX: no: trying the next way", "x INFO attached by TC (clsact) on tap0"];
+            ["x INFO TCX: no: trying the next way", "x INFO attached by TC (clsact) on vnet0"];
         let verdict = Verdict::of(report(exact(), &said), &sent());
         assert_eq!(verdict.to_string(), "TC (clsact)", "{verdict:?}");
         assert_eq!(verdict.reasons(), &said[..1]);
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn one_packet_more_or_less_is_wrong() {
-        let said = ["x INFO attached by TCX on tap0"];
+        let said = ["x INFO attached by TCX on vnet0"];
         let mut records = exact();
         records[1]["flow"]["pkts_toserver"] = 11.into();
         assert!(Verdict::of(report(records, &said), &sent()).is_wrong());
@@ -180,10 +180,10 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_with_its_reason() {
-        let verdict = Verdict::of(report(vec![], &["gomon: attaching to tap0: no"]), &sent());
+        let verdict = Verdict::of(report(vec![], &["gomon: attaching to vnet0: no"]), &sent());
         assert_eq!(
             (verdict.to_string(), verdict.reasons()),
-            ("no".into(), vec!["attaching to tap0: no"])
+            ("no".into(), vec!["attaching to vnet0: no"])
         );
     }
 }

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::workspace::{describe, target};
+use crate::workspace::{target, text};
 
 /// Where Debian is, on a machine whose sources don't name a mirror of it.
 const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
@@ -69,7 +69,7 @@ pub(crate) fn fetch(suite: &Suite) -> Result<Kernel> {
             apt.run("apt-get", &[&["download"], &packages[..]].concat())?;
             for package in fs::read_dir(directory.join("packages"))? {
                 let mut unpack = Command::new("dpkg");
-                checked(unpack.arg("--extract").arg(package?.path()).arg(&unfinished))?;
+                text(unpack.arg("--extract").arg(package?.path()).arg(&unfinished))?;
             }
             Ok(fs::rename(&unfinished, &root)?)
         };
@@ -116,7 +116,7 @@ Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
         let mut command = Command::new(program);
         command.arg("--config-file").arg(&self.configuration).args(args);
         // Where `download` puts packages.
-        checked(command.current_dir(&self.packages))
+        text(command.current_dir(&self.packages))
     }
 
     /// The packages a kernel is in, from that which depends on the newest.
@@ -174,15 +174,6 @@ fn unpacked(root: &Path) -> Result<Kernel> {
         Some(Kernel { release, image, modules })
     };
     find().with_context(|| format!("look for a kernel: none in {}: delete it", root.display()))
-}
-
-/// Runs a command whose output is of interest to us, or, when it fails, to people.
-fn checked(command: &mut Command) -> Result<String> {
-    let attempt = format!("run `{}`", describe(command));
-    let output = command.output().with_context(|| attempt.clone())?;
-    let why = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{attempt}: {}", why.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

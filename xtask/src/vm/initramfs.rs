@@ -7,11 +7,11 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 
 use super::debian::Kernel;
 use super::inside::MODULES;
-use crate::workspace::describe;
+use crate::workspace::{output, text};
 
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
@@ -28,13 +28,8 @@ impl Initramfs {
     /// Adds a program of this machine, with the libraries it is linked with and what loads them.
     pub(crate) fn program(&mut self, program: &Path, path: &str) -> Result<()> {
         self.file(path, read(program)?);
-        let mut ldd = Command::new("ldd");
-        ldd.arg(program);
-        let attempt = format!("list libraries with `{}`", describe(&ldd));
-        let output = ldd.output().with_context(|| attempt.clone())?;
-        let why = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{attempt}: {}", why.trim());
-        for library in libraries(&String::from_utf8_lossy(&output.stdout)) {
+        let listed = text(Command::new("ldd").arg(program))?;
+        for library in libraries(&listed) {
             self.file(library.trim_start_matches('/'), read(Path::new(library))?);
         }
         Ok(())
@@ -149,11 +144,7 @@ fn depends(module: &[u8]) -> Vec<String> {
 }
 
 fn decompressed(path: &Path) -> Result<Vec<u8>> {
-    let mut xz = Command::new("xz");
-    xz.args(["--decompress", "--stdout"]).arg(path);
-    let output = xz.output().with_context(|| format!("run `{}`", describe(&xz)))?;
-    ensure!(output.status.success(), "run `{}`: {}", describe(&xz), output.status);
-    Ok(output.stdout)
+    output(Command::new("xz").args(["--decompress", "--stdout"]).arg(path))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -24,6 +24,7 @@ use rustix::{
     termios::tcdrain,
 };
 
+use crate::workspace::output;
 pub(crate) use count::{Case, Report};
 
 /// Where this program lies, and the modules, in the order they are loaded in.
@@ -89,11 +90,7 @@ fn say(line: &str) -> Result<()> {
 
 /// Runs ip(8).
 fn ip(args: &str) -> Result<()> {
-    let output = Command::new("/bin/ip").args(args.split_whitespace()).output();
-    let output = output.with_context(|| format!("run `ip {args}`"))?;
-    let why = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "run `ip {args}`: {}", why.trim());
-    Ok(())
+    output(Command::new("/bin/ip").args(args.split_whitespace())).map(drop)
 }
 
 fn until_up(interface: &str) -> Result<()> {

@@ -6,17 +6,17 @@ use std::{
     process::{Command, Stdio},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use gomon_xdpgen::{Attached, Sent, Traffic};
 use serde_json::Value;
 
-use crate::workspace::describe;
+use crate::workspace::text;
 
 /// Names that stay the same: what a run that was killed left behind is found by the next.
 const RECEIVER: &str = "gomon-bench-tap";
 const SENDER: &str = "gomon-bench-bot";
 /// The interface that is counted on.
-pub(super) const TAP: &str = "tap0";
+pub(super) const TAP: &str = "vnet0";
 const BOT_END: &str = "bot0";
 
 pub(super) struct Network {
@@ -103,11 +103,5 @@ fn remove() {
 }
 
 fn ip(args: &[&str]) -> Result<String> {
-    let mut command = Command::new("ip");
-    command.args(args);
-    let attempt = || format!("run `{}`", describe(&command));
-    let output = Command::new("ip").args(args).output().with_context(attempt)?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}: {}", attempt(), stderr.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    text(Command::new("ip").args(args))
 }

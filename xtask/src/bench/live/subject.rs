@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn numbers_are_found_by_their_units() {
-        let said = "tcpdump: listening on tap0\n12 packets captured\n\
+        let said = "tcpdump: listening on vnet0\n12 packets captured\n\
             Ledger: 9 frames seen = 8 counted + 1 not from the bot; 0 late, 7 packets in overflow";
         assert_eq!(number(said, "", " packets captured"), Some(12));
         assert_eq!(number(said, "Ledger: ", " counted"), Some(8));

@@ -98,14 +98,14 @@ impl Report {
 /// Reports on every case.
 pub(super) fn each(source: &str, cases: &[Case]) -> Result<()> {
     for case in cases {
-        ip(&format!("link add tap0 mtu {0} type veth peer name bot0 mtu {0}", case.mtu))?;
-        for interface in ["tap0", "bot0"] {
+        ip(&format!("link add vnet0 mtu {0} type veth peer name bot0 mtu {0}", case.mtu))?;
+        for interface in ["vnet0", "bot0"] {
             ip(&format!("link set {interface} up"))?;
         }
-        until_up("tap0")?;
+        until_up("vnet0")?;
         let report = count(source, case).with_context(|| format!("count as {case}"))?;
         say(&report.line())?;
-        ip("link del tap0")?;
+        ip("link del vnet0")?;
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ pub(super) fn each(source: &str, cases: &[Case]) -> Result<()> {
 /// Runs gomon until it has told of all frames, or of no more for a while.
 fn count(source: &str, case: &Case) -> Result<Report> {
     let mut gomon = Command::new("/bin/gomon")
-        .args(["tap0", source, "--attach", &case.mode])
+        .args(["vnet0", source, "--attach", &case.mode])
         .args(ARGS.split_whitespace())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
