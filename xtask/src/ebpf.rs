@@ -39,6 +39,11 @@ pub(crate) fn can_build() -> Result<bool> {
     Ok(Toolchain::find()?.is_some())
 }
 
+/// Has all there that `build` needs, and installs what is not.
+pub(crate) fn prepare() -> Result<()> {
+    Toolchain::find_or_install()?.cargo().map(drop)
+}
+
 /// Fails when the sources are no longer those the object was built from.
 pub(crate) fn check() -> Result<()> {
     let recorded = fs::read_to_string(RECORD).unwrap_or_default();

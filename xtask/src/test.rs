@@ -1,12 +1,15 @@
 //! `cargo xtask test`: everything a change has to pass, in the order that fails fastest.
 
+mod outcome;
+
 use std::{
+    fmt,
     io::{self, Write as _},
     process::{Command, Stdio},
     time::Instant,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use crate::{
@@ -15,6 +18,7 @@ use crate::{
     vm,
     workspace::{cargo, describe, run},
 };
+use outcome::Outcome;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -26,11 +30,16 @@ pub(crate) struct Options {
     args: Vec<String>,
 }
 
-/// Runs every step; the first that fails ends it.
+/// Runs every step; the first that fails ends it. Whatever the end, the last lines say what came of it.
 pub(crate) fn all(options: &Options) -> Result<()> {
     prerequisites::for_testing()?;
     let mut report = Report::default();
+    let done = steps(options, &mut report);
+    writeln!(io::stdout(), "{report}")?;
+    done
+}
 
+fn steps(options: &Options, report: &mut Report) -> Result<()> {
     if report.has_component("fmt", "rustfmt")? {
         report.step("fmt", cargo().args(["fmt", "--all", "--check"]))?;
         let ebpf = ["fmt", "--manifest-path", "gomon-ebpf/Cargo.toml", "--check"];
@@ -42,11 +51,11 @@ pub(crate) fn all(options: &Options) -> Result<()> {
     }
     let doc = ["doc", "--workspace", "--no-deps"];
     report.step("doc", cargo().args(doc).env("RUSTDOCFLAGS", "-D warnings"))?;
-    object(&mut report)?;
-    guest(&mut report)?;
-    let test = ["test", "--workspace"];
-    report.step("test", cargo().args(test).args(&options.args))?;
-    instructions(&mut report)?;
+    object(report)?;
+    guest(report)?;
+    let test = ["test", "--workspace", "--no-fail-fast"];
+    report.tests(cargo().args(test).args(&options.args))?;
+    instructions(report)?;
     if options.fuzz_seconds == 0 {
         report.skip("fuzz", "--fuzz-seconds 0");
     } else if !prerequisites::has_program("c++") {
@@ -56,24 +65,36 @@ pub(crate) fn all(options: &Options) -> Result<()> {
             report.step("fuzz", &mut target)?;
         }
     }
-
-    writeln!(io::stdout(), "xtask test: {}", report.summary())?;
     Ok(())
 }
 
-/// The tests after this run on an object that was just built from its sources, where there is a
-/// compiler for it.
+/// The tests after this run on an object that was just built from its sources, where there is a compiler
+/// for it.
 fn object(report: &mut Report) -> Result<()> {
+    const NAME: &str = "ebpf";
     if in_ci() {
         // A build would hide it.
         ebpf::check()?;
     }
-    if in_ci() || ebpf::can_build()? {
-        return report.time("ebpf", ebpf::build);
+    match compiler() {
+        Err(error) if in_ci() => Err(error),
+        Err(error) => {
+            ebpf::check()?;
+            report.skip(NAME, &format!("{error:#}"));
+            Ok(())
+        }
+        Ok(()) => report.time(NAME, ebpf::build),
     }
-    ebpf::check()?;
-    report.skip("ebpf", "no compiler for the kernel's side: cargo xtask ebpf installs it");
-    Ok(())
+}
+
+/// Has the compiler for the kernel's side there: root installs it, as far as it is to be had.
+fn compiler() -> Result<()> {
+    if !ebpf::can_build()? {
+        let root = rustix::process::geteuid().is_root();
+        ensure!(root, "no compiler for the kernel's side: root's cargo xtask ebpf installs it");
+        prerequisites::offers_ebpf()?;
+    }
+    ebpf::prepare()
 }
 
 /// A virtual machine for the test that needs one. What it is made of comes from a mirror, which is not
@@ -110,13 +131,23 @@ fn instructions(report: &mut Report) -> Result<()> {
 #[derive(Default)]
 struct Report {
     passed: Vec<&'static str>,
-    skipped: Vec<&'static str>,
+    skipped: Vec<(&'static str, String)>,
+    tests: Option<Outcome>,
 }
 
 impl Report {
     fn step(&mut self, name: &'static str, command: &mut Command) -> Result<()> {
         eprintln!("xtask: {name}: {}", describe(command));
         self.time(name, || run(command))
+    }
+
+    fn tests(&mut self, command: &mut Command) -> Result<()> {
+        const NAME: &str = "test";
+        eprintln!("xtask: {NAME}: {}", describe(command));
+        let mut tests = Outcome::default();
+        let done = self.time(NAME, || tests.add(command));
+        self.tests = Some(tests);
+        done
     }
 
     fn time(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -130,7 +161,7 @@ impl Report {
 
     fn skip(&mut self, name: &'static str, why: &str) {
         eprintln!("xtask: {name}: SKIPPED: {why}");
-        self.skipped.push(name);
+        self.skipped.push((name, why.to_owned()));
     }
 
     /// A minimal toolchain comes without formatter and lints, and can still run the tests.
@@ -148,14 +179,16 @@ impl Report {
         self.skip(name, &why);
         Ok(false)
     }
+}
 
-    fn summary(&self) -> String {
-        let passed = self.passed.join(", ");
-        if self.skipped.is_empty() {
-            format!("all steps passed ({passed})")
-        } else {
-            format!("all steps passed ({passed}; SKIPPED: {})", self.skipped.join(", "))
+/// The skipped with their reasons, and then how many there were of all. A skipped step is none of the tests.
+impl fmt::Display for Report {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, why) in &self.skipped {
+            writeln!(out, "SKIPPED step {name}: {why}")?;
         }
+        write!(out, "xtask test: steps passed: {}", self.passed.join(", "))?;
+        self.tests.iter().try_for_each(|tests| write!(out, "\n{tests}"))
     }
 }
 
@@ -165,9 +198,12 @@ mod tests {
 
     #[test]
     fn the_summary_never_hides_a_skipped_step() {
-        let mut report = Report { passed: vec!["fmt", "test"], skipped: vec![] };
-        assert_eq!(report.summary(), "all steps passed (fmt, test)");
+        let mut report = Report { passed: vec!["fmt", "test"], ..Report::default() };
+        assert_eq!(report.to_string(), "xtask test: steps passed: fmt, test");
         report.skip("fuzz", "no time");
-        assert_eq!(report.summary(), "all steps passed (fmt, test; SKIPPED: fuzz)");
+        report.tests = Some(Outcome::default());
+        let expected = "SKIPPED step fuzz: no time\nxtask test: steps passed: fmt, test\n\
+                        0 passed, 0 failed, 0 skipped";
+        assert_eq!(report.to_string(), expected);
     }
 }
