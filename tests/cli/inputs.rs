@@ -6,9 +6,8 @@ use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -16,9 +15,9 @@ use liblzma::write::XzEncoder;
 use lz4_flex::frame::FrameEncoder;
 use serde_json::Value;
 
-use crate::support::program::{Outcome, Scratch, command, finish, gomon, gomon_with_input, run};
+use crate::support::program::{Outcome, Scratch, command, gomon, gomon_with_input, run};
 use crate::support::running::Running;
-use crate::support::skip::skip;
+use crate::support::tools::have;
 use crate::traffic::{BOT, beacon, error, file, refusal};
 
 /// The records of a run that went well, without the name of the input.
@@ -186,26 +185,23 @@ fn an_input_without_a_byte_ends_in_the_middle_of_its_header() {
 
 #[test]
 fn a_file_that_may_not_be_read_is_refused() {
-    const NOBODY: u32 = 65534;
     let scratch = Scratch::new();
     let secret = scratch.file("secret.pcap", &file(&beacon(1)));
     fs::set_permissions(&secret, Permissions::from_mode(0o000)).unwrap();
-    fs::set_permissions(scratch.path(), Permissions::from_mode(0o755)).unwrap();
     let mut gomon = command();
-    gomon.arg(&secret).arg(BOT).stdin(Stdio::null());
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        // File modes do not bind root.
-        gomon.uid(NOBODY).gid(NOBODY).current_dir("/");
-    }
-    match gomon.spawn() {
-        Err(why) => skip(format_args!("gomon can't be started as another user: {why}")),
-        Ok(child) => {
-            let run = finish(child);
-            let expected = format!("opening input {secret:?}: Permission denied");
-            assert!(refusal(&run).starts_with(&expected), "{}", run.stderr);
-            assert!(run.stderr.contains(": make it readable, or "), "{}", run.stderr);
+        // File modes bind root, too, without these capabilities.
+        if !have("setpriv") {
+            return;
         }
+        gomon = Command::new("setpriv");
+        gomon.arg("--bounding-set=-dac_override,-dac_read_search").arg(command().get_program());
+        gomon.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
+    let run = run(gomon.arg(&secret).arg(BOT).stdin(Stdio::null()));
+    let expected = format!("opening input {secret:?}: Permission denied");
+    assert!(refusal(&run).starts_with(&expected), "{}", run.stderr);
+    assert!(run.stderr.contains(": make it readable, or "), "{}", run.stderr);
 }
 
 #[test]
