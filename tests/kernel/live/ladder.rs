@@ -11,6 +11,7 @@ use crate::privileged;
 use crate::support::net::{BOT_END, Net, TAP, until};
 use crate::support::program::{Outcome, Scratch, command, run};
 use crate::support::running::Running;
+use crate::support::skip::skip;
 use crate::support::tools::have;
 use crate::support::tun::Tun;
 
@@ -144,6 +145,14 @@ fn live_in_a_user_namespace_libpcap_counts_and_the_reason_is_told() {
     if !(privileged() && have("unshare") && have("ip")) {
         return;
     }
+    let rights = ["--map-root-user", "--net", "--mount"];
+    let tried = Command::new("unshare").args(rights).arg("true").output().unwrap();
+    if !tried.status.success() {
+        // In a chroot, and where a sandbox forbids it.
+        let why = String::from_utf8_lossy(&tried.stderr);
+        skip(format_args!("no user namespace can be made: {}", why.trim()));
+        return;
+    }
     // The namespace has a network of its own, and its capabilities reach as far.
     let script = "mount -t sysfs none /sys && ip link add vnet0 type veth peer bot0 && \
         ip link set vnet0 up && ip link set bot0 up && exec \"$@\"";
@@ -151,7 +160,7 @@ fn live_in_a_user_namespace_libpcap_counts_and_the_reason_is_told() {
         let mut command = command();
         let program = command.get_program().to_owned();
         command = Command::new("unshare");
-        command.args(["--map-root-user", "--net", "--mount", "sh", "-c", script, "sh"]);
+        command.args(rights).args(["sh", "-c", script, "sh"]);
         command.arg(program).args([TAP, BOT]).args(args.split_whitespace());
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         command
