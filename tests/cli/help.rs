@@ -6,7 +6,8 @@ use clap::Parser;
 use gomon::settings::Args;
 
 use crate::streams::FLAGS;
-use crate::support::program::{command, gomon, have, run};
+use crate::support::program::{command, gomon, run};
+use crate::support::tools::have;
 use crate::traffic::{BOT, refusal};
 
 /// The widest line that is shown where nothing has a width.
