@@ -1,5 +1,6 @@
 //! Packets for artifacts come up from the kernel: of a slow bot all, of a fast one the last.
 
+use std::fs;
 use std::path::Path;
 use std::thread;
 
@@ -86,6 +87,60 @@ fn live_artifacts_of_a_scan_hold_the_packets_of_every_host() {
     assert_eq!(artifacts.len(), 1, "{}", run.stdout);
     let frames: Vec<_> = artifacts[0].1.iter().map(|(_, data)| data.clone()).collect();
     assert_eq!(frames, sent);
+}
+
+#[test]
+fn live_artifacts_wake_nobody_while_there_are_no_packets() {
+    const WINDOWS: u64 = 3;
+    let Some(net) = net() else { return };
+    let scratch = Scratch::new();
+    let args = format!("--save-packets 20 --capture-dir {}", scratch.path().display());
+    let mut gomon = attached(&net, BOT, &format!("--window 1s --show-idle {args}"));
+    let mut switches = || {
+        gomon.record();
+        times_slept(gomon.id())
+    };
+    let before = switches();
+    let after = (0..WINDOWS).map(|_| switches()).last().unwrap();
+    gomon.signal("INT");
+    finish(gomon);
+    // What is left is the closing of windows.
+    let each = (after - before) / WINDOWS;
+    assert!(each < 20, "{each} wake-ups in a second without a packet");
+}
+
+/// How often the threads of a process went to sleep so far.
+fn times_slept(process: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let statuses = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("status")));
+    let of_thread = |status: std::io::Result<String>| {
+        let status = status.unwrap_or_default(); // the thread may have ended
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.map_or(0, |number| number.trim().parse().unwrap())
+    };
+    statuses.map(of_thread).sum()
+}
+
+#[test]
+fn live_artifacts_are_read_before_their_buffers_are_full() {
+    /// Each as large as a wire takes, and together more than all buffers hold.
+    const ROUND: usize = 250;
+    const ROUNDS: usize = 28;
+    let Some(net) = net() else { return };
+    let scratch = Scratch::new();
+    let args = format!("{LONG} --packet-threshold 10/window --save-packets {}", ROUND * ROUNDS);
+    let args = format!("{args} --capture-dir {}", scratch.path().display());
+    let mut gomon = attached(&net, BOT, &args);
+    let round = vec![udp(ip(BOT), ip("192.0.2.1"), 80, 1400); ROUND];
+    for number in 1..=ROUNDS {
+        net.send(&round);
+        until_counted(&mut gomon, (number * ROUND) as u64);
+    }
+    gomon.signal("INT");
+    let run = finish(gomon);
+    let artifacts = saved(&run.records(), "192.0.2.1");
+    assert_eq!(artifacts[0].1.len(), ROUND * ROUNDS, "{}", run.stderr);
+    assert!(nothing_lost(&run), "{}", run.line("Attached: "));
 }
 
 /// Frames that are made inside the kernel, the packets kept of a host, and where in a frame its number

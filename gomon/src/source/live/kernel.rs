@@ -1,5 +1,6 @@
 //! The maps of a loaded kernel program: configured before it starts, drained window by window.
 
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -19,7 +20,7 @@ use super::awaited::Awaited;
 use super::clock::Clock;
 use super::near::{self, Near};
 use super::object;
-use super::packets::{self, Packets};
+use super::packets::Packets;
 use crate::core::{Counts, Distinct, Ledger, Overflow, Sources, Span, WindowCounts};
 use crate::source::Receiver;
 
@@ -170,13 +171,15 @@ impl Kernel {
         self.sees_answers = true;
     }
 
-    /// How often [`Kernel::read`] is to be called, if at all.
+    /// What becomes readable when [`Kernel::read`] is to be called.
+    pub(super) fn wakes(&self) -> Vec<BorrowedFd<'_>> {
+        self.packets.as_ref().map_or_else(Vec::new, Packets::wakes)
+    }
+
+    /// How often [`Kernel::read`] is to be called in any case, if at all.
     pub(super) fn tick(&self) -> Option<Duration> {
-        match (&self.packets, &self.logger) {
-            (Some(_), _) => Some(packets::TICK),
-            (None, Some(_)) => Some(LOG_TICK),
-            (None, None) => None,
-        }
+        let of_log = self.logger.as_ref().map(|_| LOG_TICK);
+        self.packets.as_ref().and_then(Packets::tick).or(of_log)
     }
 
     /// Tells the program when the first pane ends, in nanoseconds on its monotonic clock.

@@ -49,7 +49,8 @@ impl Links {
     }
 
     /// Waits until `due`, or for something that happens before. What ends the pane goes before what is
-    /// to be read from `inputs`, so that no rate of packets can hold it up.
+    /// to be read from `inputs`, so that no rate of packets can hold it up. That there is something to
+    /// read is said too often rather than too rarely.
     pub(super) fn wait(
         &self,
         inputs: Vec<BorrowedFd<'_>>,
@@ -75,7 +76,8 @@ impl Links {
             if Instant::now() >= due {
                 return Ok(Woken::Due);
             }
-            if ready.is_some_and(|input| input > 0) {
+            // Perf buffers say once that they can be read, which they may have done beside the socket.
+            if ready.is_some() && fds.len() > 1 {
                 return Ok(Woken::Readable);
             }
         }

@@ -63,7 +63,7 @@ impl Counter {
     /// What becomes readable when there is something to read before the pane is over.
     fn wakes(&self) -> Vec<BorrowedFd<'_>> {
         match self {
-            Self::Kernel(_) => Vec::new(),
+            Self::Kernel(kernel) => kernel.wakes(),
             Self::Capture(capture) => capture.wakes(),
         }
     }
