@@ -5,7 +5,9 @@ use std::time::Instant;
 use aya::programs::{loaded_links, loaded_programs};
 
 use super::{BOT, LONG, attached, finish, net, packet, until_counted};
-use crate::support::net::{TAP, held, until};
+use crate::support::capture::{PLAIN, at, pcap};
+use crate::support::net::{BOT_END, TAP, held, until};
+use crate::support::program::Scratch;
 use crate::support::running::Running;
 
 #[test]
@@ -23,6 +25,32 @@ fn live_an_interface_that_goes_ends_the_run_with_its_window_told() {
         assert_eq!((flows.len(), packets(0), packets(1)), (2, 2, 1), "{mode}: {}", run.stdout);
         assert!(run.line("Ledger: ").starts_with("Ledger: 3 frames seen = 3 counted "));
         assert!(run.line("Summary: ").contains(" 1 idle window(s)"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn live_what_comes_right_before_the_interface_goes_is_counted() {
+    const FRAMES: usize = 1000;
+    let scratch = Scratch::new();
+    let frames = vec![at(0, packet(1, 80)); FRAMES];
+    let capture = scratch.file("sent.pcap", &pcap(PLAIN, &frames));
+    // With one end the other goes, too.
+    let send = format!("tcpreplay -q --topspeed --preload-pcap -i {BOT_END} {}", capture.display());
+    let script = format!("{send} && ip link del {BOT_END}");
+    for mode in ["xdp", "xdp-generic", "tc", "pcap"] {
+        for save in ["", "--save-packets 5 --packet-threshold 1000000"] {
+            for round in 0..5 {
+                let Some(net) = net() else { return };
+                let gomon = attached(&net, BOT, &format!("{LONG} --attach {mode} {save}"));
+                let sender = net.bot_command("sh").args(["-c", &script]).output().unwrap();
+                assert!(sender.status.success(), "{sender:?}");
+                let run = finish(gomon);
+                let expected = format!("Ledger: {FRAMES} frames seen = {FRAMES} counted ");
+                let all = run.line("Ledger: ").starts_with(&expected);
+                assert!(all, "{mode} {save:?}, round {round}: {}", run.stderr);
+                assert!(run.line("Attached: ").ends_with(", 0 lost"), "{mode}: {}", run.stderr);
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result, anyhow, bail};
@@ -32,6 +33,8 @@ const RETENTION: i32 = 20;
 const SETTLED: Duration = Duration::from_millis(70);
 /// The longest that closing a pane takes, whatever the wall clock does meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often to look for what is still handed on of an interface that is gone.
+const AFTERWARDS: Duration = Duration::from_millis(5);
 /// Frames between two looks at the clock and at signals.
 const BREATH: usize = 4096;
 
@@ -223,12 +226,17 @@ impl Capture {
                 *failed = Some((message(&error), Instant::now()));
                 End::Breath
             }
-            (end, _) => end.unwrap_or(End::Later),
+            // A part of it may not have been handed on by the kernel yet, which it is in time.
+            (end, _) => end.unwrap_or(End::Dry),
         }
     }
 
     /// Waits for more frames, where there are not already some of the next pane.
     fn wait(&self, longest: Duration) {
+        if self.failed.is_some() {
+            // Waiting for an interface that is gone may come back at once.
+            return thread::sleep(longest.min(AFTERWARDS));
+        }
         let dry = self.taps().filter(|tap| tap.next.is_none());
         let mut fds: Vec<_> =
             dry.map(|tap| PollFd::from_borrowed_fd(tap.capture.as_fd(), PollFlags::IN)).collect();
