@@ -28,6 +28,8 @@ mod pipes;
 mod samples;
 #[path = "cli/signals.rs"]
 mod signals;
+#[path = "cli/sources.rs"]
+mod sources;
 #[path = "cli/streams.rs"]
 mod streams;
 #[path = "cli/subjects.rs"]

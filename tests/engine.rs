@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gomon::core::{
-    Clock, Counts, Engine, Place, Policy, SILENT_WINDOWS_REPORTED, ScanMode, Selection, Sources,
-    Span, Tally, Target, Timestamp, Verdict, WindowCounts, WindowReport,
+    Clock, Counts, Engine, Place, Policy, SILENT_WINDOWS_REPORTED, ScanMode, Selection, Senders,
+    Sources, Span, Tally, Target, Timestamp, Verdict, WindowCounts, WindowReport,
 };
 use gomon_common::{Address, Endpoint, Packet, Sign, protocol};
 use proptest::prelude::*;
@@ -78,7 +78,17 @@ fn policies() -> impl Strategy<Value = Policy> {
 /// Runs clock, tally and engine as a replay does.
 fn replay(policy: &Policy, packets: &[Sent], capacity: usize) -> Vec<WindowReport> {
     let bot = Sources::Bot { first: BOT, others: vec![] };
-    let mut tally = Tally::new(Selection::new(bot, vec![]), capacity);
+    replay_of(bot, policy, packets, capacity)
+}
+
+/// The same of whoever is the bot.
+fn replay_of(
+    sources: Sources,
+    policy: &Policy,
+    packets: &[Sent],
+    capacity: usize,
+) -> Vec<WindowReport> {
+    let mut tally = Tally::new(Selection::new(sources, vec![]), capacity);
     let mut clock = Clock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
     let mut engine = Engine::new(policy.clone());
     let mut reports = Vec::new();
@@ -206,6 +216,42 @@ proptest! {
     }
 
     #[test]
+    fn of_everybodys_packets_a_verdict_has_the_source_that_all_of_them_have(
+        packets in traffic(), policy in policies(), room in any::<bool>(), few in 1usize..9,
+    ) {
+        let capacity = if room { 1024 } else { few };
+        // What has room in one pane may have none in the next.
+        let step = if room { policy.step } else { policy.window };
+        let policy = Policy { step, ..policy };
+        for report in replay_of(Sources::Any, &policy, &packets, capacity) {
+            // What is silent has nothing to tell.
+            prop_assert!(report.origins.is_empty() || report.origins.len() == report.verdicts.len());
+            for (verdict, origin) in report.verdicts.iter().zip(&report.origins) {
+                let is_about = |sent: &&Sent| match verdict {
+                    Verdict::Attack { target: Target::Endpoint(endpoint), .. }
+                    | Verdict::Connection { endpoint, .. } => sent.destination == *endpoint,
+                    Verdict::Attack { target: Target::Host { host, .. }, .. }
+                    | Verdict::VerticalScan { host, .. } => sent.destination.address() == *host,
+                    Verdict::Scan { .. } | Verdict::Sweep { .. } | Verdict::Idle => false,
+                };
+                let in_time = |sent: &&Sent| {
+                    let time = Timestamp::from_nanoseconds(i64::try_from(sent.time).unwrap());
+                    (report.span.start..report.span.end).contains(&time)
+                };
+                let sources = packets.iter().filter(in_time).filter(is_about).map(|sent| sent.source);
+                let sources: BTreeSet<_> = sources.collect();
+                let sole = sources.first().copied().filter(|_| sources.len() == 1);
+                // What has no room of its own is not known; what is told is true.
+                if room || origin.is_some() {
+                    prop_assert_eq!(*origin, sole, "{:?}", verdict);
+                }
+            }
+        }
+        let named = replay(&policy, &packets, capacity);
+        prop_assert!(named.iter().all(|report| report.origins.is_empty()));
+    }
+
+    #[test]
     fn counts_are_conserved_through_tumbling_windows(
         packets in traffic(), policy in policies(), capacity in 1usize..6,
     ) {
@@ -243,7 +289,7 @@ proptest! {
             for sent in packets {
                 tally.count(&sent.packet(), sent.length, Timestamp::default());
             }
-            tally.take(Span::default())
+            WindowCounts { senders: Senders::default(), ..tally.take(Span::default()) }
         };
         prop_assert_eq!(WindowCounts::sum(&[count(early), count(late)]), count(&packets));
     }

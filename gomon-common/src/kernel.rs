@@ -5,7 +5,7 @@
 //! left that read the old number, and then owns the old generation's maps alone.
 
 use crate::parse::Malformed;
-use crate::{Address, Skip};
+use crate::{Address, Mac, Skip};
 
 /// Generations of counts: one is counted into, the other is drained and made ready.
 pub const GENERATIONS: u32 = 2;
@@ -25,8 +25,8 @@ pub mod names {
 
     /// Array of one [`Current`](super::Current): the generation that is counted into.
     pub const CURRENT: &str = "CURRENT";
-    /// Per generation a hash of [`Endpoint`](crate::Endpoint) to [`Destination`](super::Destination)
-    /// and [`Contact`](super::Contact).
+    /// Per generation a hash of [`Endpoint`](crate::Endpoint) to [`Destination`](super::Destination),
+    /// [`Contact`](super::Contact) and a source, for which see [`SEVERAL`](super::SEVERAL).
     pub const ENDPOINTS: &str = "ENDPOINTS";
     /// Per generation a hash of [`Address`](crate::Address) to [`Destination`](super::Destination).
     pub const HOSTS: &str = "HOSTS";
@@ -42,6 +42,9 @@ pub mod names {
     /// [`Contact`](super::Contact): contacts of earlier panes that may still be answered. The loader
     /// fills it.
     pub const AWAITED: &str = "AWAITED";
+    /// Per generation and CPU the sources of [some](super::SAMPLES) of the packets that are not the
+    /// bot's.
+    pub const SENDERS: &str = "SENDERS";
     /// Prefixes that are not counted.
     pub const IGNORED: &str = "IGNORED";
     /// The bot's addresses beside the first.
@@ -51,15 +54,17 @@ pub mod names {
     pub const PACKETS: &str = "PACKETS";
 
     /// Every map.
-    pub const MAPS: [&str; 11] = [
-        CURRENT, ENDPOINTS, HOSTS, LEDGER, REGISTERS, SIEVE, NEAR, AWAITED, IGNORED, SOURCES,
-        PACKETS,
+    pub const MAPS: [&str; 12] = [
+        CURRENT, ENDPOINTS, HOSTS, LEDGER, REGISTERS, SIEVE, NEAR, AWAITED, SENDERS, IGNORED,
+        SOURCES, PACKETS,
     ];
 
     /// Global: the bot's first address, 16 bytes.
     pub const BOT: &str = "BOT";
     /// Global, one byte: 1 when every source is the bot's.
     pub const ANY_SOURCE: &str = "ANY_SOURCE";
+    /// Global, a `u64`: the sender of the bot's frames, by [`mac`](super::mac); 0 when it can be anybody.
+    pub const BOT_MAC: &str = "BOT_MAC";
     /// Global, one byte: 1 when the bot has more addresses than the first.
     pub const MORE_SOURCES: &str = "MORE_SOURCES";
     /// Global, one byte: 1 when there are destinations to leave out.
@@ -78,8 +83,20 @@ pub mod names {
 pub const MAX_IGNORED: usize = 16_384;
 /// Addresses a bot can have beside the first.
 pub const MAX_SOURCES: usize = 1024;
+/// Sources that a CPU keeps of packets that are not the bot's: those of the first so many packets of a
+/// pane, and then of about one in so many, each in the place of an earlier one. A power of two.
+pub const SAMPLES: usize = 64;
 /// Endpoints and hosts of a generation, where the loader asks for no other number.
 pub const DEFAULT_DESTINATIONS: usize = 1024;
+
+/// A sender as one number, which is not 0.
+#[must_use]
+#[inline]
+#[expect(clippy::many_single_char_names, reason = "six bytes side by side")]
+pub const fn mac(mac: Mac) -> u64 {
+    let [a, b, c, d, e, f] = mac.octets();
+    u64::from_ne_bytes([a, b, c, d, e, f, 0, 1])
+}
 
 /// Nanoseconds of a slot. Slots are counted back from the end of the pane, so that the last one ends
 /// with it.
@@ -144,6 +161,10 @@ pub struct Contact {
 }
 
 const _: () = assert!(size_of::<Contact>() == 16);
+
+/// Behind the contact of an endpoint is the source of its packets, where every source is the bot's; this
+/// when there are several.
+pub const SEVERAL: Address = Address::v6([0xff; 16]);
 
 /// What stands before the bytes of a packet that is sent up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,12 +4,12 @@ use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 use gomon_common::kernel::Entry;
 use gomon_common::registers::hash;
-use gomon_common::{Address, Frame, LinkType, Packet, Skip, parse, parse_common, protocol};
+use gomon_common::{Address, Frame, LinkType, Mac, Packet, Skip, parse, parse_common, protocol};
 
 use crate::context::Tag;
 use crate::maps::ledger::Page;
 use crate::maps::{
-    contact, current, endpoints, hosts, ignored, near, packets, registers, sieve, sources,
+    contact, current, endpoints, hosts, ignored, near, packets, registers, senders, sieve, sources,
 };
 
 /// A frame as a program gets it.
@@ -102,8 +102,8 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
     /// Enters a packet into the books.
     #[inline(always)]
     fn enter(&self, generation: u32, page: &Page, packet: &Packet) {
-        if !sources::is_bot(packet.source) {
-            page.enter(Entry::NotFromBot);
+        if !sources::is_bot(packet.source) || !self.is_sent_by_bot() {
+            senders::sample(generation, page.enter_stranger(), packet.source);
             // On an interface that is no tap, answers come in too.
             if packets::wanted() || contact::wanted() {
                 self.answered(generation, page, packet);
@@ -111,7 +111,8 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
             return;
         }
         // Of everybody's packets any may be an answer as well.
-        if sources::any() && contact::wanted() && packet.destination.protocol() == protocol::UDP {
+        let is_everybodys = sources::any() && !sources::is_told_by_mac();
+        if is_everybodys && contact::wanted() && packet.destination.protocol() == protocol::UDP {
             contact::came_back(generation, page, &packet.origin());
         }
         let host = packet.destination.address();
@@ -145,6 +146,16 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
         if packets::wanted() && matches!(entry, Entry::Counted) {
             self.offer(generation, page, &host);
         }
+    }
+
+    /// Whether the frame can be the bot's by its sender.
+    #[inline(always)]
+    fn is_sent_by_bot(&self) -> bool {
+        if !sources::is_told_by_mac() {
+            return true;
+        }
+        let sender = Mac::of_sender(LinkType::Ethernet, &self.front);
+        sources::has_mac(sender.or_else(|| Mac::of_sender(LinkType::Ethernet, &self.whole)))
     }
 
     /// The bytes of the frame as they were on the wire: the tag that was taken out was part of it.

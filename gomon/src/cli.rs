@@ -7,7 +7,7 @@ use anyhow::Error;
 use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::run::{Damaged, Run};
+use crate::run::{Damaged, Listing, Run};
 use crate::settings::{Args, Settings};
 use crate::sink::{console, one_line};
 
@@ -41,11 +41,15 @@ pub fn main() -> ExitCode {
         }
         Err(error) => return complain(WRONG, &usage(&error)),
     };
-    let prepared = Settings::new(&args).and_then(Run::prepare);
-    match prepared {
+    let performed = Settings::new(&args).and_then(|settings| {
+        if settings.list_sources {
+            return Listing::prepare(settings).map(Listing::perform);
+        }
+        Run::prepare(settings).map(Run::perform)
+    });
+    match performed {
         Err(error) => complain(WRONG, &format!("{error:#}")),
-        Ok(run) => {
-            let failures = run.perform();
+        Ok(failures) => {
             let damaged = failures.iter().all(Error::is::<Damaged>);
             let mut status = ExitCode::SUCCESS;
             for error in failures {

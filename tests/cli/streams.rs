@@ -13,7 +13,9 @@ use crate::traffic::{BOT, beacon, file, flood, refusal};
 
 /// Every flag that users are told of, with its default as the configuration block shows it; those
 /// that have no line there show none.
-pub(crate) const FLAGS: [(&str, Option<&str>); 25] = [
+pub(crate) const FLAGS: [(&str, Option<&str>); 27] = [
+    ("bot-mac", Some("<none>")),
+    ("list-sources", None),
     ("window", Some("30s")),
     ("step", Some("30s")),
     ("packet-threshold", Some("5 packets/s (150 packets/window)")),

@@ -312,15 +312,39 @@ fn a_connection_in_each_of_its_forms() {
 }
 
 #[test]
-fn any_source_is_unspecified_in_the_family_of_the_destination() {
+fn of_any_source_a_record_has_the_packets_own_or_is_unspecified_in_the_destinations_family() {
     let (stranger, stranger6) = (ip("203.0.113.7"), ip("2001:db8:9::1"));
     let traffic = Traffic::default()
         .one(0, udp(bot(), host(1), 53, 0))
         .one(0, udp(stranger, host(1), 53, 0))
-        .one(0, udp(stranger6, host6(1), 53, 0));
-    let records = traffic.judged("any", &TEN_SECONDS);
-    let told: Vec<_> = records.iter().map(|r| (&r["src_ip"], &own(r)["packets"])).collect();
-    assert_eq!(told, [(&json!("0.0.0.0"), &json!(2)), (&json!("::"), &json!(1))]);
+        .one(0, udp(stranger, host(2), 53, 0))
+        .one(0, udp(stranger6, host6(1), 53, 0))
+        .one(0, udp(ip("2001:db8:9::2"), host6(1), 53, 0))
+        .one(0, udp(stranger6, host6(2), 53, 0));
+    let told = |records: &[Value]| {
+        records.iter().map(|r| r["src_ip"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let records = traffic.clone().judged("any", &TEN_SECONDS);
+    assert_eq!(told(&records), ["0.0.0.0", "203.0.113.7", "::", "2001:db8:9::1"]);
+
+    // The flow is that of the destination, whoever sends.
+    let other = Traffic::default().one(0, udp(bot(), host(2), 53, 0)).judged("any", &TEN_SECONDS);
+    assert_eq!(told(&other), [BOT]);
+    assert_eq!(other[0]["flow_id"], records[1]["flow_id"]);
+
+    // A host's own over all its ports, as long as it is one.
+    let mut spread = (1..=40)
+        .fold(Traffic::default(), |traffic, port| traffic.one(0, udp(stranger, host(3), port, 0)));
+    let flags = ["--window", "10", "--packet-threshold", "1", "--port-threshold", "30"];
+    assert_eq!(told(&spread.clone().judged("any", &flags)), ["203.0.113.7", "203.0.113.7"]);
+    spread = spread.one(0, udp(bot(), host(3), 40, 0));
+    assert_eq!(told(&spread.judged("any", &flags)), ["0.0.0.0", "0.0.0.0"]);
+
+    // Of a scan nobody's, of a sweep the one that swept; past the cap it is not known.
+    let swept =
+        (1..=15).fold(Traffic::default(), |traffic, n| traffic.one(0, syn(stranger, host(n), 23)));
+    let flags = ["--window", "10", "--destination-threshold", "14"];
+    assert_eq!(told(&swept.clone().judged("any", &flags)), ["0.0.0.0", "203.0.113.7"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
-use gomon::core::{Selection, Sources, Span, Tally, Timestamp, WindowCounts};
+use gomon::core::{Selection, Senders, Sources, Span, Tally, Timestamp, WindowCounts};
 use gomon::frame::FrameLink;
 use gomon::source::Stop;
 use gomon::source::live::{Kernel, Selected};
@@ -49,6 +49,7 @@ impl Setting {
     fn kernel(&self) -> Kernel {
         let selected = Selected {
             sources: self.sources.clone(),
+            card: None,
             ignored: self.ignored.iter().map(|(prefix, _)| *prefix).collect(),
             capacity: self.capacity,
             packets: 0,
@@ -83,9 +84,14 @@ fn counted_by_kernel(setting: &Setting, name: &str, frames: &[Vec<u8>]) -> Vec<W
         } else {
             run(TryInto::<&mut Xdp>::try_into(program).unwrap(), chunk, XDP_PASS);
         }
-        panes.push(kernel.take(Span::default()).expect("the counts"));
+        panes.push(without_senders(kernel.take(Span::default()).expect("the counts")));
     }
     panes
+}
+
+/// Of the packets that are not the bot's the kernel looks at a sample.
+fn without_senders(counts: WindowCounts) -> WindowCounts {
+    WindowCounts { senders: Senders::default(), ..counts }
 }
 
 /// Runs frames through a program that lets every one of them pass.
@@ -115,7 +121,8 @@ fn counted_here(setting: &Setting, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
             count(frame, &mut tally);
         }
         // That both directions are there is shown by answers here, and by a second program there.
-        WindowCounts { both_directions: false, ..tally.take(Span::default()) }
+        let counts = WindowCounts { both_directions: false, ..tally.take(Span::default()) };
+        without_senders(counts)
     });
     panes.collect()
 }

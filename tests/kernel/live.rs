@@ -39,6 +39,8 @@ mod offloads;
 mod outputs;
 #[path = "live/sharing.rs"]
 mod sharing;
+#[path = "live/sources.rs"]
+mod sources;
 #[path = "live/sweep.rs"]
 mod sweep;
 

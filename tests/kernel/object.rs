@@ -2,7 +2,7 @@
 
 use aya::programs::{Program, SchedClassifier};
 use aya::{Ebpf, EbpfLoader};
-use gomon_common::kernel::{Current, GENERATIONS, LedgerPage, names};
+use gomon_common::kernel::{Current, GENERATIONS, LedgerPage, SAMPLES, names};
 use gomon_common::registers::REGISTERS;
 use gomon_common::{near, sieve};
 
@@ -25,6 +25,7 @@ fn names_and_sizes_are_those_both_sides_use() {
             names::REGISTERS => (4, REGISTERS, GENERATIONS),
             names::SIEVE => (4, sieve::PART, GENERATIONS),
             names::NEAR => (4, size_of::<[u64; near::NUMBERS]>(), GENERATIONS),
+            names::SENDERS => (4, 16 * SAMPLES, GENERATIONS),
             names::AWAITED => (24, 8, 1024),
             names::IGNORED => (20, 1, 16_384),
             names::SOURCES => (16, 1, 1024),

@@ -37,8 +37,8 @@ pub(crate) struct Known(*mut Contact);
 impl Known {
     /// The contact that lies behind the counts in a value of the endpoints' map.
     #[inline(always)]
-    pub(crate) fn new(value: *mut [u64; 5]) -> Self {
-        // SAFETY: the value is a live one of a map, and the contact its last two numbers.
+    pub(crate) fn new(value: *mut [u64; 7]) -> Self {
+        // SAFETY: the value is a live one of a map, and the contact its fourth and fifth number.
         Self(unsafe { value.cast::<u64>().add(3).cast() })
     }
 

@@ -3,17 +3,17 @@
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::{ArrayOfMaps, HashMap};
 use aya_ebpf::macros::btf_map;
-use gomon_common::kernel::{Contact, DEFAULT_DESTINATIONS, Entry, GENERATIONS};
-use gomon_common::{Endpoint, Packet};
+use gomon_common::kernel::{Contact, DEFAULT_DESTINATIONS, Entry, GENERATIONS, SEVERAL};
+use gomon_common::{Address, Endpoint, Packet};
 
-use super::contact;
 use super::known::Known;
 use super::ledger::Page;
+use super::{contact, sources};
 
-/// The value is a [`Destination`](gomon_common::kernel::Destination) with a [`Contact`] behind it, and
-/// not called so: for a struct, Linux 5.15 to 6.1 look for a timer, and then find these maps unlike the
-/// ones the loader makes without types.
-type Value = [u64; 5];
+/// The value is a [`Destination`](gomon_common::kernel::Destination) with a [`Contact`] and a source
+/// behind it, and not called so: for a struct, Linux 5.15 to 6.1 look for a timer, and then find these
+/// maps unlike the ones the loader makes without types.
+type Value = [u64; 7];
 type Inner = HashMap<Endpoint, Value, DEFAULT_DESTINATIONS>;
 
 #[btf_map]
@@ -33,7 +33,23 @@ pub(crate) fn add(generation: u32, page: &Page, packet: &Packet, length: u64) ->
     if contact::wanted() {
         contact::Known::new(value).enter(packet.sign, page);
     }
+    if sources::any() {
+        enter_origin(value, packet.source);
+    }
     Some(known)
+}
+
+/// Enters whose packet it is, where it can be everybody's: the common case is that nothing is new.
+#[inline(always)]
+fn enter_origin(value: *mut Value, source: Address) {
+    // SAFETY: the value is a live one of a map, and its last two numbers an address. It is changed once;
+    // whoever finds it half changed finds another source, and changes it to the same.
+    unsafe {
+        let origin = value.cast::<u64>().add(5).cast::<Address>();
+        if *origin != source && *origin != SEVERAL {
+            *origin = SEVERAL;
+        }
+    }
 }
 
 /// The contact with an endpoint that is known.
@@ -50,7 +66,9 @@ pub(crate) fn insert(generation: u32, page: &Page, packet: &Packet, length: u64)
         return false;
     }
     let Contact { tried, answered } = contact::first(packet.sign, page);
-    let first = [1, length, 0, tried, answered];
+    // The same bytes, whatever numbers they make here.
+    let [high, low] = packet.source.halves().map(u64::to_be);
+    let first = [1, length, 0, tried, answered, high, low];
     if inner.insert(&packet.destination, first, BPF_NOEXIST.into()).is_ok() {
         return true;
     }

@@ -45,6 +45,14 @@ impl Page {
         self.set(entry, self.get(entry) + number);
     }
 
+    /// Enters a packet that is not the bot's, and says how many there were before.
+    #[inline(always)]
+    pub(crate) fn enter_stranger(&self) -> u64 {
+        let before = self.get(Entry::NotFromBot);
+        self.set(Entry::NotFromBot, before + 1);
+        before
+    }
+
     /// Enters a packet to an endpoint there is no room for, of a host that is known.
     #[inline(always)]
     pub(crate) fn enter_overflow(&self, length: u64) {

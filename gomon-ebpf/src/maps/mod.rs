@@ -11,5 +11,6 @@ pub(crate) mod ledger;
 pub(crate) mod near;
 pub(crate) mod packets;
 pub(crate) mod registers;
+pub(crate) mod senders;
 pub(crate) mod sieve;
 pub(crate) mod sources;

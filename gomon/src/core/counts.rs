@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use gomon_common::{Address, Endpoint};
 
-use super::{Distinct, Ledger, Signs, Span, Timestamp};
+use super::{Distinct, Ledger, Origin, Senders, Signs, Span, Timestamp};
 
 /// Packets and their bytes, as long as the frames were on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +86,12 @@ pub struct WindowCounts {
     pub signs: Vec<(Endpoint, Signs)>,
     /// Whether what goes to the bot could be seen, so that the answers to UDP are among the signs.
     pub both_directions: bool,
+    /// Of every destination endpoint, ascending, where its packets came from; nothing where that is the
+    /// bot.
+    pub origins: Vec<(Endpoint, Origin)>,
+    /// Told in one pane of a run at most, not in the sum of panes, and where there is doubt about the bot: those who sent although
+    /// nothing was the bot's, or who sent to each other although everything is.
+    pub senders: Senders,
 }
 
 impl WindowCounts {
@@ -129,6 +135,23 @@ impl WindowCounts {
         self.cut.unwrap_or(self.span.end)
     }
 
+    /// The same with where packets came from, in any order.
+    #[must_use]
+    pub fn with_origins(mut self, origins: Vec<(Endpoint, Origin)>) -> Self {
+        self.origins = origins;
+        add_up(&mut self.origins);
+        self
+    }
+
+    /// Where the packets of panes came from.
+    pub(super) fn sum_origins<'a>(
+        panes: impl IntoIterator<Item = &'a Self>,
+    ) -> Vec<(Endpoint, Origin)> {
+        let mut sum: Vec<_> = panes.into_iter().flat_map(|pane| &pane.origins).copied().collect();
+        add_up(&mut sum);
+        sum
+    }
+
     /// Whether the bot sent nothing that counts.
     #[must_use]
     pub fn is_silent(&self) -> bool {
@@ -148,7 +171,7 @@ impl WindowCounts {
     pub fn sum<'a>(panes: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut panes = panes.into_iter();
         let Some(first) = panes.next() else { return Self::default() };
-        let mut sum = first.clone();
+        let mut sum = Self { senders: Senders::default(), ..first.clone() };
         for pane in panes {
             sum.span.end = pane.span.end;
             sum.ledger += &pane.ledger;
@@ -156,12 +179,14 @@ impl WindowCounts {
             sum.hosts.extend_from_slice(&pane.hosts);
             sum.endpoints.extend_from_slice(&pane.endpoints);
             sum.signs.extend_from_slice(&pane.signs);
+            sum.origins.extend_from_slice(&pane.origins);
             sum.both_directions |= pane.both_directions;
         }
         // Of a pane alone this finds the lists in order, and takes a look at each entry.
         add_up(&mut sum.hosts);
         add_up(&mut sum.endpoints);
         add_up(&mut sum.signs);
+        add_up(&mut sum.origins);
         sum
     }
 }

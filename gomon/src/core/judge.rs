@@ -2,6 +2,7 @@
 
 use gomon_common::{Address, Endpoint, protocol};
 
+use super::origin;
 use super::policy::{Policy, ScanMode};
 use super::sweep::{Service, Walk, service};
 use super::time::seconds;
@@ -167,6 +168,8 @@ pub struct WindowReport {
     pub most_ports: u64,
     /// What is to be said, in the order in which it is written.
     pub verdicts: Vec<Verdict>,
+    /// Where every source counts, the one source of the packets that each verdict is about, if it is one.
+    pub origins: Vec<Option<Address>>,
 }
 
 impl WindowReport {
@@ -267,6 +270,7 @@ pub(super) fn judge(
         busiest: None,
         most_ports: 0,
         verdicts: Vec::new(),
+        origins: Vec::new(),
     };
 
     let seconds = report.seconds;
@@ -341,6 +345,10 @@ pub(super) fn judge(
         if quiet {
             report.verdicts.push(Verdict::Idle);
         }
+    }
+    if !window.origins.is_empty() {
+        let origins = report.verdicts.iter().map(|verdict| origin::of_verdict(window, verdict));
+        report.origins = origins.collect();
     }
     (report, hosts)
 }

@@ -1,6 +1,6 @@
 //! Which packets count: those the bot sends, to destinations that are not left out.
 
-use gomon_common::{Address, Packet};
+use gomon_common::{Address, LinkType, Mac, Packet};
 
 use super::Ranges;
 
@@ -49,6 +49,18 @@ impl Sources {
     }
 }
 
+/// Whose frames are the bot's, by the hardware address of their sender. Where a capture has both
+/// directions, it tells the bot's packets from those of others whatever source address they bear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Card {
+    /// Those of whoever sent the first frame.
+    First,
+    /// Those of this sender.
+    Is(Mac),
+    /// Nobody's: the first frame did not name its sender.
+    Unknown,
+}
+
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -64,6 +76,8 @@ pub enum Fate {
 #[derive(Clone, Debug)]
 pub struct Selection {
     sources: Sources,
+    /// Without one, frames of all senders can be the bot's.
+    card: Option<Card>,
     ignored: Ranges,
 }
 
@@ -73,7 +87,37 @@ impl Selection {
     #[must_use]
     pub fn new(sources: Sources, mut ignored: Vec<(Address, Address)>) -> Self {
         ignored.extend(sources.addresses().map(|address| (address, address)));
-        Self { sources, ignored: Ranges::new(ignored) }
+        Self { sources, card: None, ignored: Ranges::new(ignored) }
+    }
+
+    /// The same of frames of the bot's card alone.
+    #[must_use]
+    pub fn sent_by(self, card: Option<Card>) -> Self {
+        Self { card, ..self }
+    }
+
+    /// Whether the sender of a frame matters.
+    #[inline]
+    #[must_use]
+    pub fn looks_at_senders(&self) -> bool {
+        self.card.is_some()
+    }
+
+    /// Whether a frame that starts with a `link` header can be the bot's by its sender.
+    #[must_use]
+    pub fn is_sent_by_bot(&self, link: LinkType, frame: &[u8]) -> bool {
+        match self.card {
+            None => true,
+            Some(Card::Is(card)) => Mac::of_sender(link, frame) == Some(card),
+            Some(Card::First | Card::Unknown) => false,
+        }
+    }
+
+    /// Learns from a frame, the first one of all, who the bot is, if that is how it is to be known.
+    pub(super) fn learn_sender(&mut self, link: LinkType, frame: &[u8]) {
+        if self.card == Some(Card::First) {
+            self.card = Some(Mac::of_sender(link, frame).map_or(Card::Unknown, Card::Is));
+        }
     }
 
     /// Whose packets count.
@@ -114,6 +158,25 @@ impl Selection {
             Sources::Bot { .. } => [None, None],
         }
     }
+
+    /// The same where the packet's frame is known: with a card, no packet is both the bot's and an
+    /// answer to it.
+    #[must_use]
+    pub fn remote_hosts_of_frame(
+        &self,
+        packet: &Packet,
+        link: LinkType,
+        frame: &[u8],
+    ) -> [Option<Address>; 2] {
+        let [to, from] = self.remote_hosts(packet);
+        match &self.sources {
+            _ if !self.looks_at_senders() => [to, from],
+            Sources::Any if self.is_sent_by_bot(link, frame) => [to, None],
+            Sources::Any => [None, (!self.is_ignored(packet.source)).then_some(packet.source)],
+            Sources::Bot { .. } if self.is_sent_by_bot(link, frame) => [to, from],
+            Sources::Bot { .. } => [None, from],
+        }
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +196,33 @@ mod tests {
 
     fn host(n: u8) -> Address {
         Address::v4([10, 0, 0, n])
+    }
+
+    #[test]
+    fn with_a_card_a_packet_goes_one_way() {
+        let frame = |sender: u8| [0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, sender];
+        let both = [frame(1), frame(2)];
+        let bot = Sources::Bot { first: host(5), others: vec![] };
+        let selection = |sources: Sources| {
+            let mut selection =
+                Selection::new(sources, vec![(host(9), host(9))]).sent_by(Some(Card::First));
+            // The first frame decides, and no later one does.
+            for frame in &both {
+                selection.learn_sender(LinkType::Ethernet, frame);
+            }
+            selection
+        };
+        let hosts = |sources: &Sources, source, destination, sender: usize| {
+            let packet = packet(source, destination);
+            let selection = selection(sources.clone());
+            selection.remote_hosts_of_frame(&packet, LinkType::Ethernet, &both[sender])
+        };
+        assert_eq!(hosts(&Sources::Any, 5, 1, 0), [Some(host(1)), None]);
+        assert_eq!(hosts(&Sources::Any, 1, 5, 1), [None, Some(host(1))]);
+        assert_eq!(hosts(&Sources::Any, 9, 5, 1), [None, None]);
+        assert_eq!(hosts(&bot, 5, 1, 0), [Some(host(1)), None]);
+        assert_eq!(hosts(&bot, 5, 1, 1), [None, None]);
+        assert_eq!(hosts(&bot, 1, 5, 1), [None, Some(host(1))]);
     }
 
     #[test]

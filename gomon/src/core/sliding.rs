@@ -48,6 +48,7 @@ impl Sliding {
             sum.overflow += &pane.overflow;
             sum.both_directions |= pane.both_directions;
         }
+        sum.origins = WindowCounts::sum_origins(panes);
         sum.hosts = self.hosts.iter().map(|(host, share)| (*host, share.counts)).collect();
         let endpoints = self.endpoints.iter();
         sum.endpoints = endpoints.map(|(endpoint, share)| (*endpoint, share.counts)).collect();

@@ -1,13 +1,14 @@
 //! Counting packet by packet, for sources that see every packet.
 
-use gomon_common::{Address, Endpoint, Packet, Skip, protocol, registers};
+use gomon_common::{Address, Endpoint, LinkType, Packet, Skip, protocol, registers};
 use hashbrown::HashMap;
 
 use super::destinations::Destinations;
 use super::hosts::Hosts;
+use super::senders::Watch;
 use super::{
-    Common, Counts, Fate, Ledger, Overflow, Selection, Signs, Sources, Span, Timestamp,
-    WindowCounts,
+    Common, Counts, Fate, Ledger, Origin, Overflow, Selection, Senders, Signs, Sources, Span,
+    Timestamp, WindowCounts,
 };
 
 /// The counts of the pane that is open.
@@ -18,11 +19,16 @@ use super::{
 #[derive(Debug)]
 pub struct Tally {
     selection: Selection,
-    /// The only address of the bot, if it has one of IPv4 and no other.
+    /// The only address of the bot, if it has one of IPv4 and no other; not as long as every packet has
+    /// to be looked at.
     bot: Option<[u8; 4]>,
+    /// Looks at who sends, as long as nothing was the bot's.
+    watch: Option<Box<Watch>>,
     capacity: usize,
     /// A packet to a known endpoint, the common case, touches these alone.
     endpoints: Destinations,
+    /// Where every source counts, whose packets went to each endpoint.
+    origins: HashMap<Endpoint, Origin>,
     /// Contacts of the panes before that may still be answered.
     awaited: HashMap<Endpoint, Signs>,
     both_directions: bool,
@@ -36,10 +42,12 @@ impl Tally {
     #[must_use]
     pub fn new(selection: Selection, capacity: usize) -> Self {
         Self {
-            bot: selection.sources().only_v4(),
+            bot: None,
+            watch: Some(Box::default()),
             selection,
             capacity,
             endpoints: Destinations::default(),
+            origins: HashMap::new(),
             awaited: HashMap::new(),
             both_directions: false,
             hosts: Hosts::new(capacity),
@@ -71,6 +79,21 @@ impl Tally {
         self.hosts.contains(host)
     }
 
+    /// Whether a frame that starts with a `link` header can be the bot's by its sender. The first frame
+    /// may decide whose are.
+    pub fn is_sent_by_bot(&mut self, link: LinkType, frame: &[u8]) -> bool {
+        self.selection.learn_sender(link, frame);
+        self.selection.is_sent_by_bot(link, frame)
+    }
+
+    /// Enters a packet that somebody else sent.
+    pub fn count_foreign(&mut self, packet: &Packet, time: Timestamp) -> Fate {
+        self.ledger.not_from_bot += 1;
+        self.answer(packet, time);
+        self.watch(packet);
+        Fate::NotFromBot
+    }
+
     /// Enters a frame that held no packet.
     #[inline]
     pub fn skip(&mut self, skip: Skip) {
@@ -81,12 +104,13 @@ impl Tally {
     #[inline(never)]
     pub fn count(&mut self, packet: &Packet, length: u32, time: Timestamp) -> Fate {
         if !self.selection.is_from_bot(packet) {
-            self.ledger.not_from_bot += 1;
-            self.answer(packet, time);
-            return Fate::NotFromBot;
+            return self.count_foreign(packet, time);
         }
-        if matches!(self.selection.sources(), Sources::Any) {
+        if self.is_everybody() {
             self.answer(packet, time);
+            self.watch(packet);
+        } else if self.watch.is_some() {
+            self.watch_no_more();
         }
         let frame = Counts::frame(length);
         let host = packet.destination.address();
@@ -97,6 +121,7 @@ impl Tally {
             known.counts += frame;
             known.signs.sent(packet.sign, time);
             self.ledger.counted += 1;
+            self.enter_origin(packet);
             return Fate::Counted;
         }
         self.count_new(packet, frame, time)
@@ -156,6 +181,47 @@ impl Tally {
         }
     }
 
+    /// Enters whose packet went to an endpoint that is listed.
+    fn enter_origin(&mut self, packet: &Packet) {
+        if matches!(self.selection.sources(), Sources::Any) {
+            let origin = Origin::One(packet.source);
+            *self.origins.entry(packet.destination).or_insert(origin) += origin;
+        }
+    }
+
+    /// Whether every packet is the bot's, and may be an answer to it as well.
+    #[inline]
+    fn is_everybody(&self) -> bool {
+        matches!(self.selection.sources(), Sources::Any) && !self.selection.looks_at_senders()
+    }
+
+    /// Looks at who sent a packet, as long as that matters.
+    fn watch(&mut self, packet: &Packet) {
+        let Some(watch) = &mut self.watch else { return };
+        watch.enter(packet);
+        if watch.is_full() {
+            // What was seen is told at the end of the pane; the others need no look any more.
+            self.bot = self.selection.sources().only_v4();
+        }
+    }
+
+    #[cold]
+    fn watch_no_more(&mut self) {
+        self.watch = None;
+        self.bot = self.selection.sources().only_v4();
+    }
+
+    /// Who sent, if it has to be told at the end of this pane.
+    fn doubtful_senders(&mut self) -> Senders {
+        let Some(watch) = &self.watch else { return Senders::default() };
+        let senders = watch.senders();
+        let tells = if self.is_everybody() { watch.saw_both_ways() } else { !senders.is_empty() };
+        if tells || watch.is_full() {
+            self.watch_no_more();
+        }
+        if tells { senders } else { Senders::default() }
+    }
+
     /// Counts a packet to a host that there is no room for and that has this hash.
     fn count_rejected(&mut self, host: Address, hash: u64, frame: Counts) -> Fate {
         if self.selection.is_ignored(host) {
@@ -181,6 +247,7 @@ impl Tally {
                 let mut signs = Signs::default();
                 signs.sent(packet.sign, time);
                 self.endpoints.insert(endpoint, frame, signs);
+                self.enter_origin(packet);
             }
             Some(beside) => {
                 *beside += frame;
@@ -213,6 +280,7 @@ impl Tally {
     /// Closes a pane that is watched up to `end`.
     fn take_until(&mut self, span: Span, end: Timestamp) -> WindowCounts {
         let signs = self.carry_over(span, end);
+        let senders = self.doubtful_senders();
         let counts = WindowCounts::from_parts(
             span,
             std::mem::take(&mut self.ledger),
@@ -220,6 +288,8 @@ impl Tally {
             self.hosts.take(),
             std::mem::take(&mut self.overflow),
         );
+        let counts =
+            WindowCounts { senders, ..counts }.with_origins(self.origins.drain().collect());
         counts.with_signs(signs, std::mem::take(&mut self.both_directions))
     }
 

@@ -1,6 +1,7 @@
 //! One run: where settings, source, core and sinks meet.
 
 mod input;
+mod listing;
 mod pipeline;
 
 use std::fmt;
@@ -11,9 +12,11 @@ use std::path::Path;
 use anyhow::{Context, Error, Result, bail, ensure};
 use gomon_common::kernel::{MAX_IGNORED, MAX_SOURCES};
 
+pub use self::listing::Listing;
+
 use self::input::{Named, hint};
 use self::pipeline::Pipeline;
-use crate::core::{Clock, Selection, Tally};
+use crate::core::{Card, Clock, Selection, Tally};
 use crate::settings::{Attach, EveTarget, Settings};
 use crate::sink::artifacts::{Artifacts, Recall};
 use crate::sink::console::{self, Progress};
@@ -169,24 +172,30 @@ impl Run {
 
 /// Reads a capture to its end.
 fn replay(settings: &Settings, reader: Reader, stop: &Stop, pipeline: &mut Pipeline) -> Result<()> {
-    let tally = tally(settings);
+    let tally = tally(settings, settings.bot_mac);
     let policy = &settings.policy;
     let clock = Clock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
-    Replay::new(clock, tally).run(reader, stop, pipeline).map_err(|incomplete| {
-        let input = settings.input.display().to_string();
-        let told =
-            |error| format!("reading {input:?}: {error:#}: all that could be read was analysed");
-        match incomplete {
-            Incomplete::Damaged(error) => Damaged(told(error)).into(),
-            Incomplete::Missing(error) => Error::msg(told(error)),
-        }
-    })
+    Replay::new(clock, tally)
+        .run(reader, stop, pipeline)
+        .map_err(|incomplete| of_input(settings, incomplete, "was analysed"))
+}
+
+/// The failure of an input that could not be read to its end, of which all else was `done`.
+fn of_input(settings: &Settings, incomplete: Incomplete, done: &str) -> Error {
+    let input = settings.input.display().to_string();
+    let text = |error| format!("reading {input:?}: {error:#}: all that could be read {done}");
+    match incomplete {
+        Incomplete::Damaged(error) => Damaged(text(error)).into(),
+        Incomplete::Missing(error) => Error::msg(text(error)),
+    }
 }
 
 /// What spares keeping packets, where the capture can be read again and windows don't overlap.
 fn recall(settings: &Settings, source: &mut Source) -> Option<Recall> {
     let Source::Reader(reader) = source else { return None };
-    let mut again = reader.take_again().filter(|_| settings.policy.panes() == 1)?;
+    // Who sent the first frame is not known any more where packets are read again.
+    let is_possible = settings.policy.panes() == 1 && settings.bot_mac.is_none();
+    let mut again = reader.take_again().filter(|_| is_possible)?;
     let selection = selection(settings);
     Some(Recall::new(move |range, each| again.packets_from_the_last(range, &selection, each)))
 }
@@ -196,15 +205,18 @@ fn selection(settings: &Settings) -> Selection {
     Selection::new(settings.sources.clone(), settings.ignored_ranges())
 }
 
-/// Counts what the settings ask for.
-fn tally(settings: &Settings) -> Tally {
-    Tally::new(selection(settings), settings.max_destinations)
+/// Counts what the settings ask for, of frames of the bot's card.
+fn tally(settings: &Settings, card: Option<Card>) -> Tally {
+    Tally::new(selection(settings).sent_by(card), settings.max_destinations)
 }
 
 /// Has the kernel count what the settings ask for on `interface`.
 fn attach(settings: &Settings, interface: &str, rungs: &[Rung], artifacts: bool) -> Result<Live> {
+    // What comes in at a tap is the bot's: nothing has to be found out.
+    let card = settings.bot_mac.filter(|card| *card != Card::First);
     let selected = Selected {
         sources: settings.sources.clone(),
+        card,
         ignored: settings.ignored_prefixes(),
         capacity: u32::try_from(settings.max_destinations).unwrap_or(u32::MAX),
         packets: if artifacts {
@@ -214,7 +226,7 @@ fn attach(settings: &Settings, interface: &str, rungs: &[Rung], artifacts: bool)
         },
         sweeps: settings.policy.sweep_hosts.is_some() && !settings.calibrate,
     };
-    Live::attach(interface, rungs, &selected, tally(settings))
+    Live::attach(interface, rungs, &selected, tally(settings, card))
         .with_context(|| format!("attaching to {interface}"))
 }
 

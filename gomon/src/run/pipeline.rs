@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use anyhow::{Error, anyhow};
 
-use crate::core::{Calibration, Engine, Ledger, Sources, Timestamp, WindowCounts, WindowReport};
+use crate::core::{
+    Calibration, Engine, Ledger, Senders, Sources, Timestamp, WindowCounts, WindowReport,
+};
 use crate::frame::{Frame, RemoteHosts};
 use crate::settings::Settings;
 use crate::sink::artifacts::Artifacts;
@@ -14,6 +16,10 @@ use crate::sink::eve::{Ended, Eve};
 use crate::sink::summary::{Summary, ledger_text};
 use crate::source::Receiver;
 
+/// What is doubtful where every source is the bot's, and both directions are there.
+const EVERYBODY: &str = "every source is taken for the bot, and hosts send to each other: whoever \
+                         answers the bot is taken for it, too.";
+
 /// Takes panes from the source and hands the engine's answers to the sinks.
 pub(super) struct Pipeline {
     /// Panes in a window, and the number of the open one.
@@ -21,6 +27,12 @@ pub(super) struct Pipeline {
     pane: u64,
     /// The pane of the latest warning about too many destinations.
     warned: Option<u64>,
+    /// Whose packets count.
+    sources: Sources,
+    /// The bot's MAC address, as it was given.
+    bot_mac: Option<String>,
+    /// Who sends instead, until a window is over that counted nothing.
+    senders: Senders,
     engine: Engine,
     judges_sweeps: bool,
     eve: Option<Eve>,
@@ -48,6 +60,9 @@ impl Pipeline {
             panes,
             pane: 0,
             warned: None,
+            sources: settings.sources.clone(),
+            bot_mac: settings.bot_mac_text(),
+            senders: Senders::default(),
             judges_sweeps: policy.sweep_hosts.is_some(),
             engine: Engine::new(policy),
             eve,
@@ -94,6 +109,35 @@ impl Pipeline {
         ControlFlow::Continue(())
     }
 
+    /// Warns that the bot may be somebody else, with who sends, if there is reason to.
+    fn doubt(&mut self) {
+        let senders = std::mem::take(&mut self.senders);
+        let ledger = &self.summary.ledger;
+        let reason = match &self.sources {
+            _ if senders.is_empty() => return,
+            Sources::Any if self.bot_mac.is_none() => EVERYBODY.to_owned(),
+            _ if ledger.counted + ledger.ignored > 0 => return,
+            sources @ (Sources::Any | Sources::Bot { .. }) => {
+                let address =
+                    sources.addresses().next().map(|first| format!("{first} the bot's address"));
+                let mac = self.bot_mac.as_ref().map(|mac| format!("{mac} its MAC address"));
+                let is: Vec<_> = address.into_iter().chain(mac).collect();
+                format!("not one packet counted so far: is {}?", is.join(" and "))
+            }
+        };
+        let busiest: Vec<_> = senders
+            .busiest
+            .iter()
+            .map(|(source, packets)| format!("{source} sent {packets}"))
+            .collect();
+        log::warn!(
+            "{reason} Of {} packets looked at, {}: give the bot's address or --bot-mac, or see all \
+             sources with --list-sources",
+            senders.packets,
+            busiest.join(", ")
+        );
+    }
+
     /// Ends the run, and tells what it came to.
     pub(super) fn finish(mut self, settings: &Settings, ended: Ended) -> Vec<Error> {
         let mut reports = Vec::new();
@@ -101,13 +145,8 @@ impl Pipeline {
         let _ = self.perform(&reports, 0);
         self.progress.finish();
 
+        self.doubt();
         let summary = &mut self.summary;
-        if summary.ledger.counted == 0
-            && summary.ledger.not_from_bot > 0
-            && let Sources::Bot { first, .. } = &settings.sources
-        {
-            log::warn!("not one packet counted: is {first} the bot's address?");
-        }
         // Of an interface this is told when it is attached to. Of everybody's packets nobody can say
         // which go to the bot: only contacts that wait in vain show that something is missing.
         let sweeps = self.engine.sweeps();
@@ -159,8 +198,14 @@ fn now() -> Timestamp {
 }
 
 impl Receiver for Pipeline {
-    fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
+    fn pane(&mut self, mut counts: WindowCounts) -> ControlFlow<()> {
         self.summary.pane(&counts);
+        if !counts.senders.is_empty() {
+            self.senders = std::mem::take(&mut counts.senders);
+        }
+        if self.pane + 1 >= self.panes {
+            self.doubt();
+        }
         if counts.ledger.lost > 0 {
             log::warn!(
                 "{} frames of a window were lost before they could be counted: this machine is too \

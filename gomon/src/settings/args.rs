@@ -72,8 +72,22 @@ pub struct Args {
     ///
     /// IPv4 or IPv6. Of several addresses records carry the first. `any` counts the packets of every
     /// source.
-    #[arg(value_name = "SRC_IP")]
-    pub source: String,
+    #[arg(value_name = "SRC_IP", required_unless_present = "list_sources")]
+    pub source: Option<String>,
+
+    /// The bot's MAC address, or auto
+    ///
+    /// Frames of other senders are not from the bot. auto is the sender of the first frame of a capture,
+    /// which on a virtual machine's tap is the machine itself; of an interface, what comes in is the bot's
+    /// then.
+    #[arg(long, value_name = "MAC", help_heading = INPUT)]
+    pub bot_mac: Option<String>,
+
+    /// List who sends what in INPUT, and count nothing
+    ///
+    /// Of an interface, what comes in during one window. The bot's address is not needed.
+    #[arg(long, conflicts_with = "calibrate", help_heading = INPUT)]
+    pub list_sources: bool,
 
     /// Address or CIDR prefix to leave out of all counts
     ///

@@ -1,6 +1,7 @@
 //! The settings of a run: as typed ([`Args`]), and as meant ([`Settings`]), checked and in one form.
 
 mod args;
+mod bot;
 mod eve_target;
 mod quantity;
 
@@ -14,9 +15,10 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 pub use self::args::Args;
+use self::bot::{address, card, sources};
 pub use self::eve_target::EveTarget;
 use self::quantity::Per;
-use crate::core::{MAX_PANES, Policy, ScanMode, Sources};
+use crate::core::{Card, MAX_PANES, Policy, ScanMode, Sources};
 
 /// The most destinations that can be asked for; each costs about 150 bytes.
 const MAX_DESTINATIONS: usize = 10_000_000;
@@ -53,8 +55,12 @@ pub enum Attach {
 pub struct Settings {
     /// What to read.
     pub input: PathBuf,
-    /// Whose packets count.
+    /// Whose packets count; everybody's where sources are only listed.
     pub sources: Sources,
+    /// Whose frames are the bot's.
+    pub bot_mac: Option<Card>,
+    /// Whether sources are listed, and nothing is counted.
+    pub list_sources: bool,
     /// How windows are cut and judged.
     pub policy: Policy,
     /// Fewest hosts tried on a port before it can be called swept, whether sweeps are looked for or not.
@@ -186,7 +192,15 @@ impl Settings {
             connections: connections != Connections::Off,
         };
         Ok(Self {
-            sources: sources(&args.source).with_context(|| reading("SRC_IP", &args.source))?,
+            sources: args.source.as_ref().map_or(Ok(Sources::Any), |source| {
+                sources(source).with_context(|| reading("SRC_IP", source))
+            })?,
+            bot_mac: args
+                .bot_mac
+                .as_ref()
+                .map(|text| card(text).with_context(|| reading("--bot-mac", text)))
+                .transpose()?,
+            list_sources: args.list_sources,
             policy,
             sweep_hosts,
             ignore_dst: list(&args.ignore_dst, prefix)
@@ -220,6 +234,15 @@ impl Settings {
             quiet: args.quiet,
             input: args.input.clone().into(),
             deprecated_mode_flag,
+        })
+    }
+
+    /// The bot's MAC address, as typed, or none.
+    #[must_use]
+    pub fn bot_mac_text(&self) -> Option<String> {
+        self.bot_mac.map(|card| match card {
+            Card::Is(mac) => mac.to_string(),
+            Card::First | Card::Unknown => "auto".to_owned(),
         })
     }
 
@@ -277,25 +300,6 @@ fn port_threshold(text: &str, window: Duration) -> Result<Option<f64>> {
     quantity::positive(threshold).map(Some)
 }
 
-fn sources(text: &str) -> Result<Sources> {
-    if text.trim().eq_ignore_ascii_case("any") {
-        return Ok(Sources::Any);
-    }
-    let mut addresses = text.split(',').map(address).collect::<Result<Vec<_>>>()?.into_iter();
-    let Some(first) = addresses.next() else { bail!("empty: give the bot's address") };
-    let mut others: Vec<_> = addresses.filter(|other| *other != first).collect();
-    others.sort_unstable();
-    others.dedup();
-    Ok(Sources::Bot { first, others })
-}
-
-fn address(text: &str) -> Result<Address> {
-    let Ok(ip) = text.trim().parse::<IpAddr>() else {
-        bail!("not an IP address: give one like 10.0.0.5 or 2001:db8::5");
-    };
-    Ok(ip.into())
-}
-
 /// A prefix, or an address as the prefix that holds it alone.
 fn prefix(text: &str) -> Result<IpNet> {
     let text = text.trim();
@@ -349,18 +353,6 @@ mod tests {
     }
 
     #[test]
-    fn addresses_have_one_form() {
-        let bot = sources("::ffff:10.0.0.5, 2001:DB8::1,10.0.0.5").unwrap();
-        let v6: IpAddr = "2001:db8::1".parse().unwrap();
-        let expected = Sources::Bot { first: Address::v4([10, 0, 0, 5]), others: vec![v6.into()] };
-        assert_eq!(bot, expected);
-        assert_eq!(sources("ANY").unwrap(), Sources::Any);
-        assert!(
-            sources("").is_err() && sources("banana").is_err() && sources("10.0.0.5,").is_err()
-        );
-    }
-
-    #[test]
     fn prefixes_cover_their_range_in_either_family() {
         let settings =
             settings(&["--ignore-dst", "8.8.8.8, 10.1.2.3/8", "--c2-ip", "::1"]).unwrap();
@@ -400,6 +392,7 @@ mod tests {
             ("--scan-detection-mode", "fast"),
             ("--ignore-dst", "10.0.0.0/33"),
             ("--c2-ip", "c2.example"),
+            ("--bot-mac", "52:54:00:12:34"),
             ("--max-destinations", "0"),
             ("--save-packets", "-1"),
             ("--connections", "maybe"),

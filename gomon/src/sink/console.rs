@@ -84,6 +84,7 @@ fn configuration(settings: &Settings) -> Vec<(&'static str, String)> {
         ("version", VERSION.trim_start_matches("version ").to_owned()),
         ("input", settings.input.display().to_string()),
         ("source-ip", if bot.is_empty() { "any".into() } else { bot.join(", ") }),
+        ("bot-mac", settings.bot_mac_text().unwrap_or_else(|| "<none>".into())),
         ("window", humantime::format_duration(policy.window).to_string()),
         ("step", humantime::format_duration(policy.step).to_string()),
         ("packet-threshold", packet_threshold(policy)),

@@ -9,6 +9,7 @@ mod observed;
 mod proto;
 mod subjects;
 pub mod summary;
+pub mod talkers;
 mod words;
 
 use crate::core::Timestamp;

@@ -3,6 +3,7 @@
 //! A source counts, and hands the counts on pane by pane; the frames themselves go along only for
 //! artifacts. What it hands them to is a [`Receiver`].
 
+pub mod listing;
 pub mod live;
 pub mod quick;
 pub mod replay;
@@ -69,7 +70,20 @@ fn count(
 ) -> Result<Packet, Skip> {
     // A packet without a timestamp belongs to the start of its pane.
     let time = frame.time.unwrap_or_default();
-    let packet = if link == LinkType::Ethernet
+    let is_foreign =
+        tally.selection().looks_at_senders() && !tally.is_sent_by_bot(link, frame.data);
+    let packet = if is_foreign {
+        match read(link, frame) {
+            Ok(packet) => {
+                tally.count_foreign(&packet, time);
+                packet
+            }
+            Err(skip) => {
+                tally.skip(skip);
+                return Err(skip);
+            }
+        }
+    } else if link == LinkType::Ethernet
         && let Some(packet) = quick::parse(frame.data)
     {
         if !tally.count_at_once(&packet, frame.length, time) {
@@ -89,7 +103,7 @@ fn count(
         }
     };
     if receiver.wants_packets() {
-        hand_on(tally, &packet, frame, receiver);
+        hand_on(tally, link, &packet, frame, receiver);
     }
     Ok(packet)
 }
@@ -103,7 +117,13 @@ fn read(link: LinkType, frame: &Frame<'_>) -> Result<Packet, Skip> {
 }
 
 /// Hands a packet on to where it may become a part of an artifact.
-fn hand_on(tally: &Tally, packet: &Packet, frame: &Frame<'_>, receiver: &mut impl Receiver) {
-    let hosts = tally.selection().remote_hosts(packet);
+fn hand_on(
+    tally: &Tally,
+    link: LinkType,
+    packet: &Packet,
+    frame: &Frame<'_>,
+    receiver: &mut impl Receiver,
+) {
+    let hosts = tally.selection().remote_hosts_of_frame(packet, link, frame.data);
     receiver.packet(hosts.map(|host| host.map(|host| (host, tally.knows(host)))), frame);
 }

@@ -28,6 +28,7 @@ fn live_clsact_process() {
     let stop = Stop::on_signals().unwrap();
     let sources = Sources::Bot { first: ip(BOT).into(), others: vec![] };
     let selected = Selected {
+        card: None,
         sources: sources.clone(),
         ignored: vec![],
         capacity: 64,

@@ -137,8 +137,11 @@ impl Eve {
         let (start, end) = (timestamp(report.span.start), timestamp(report.span.end));
         let window = Window { report, start, end };
         let mut lines = std::mem::take(&mut self.lines);
-        for verdict in &report.verdicts {
+        for (number, verdict) in report.verdicts.iter().enumerate() {
             if let Some(mut record) = self.record(&window, verdict) {
+                if let Some(source) = report.origins.get(number).copied().flatten() {
+                    record.src_ip = Some(source.ip());
+                }
                 record.capture_file = artifact(verdict);
                 let is_alert = record.alert.is_some();
                 add_line(&mut lines, &record);
@@ -289,7 +292,7 @@ impl Eve {
             Input::Interface(name) => (Some(name.as_str()), None),
             Input::Capture(name) => (None, Some(name.as_str())),
         };
-        let source = match &self.sources {
+        let bot = match &self.sources {
             Sources::Bot { first, .. } => *first,
             Sources::Any if destination.address.is_v4() => Address::v4([0; 4]),
             Sources::Any => Address::v6([0; 16]),
@@ -297,10 +300,11 @@ impl Eve {
         let ported = destination.protocol.is_some_and(protocol::has_ports);
         Record {
             timestamp: time,
-            flow_id: flow_id(source, destination),
+            // The same for all records about a destination, whoever sent what they are about.
+            flow_id: flow_id(bot, destination),
             in_iface,
             event_type,
-            src_ip: Some(source.ip()),
+            src_ip: Some(bot.ip()),
             dest_ip: Some(destination.address.ip()),
             dest_port: destination.port.filter(|_| ported),
             proto: destination.protocol.map(proto::name),

@@ -78,7 +78,7 @@ impl Awaited {
 }
 
 /// The signs in the entry of an endpoint.
-fn signs([.., tried, answered]: EndpointValue, clock: &Clock) -> Signs {
+fn signs([_, _, _, tried, answered, ..]: EndpointValue, clock: &Clock) -> Signs {
     let time = |monotonic| (monotonic != 0).then(|| clock.time(monotonic));
     Signs::new(time(tried), time(answered))
 }

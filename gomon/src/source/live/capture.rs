@@ -6,17 +6,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Error, Result, anyhow, bail};
-use gomon_common::{LinkType, Packet, protocol};
+use anyhow::{Error, Result, anyhow, bail, ensure};
+use gomon_common::{LinkType, Mac, Packet, protocol};
 use pcap::{Active, Direction, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::interface;
 use super::kernel::Selected;
 use super::order::Waiting;
 use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts};
 use crate::frame::{Frame, FrameLink, KeptFrame};
 use crate::source::replay::libpcap::{message, unsupported};
-use crate::source::{Receiver, count, hand_on, read, wall};
+use crate::source::{Receiver, Stop, count, hand_on, read, wall};
 
 /// Bytes kept of a frame: all of it, as tcpdump does.
 const SNAP_LENGTH: i32 = 262_144;
@@ -59,6 +60,50 @@ pub(super) struct Capture {
     failed: Option<(String, Instant)>,
 }
 
+/// Hands every frame that comes in on `interface` to `each`, for so long at most, and until the stop is
+/// requested or the interface goes.
+///
+/// # Errors
+///
+/// When libpcap can't capture there, or not in a form that gomon can look into.
+pub fn listen(
+    interface: &str,
+    time: Duration,
+    stop: &Stop,
+    mut each: impl FnMut(LinkType, &Frame<'_>),
+) -> Result<()> {
+    let mut tap = Tap::open(interface, Direction::In, BUFFER)?;
+    let (link, end) = (tap.link()?, Instant::now() + time);
+    let mut closed = None;
+    loop {
+        match tap.read(link, closed.map(|(closed, _)| closed), |frame| each(link, frame)) {
+            Ok(End::Breath) => {}
+            Ok(End::Dry) => match closed {
+                None => {
+                    stop.wait_until(&[tap.capture.as_fd()], end)?;
+                }
+                Some((_, settled)) if Instant::now() >= settled => return Ok(()),
+                Some((_, settled)) => wait([&tap], settled - Instant::now()),
+            },
+            Ok(End::Later) => return Ok(()),
+            Err(_) if interface::number(interface).is_none() => return Ok(()),
+            Err(error) => bail!("{}", message(&error)),
+        }
+        if closed.is_none() && (stop.is_requested() || Instant::now() >= end) {
+            // The kernel may still keep back what was captured until now.
+            closed = Some((wall::now(), Instant::now() + SETTLED));
+        }
+    }
+}
+
+/// Waits until there are frames to read from one of some directions.
+fn wait<'a>(taps: impl IntoIterator<Item = &'a Tap>, longest: Duration) {
+    let fd = |tap: &'a Tap| PollFd::from_borrowed_fd(tap.capture.as_fd(), PollFlags::IN);
+    let mut fds: Vec<_> = taps.into_iter().map(fd).collect();
+    // A signal has its turn when what is waited for was read, which is soon.
+    let _ = poll(&mut fds, Timespec::try_from(longest).ok().as_ref());
+}
+
 /// One direction of an interface.
 struct Tap {
     capture: pcap::Capture<Active>,
@@ -91,9 +136,12 @@ impl Capture {
         let packets = selected.packets > 0;
         let outgoing = (packets || selected.sweeps)
             .then(|| Tap::open(interface, Direction::Out, SMALL_BUFFER));
-        let pcap::Linktype(number) = incoming.capture.get_datalink();
-        let number = number.unsigned_abs();
-        let Some(link) = LinkType::from_number(number) else { bail!(unsupported(number)) };
+        let link = incoming.link()?;
+        ensure!(
+            Mac::is_in(link) || !tally.selection().looks_at_senders(),
+            "frames of link type {} do not name their sender: leave --bot-mac out",
+            link.number()
+        );
         Ok(Self {
             link,
             tally,
@@ -212,7 +260,7 @@ impl Capture {
             outgoing.read(*link, until, |frame| {
                 if let Ok(packet) = read(*link, frame) {
                     if *packets {
-                        hand_on(tally, &packet, frame, receiver);
+                        hand_on(tally, *link, &packet, frame, receiver);
                     }
                     if packet.destination.protocol() == protocol::UDP {
                         answers.extend(frame.time.map(|time| (time, packet)));
@@ -237,11 +285,7 @@ impl Capture {
             // Waiting for an interface that is gone may come back at once.
             return thread::sleep(longest.min(AFTERWARDS));
         }
-        let dry = self.taps().filter(|tap| tap.next.is_none());
-        let mut fds: Vec<_> =
-            dry.map(|tap| PollFd::from_borrowed_fd(tap.capture.as_fd(), PollFlags::IN)).collect();
-        // A signal has its turn when the pane is closed, which is soon.
-        let _ = poll(&mut fds, Timespec::try_from(longest).ok().as_ref());
+        wait(self.taps().filter(|tap| tap.next.is_none()), longest);
     }
 }
 
@@ -264,6 +308,13 @@ impl Tap {
         // direction in it and drops it.
         capture.direction(direction).map_err(refused)?;
         Ok(Self { capture, next: None, lost: (0, 0) })
+    }
+
+    /// What its frames start with.
+    fn link(&self) -> Result<LinkType> {
+        let pcap::Linktype(number) = self.capture.get_datalink();
+        let number = number.unsigned_abs();
+        LinkType::from_number(number).ok_or_else(|| anyhow!(unsupported(number)))
     }
 
     /// Reads frames, [`BREATH`] at most, up to the first one at or after `closed`, which is read the

@@ -11,7 +11,7 @@ use aya::maps::{
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use gomon_common::kernel::{Entry, GENERATIONS, LedgerPage, names};
+use gomon_common::kernel::{self, Entry, GENERATIONS, LedgerPage, SEVERAL, names};
 use gomon_common::parse::Malformed;
 use gomon_common::{Address, Endpoint, Skip, registers, sieve};
 use log::{LevelFilter, Log};
@@ -21,7 +21,8 @@ use super::clock::Clock;
 use super::near::{self, Near};
 use super::object;
 use super::packets::Packets;
-use crate::core::{Counts, Distinct, Ledger, Overflow, Sources, Span, WindowCounts};
+use super::senders::Sampled;
+use crate::core::{Card, Counts, Distinct, Ledger, Origin, Overflow, Sources, Span, WindowCounts};
 use crate::source::Receiver;
 
 /// How often the program's own messages are looked for.
@@ -29,8 +30,8 @@ const LOG_TICK: Duration = Duration::from_millis(100);
 
 /// As [`gomon_common::kernel::Destination`] lies there; what is behind the counts is the program's own.
 type Destination = [u64; 3];
-/// The same, with a [`gomon_common::kernel::Contact`] behind it.
-pub(super) type EndpointValue = [u64; 5];
+/// The same, with a [`gomon_common::kernel::Contact`] and a source behind it.
+pub(super) type EndpointValue = [u64; 7];
 pub(super) type Endpoints = HashMap<MapData, [u8; 24], EndpointValue>;
 type Hosts = HashMap<MapData, [u8; 16], Destination>;
 /// As [`gomon_common::kernel::Current`] lies there.
@@ -43,6 +44,8 @@ type SievePart = [u8; sieve::PART];
 pub struct Selected {
     /// Whose packets.
     pub sources: Sources,
+    /// Whose frames.
+    pub card: Option<Card>,
     /// Prefixes to leave out, as addresses with lengths in bits (IPv4 ones 96 bits longer).
     pub ignored: Vec<(Address, u32)>,
     /// Hosts, and endpoints, counted each on its own in a window.
@@ -63,6 +66,9 @@ pub struct Kernel {
     registers: PerCpuArray<MapData, Registers>,
     sieve: Array<MapData, SievePart>,
     near: Near,
+    /// Whether every source is the bot's.
+    any: bool,
+    senders: Sampled,
     /// The maps of each generation.
     open: [(Endpoints, Hosts); GENERATIONS as usize],
     generation: u32,
@@ -91,17 +97,22 @@ impl Kernel {
         let mut loader = EbpfLoader::new();
         let others: Vec<Address> = selected.sources.addresses().skip(1).collect();
         let bot = selected.sources.addresses().next().map_or([0; 16], Address::bytes);
-        let any = u8::from(selected.sources == Sources::Any);
+        let any = selected.sources == Sources::Any;
+        let mac = match selected.card {
+            Some(Card::Is(mac)) => kernel::mac(mac),
+            Some(Card::First | Card::Unknown) | None => 0,
+        };
         let more = u8::from(!others.is_empty());
         let leaves_out = u8::from(!selected.ignored.is_empty());
         let talks = log::max_level() >= LevelFilter::Debug;
         let parts = sieve::parts(selected.capacity);
         let cpus = nr_cpus().map_err(|(what, error)| anyhow!("reading {what}: {error}"))?;
-        let near = near::number_of_parts(selected.capacity, cpus, selected.packets > 0);
+        let near = near::number_of_parts(selected.capacity, cpus, any || selected.packets > 0);
         let level = if talks { aya_log::Level::Debug as u8 } else { 0 };
         let mut ebpf = loader
             .override_global(names::BOT, &bot, true)
-            .override_global(names::ANY_SOURCE, &any, true)
+            .override_global(names::ANY_SOURCE, &u8::from(any), true)
+            .override_global(names::BOT_MAC, &mac, true)
             .override_global(names::MORE_SOURCES, &more, true)
             .override_global(names::IGNORES, &leaves_out, true)
             .override_global(names::PACKETS_PER_HOST, &selected.packets, true)
@@ -142,6 +153,8 @@ impl Kernel {
             registers: take(&mut ebpf, names::REGISTERS)?,
             sieve: take(&mut ebpf, names::SIEVE)?,
             near: Near::new(take(&mut ebpf, names::NEAR)?, near, cpus),
+            any,
+            senders: Sampled::new(take(&mut ebpf, names::SENDERS)?),
             open: [fresh(selected.capacity)?, fresh(selected.capacity)?],
             generation: 0,
             awaited: Awaited::new(take(&mut ebpf, names::AWAITED)?, selected.capacity),
@@ -278,26 +291,14 @@ impl Kernel {
 
     /// The ledger of the open pane, read while the program adds to it.
     pub(super) fn open_ledger(&self) -> Result<Ledger> {
-        Ok(ledger_of(&self.page(self.generation)?))
-    }
-
-    /// The entries of a generation's ledger, summed over all processors.
-    fn page(&self, generation: u32) -> Result<LedgerPage> {
-        let mut page = LedgerPage::default();
-        for (number, cpu) in self.ledger.get(&generation, 0)?.iter().enumerate() {
-            let lost = cpu[Entry::PacketsLost as usize];
-            if lost > 0 {
-                log::debug!("processor {number} had no room for {lost} packets for artifacts");
-            }
-            page.iter_mut().zip(cpu).for_each(|(sum, number)| *sum += number);
-        }
-        Ok(page)
+        Ok(ledger_of(&sum(&self.ledger.get(&self.generation, 0)?)))
     }
 
     fn drain(&mut self, generation: u32, span: Span, clock: &Clock) -> Result<WindowCounts> {
         let (endpoints, hosts) = &self.open[generation as usize];
         let counts = |[packets, bytes, _]: Destination| Counts { packets, bytes };
-        let page = self.page(generation)?;
+        let pages = self.ledger.get(&generation, 0)?;
+        let page = sum(&pages);
         let at = |entry: Entry| page[entry as usize];
         self.packets_lost += at(Entry::PacketsLost);
         let both = |packets, bytes| Counts { packets: at(packets), bytes: at(bytes) };
@@ -317,6 +318,7 @@ impl Kernel {
             .map(|entry| entry.map(|(key, value)| (Endpoint::from_bytes(key), value)))
             .collect::<Result<_, _>>()?;
         let signs = self.awaited.settle(endpoints, &drained, span, clock)?;
+        let origins = if self.any { drained.iter().map(origin).collect() } else { Vec::new() };
         let mut endpoints: Vec<_> = drained
             .into_iter()
             .map(|(endpoint, [packets, bytes, ..])| (endpoint, Counts { packets, bytes }))
@@ -328,7 +330,9 @@ impl Kernel {
             .iter()
             .map(|entry| entry.map(|(key, value)| (Address::v6(key), counts(value))))
             .collect::<Result<_, _>>()?;
+        let senders = self.senders.take(generation, &ledger, pages.iter())?;
         let counts = WindowCounts::from_parts(span, ledger, endpoints, hosts, overflow);
+        let counts = WindowCounts { senders, ..counts }.with_origins(origins);
         Ok(counts.with_signs(signs, self.sees_answers))
     }
 
@@ -361,6 +365,19 @@ impl Kernel {
     }
 }
 
+/// The entries of a ledger, summed over all processors.
+fn sum(pages: &PerCpuValues<LedgerPage>) -> LedgerPage {
+    let mut page = LedgerPage::default();
+    for (number, cpu) in pages.iter().enumerate() {
+        let lost = cpu[Entry::PacketsLost as usize];
+        if lost > 0 {
+            log::debug!("processor {number} had no room for {lost} packets for artifacts");
+        }
+        page.iter_mut().zip(cpu).for_each(|(sum, number)| *sum += number);
+    }
+    page
+}
+
 /// The ledger that the program's entries make up.
 fn ledger_of(page: &LedgerPage) -> Ledger {
     let at = |entry: Entry| page[entry as usize];
@@ -375,6 +392,13 @@ fn ledger_of(page: &LedgerPage) -> Ledger {
         ledger.malformed[reason as usize] = at(Entry::of(Skip::Malformed(reason)));
     }
     ledger
+}
+
+/// Where the packets to an endpoint came from.
+fn origin((endpoint, value): &(Endpoint, EndpointValue)) -> (Endpoint, Origin) {
+    let [.., high, low] = value.map(u64::to_ne_bytes);
+    let source = Address::v6_halves(high, low);
+    (*endpoint, if source == SEVERAL { Origin::Several } else { Origin::One(source) })
 }
 
 /// Whether a map had no such entry.

@@ -16,6 +16,7 @@ mod packets;
 mod refusal;
 mod release;
 mod rights;
+mod senders;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 pub use attach::{LADDER, Rung};
+pub use capture::listen;
 pub use kernel::{Kernel, Selected};
 
 use self::attach::{Attached, Wanted};

@@ -17,9 +17,9 @@ pub(super) struct Near {
 }
 
 /// How many parts the places of a generation have on each of `cpus`; none where every packet has to be
-/// looked at in the map, for artifacts.
-pub(super) fn number_of_parts(endpoints: u32, cpus: usize, artifacts: bool) -> u32 {
-    if artifacts { 0 } else { parts(endpoints, cpus) }
+/// looked at in the map, for artifacts or for its source.
+pub(super) fn number_of_parts(endpoints: u32, cpus: usize, each_in_the_map: bool) -> u32 {
+    if each_in_the_map { 0 } else { parts(endpoints, cpus) }
 }
 
 impl Near {

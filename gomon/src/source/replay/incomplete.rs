@@ -18,7 +18,7 @@ impl Incomplete {
     /// What an error of a reader means. What a reader, or a decompressor, objects to is damage; what
     /// fails on the way to the bytes is none. (Of a file that libpcap reads by itself, both are damage: it
     /// tells them apart in words alone.)
-    pub(super) fn of_reading(error: Error) -> Self {
+    pub(in crate::source) fn of_reading(error: Error) -> Self {
         match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
             Some(failed) if !Corrupt::is_marked(failed) => Self::Missing(error),
             _ => Self::Damaged(error),

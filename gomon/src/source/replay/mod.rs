@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use anyhow::{Error, anyhow};
-use gomon_common::{LinkType, Skip};
+use gomon_common::{LinkType, Mac, Skip};
 
 pub use again::Again;
 pub use compression::Compression;
@@ -45,6 +45,8 @@ pub struct Replay {
     /// Frames of link types that can't be looked into, by type.
     unsupported: BTreeMap<u32, u64>,
     hidden: Hidden,
+    /// Frames of which nobody can say who sent them, where that matters, by link type.
+    nameless: BTreeMap<LinkType, u64>,
 }
 
 impl Replay {
@@ -58,6 +60,7 @@ impl Replay {
             step_logged: false,
             unsupported: BTreeMap::new(),
             hidden: Hidden::default(),
+            nameless: BTreeMap::new(),
         }
     }
 
@@ -120,7 +123,8 @@ impl Replay {
         }
         receiver.progress(frames, reader.position());
         self.hidden.tell(frames);
-        match (outcome, self.left_out()) {
+        let left_out = left_out(&self.unsupported).or_else(|| self.without_sender());
+        match (outcome, left_out) {
             (outcome, None) => outcome,
             (Ok(()), Some(left_out)) => Err(Incomplete::Missing(left_out)),
             (Err(Incomplete::Damaged(error) | Incomplete::Missing(error)), Some(left_out)) => {
@@ -129,10 +133,12 @@ impl Replay {
         }
     }
 
-    /// Whether a frame of the open pane has only to be counted: nobody wants packets, and no frame waits
-    /// for the next.
+    /// Whether a frame of the open pane has only to be counted: nobody wants packets or to know who sent
+    /// the frame, and no frame waits for the next.
     fn may_be_quick(&self, receiver: &impl Receiver) -> bool {
-        !receiver.wants_packets() && self.doubts.is_empty()
+        !receiver.wants_packets()
+            && self.doubts.is_empty()
+            && !self.tally.selection().looks_at_senders()
     }
 
     /// Puts a frame into the pane where it belongs, as far as anybody can say.
@@ -246,30 +252,45 @@ impl Replay {
         receiver.clock_set(by)
     }
 
+    /// The error for frames that can't be told by their sender, if there were any.
+    fn without_sender(&self) -> Option<Error> {
+        let (link, frames) = self.nameless.first_key_value()?;
+        Some(anyhow!(
+            "{frames} frame(s) taken for somebody else's: frames of link type {} do not name their \
+             sender: leave --bot-mac out",
+            link.number()
+        ))
+    }
+
     /// Counts a frame in the open pane.
     fn count(&mut self, frame: &Frame<'_>, receiver: &mut impl Receiver) {
         match frame.link {
-            FrameLink::Known(link) => match super::count(&mut self.tally, link, frame, receiver) {
-                Ok(packet) if Hidden::concerns(&packet) => {
-                    if self.tally.selection().is_from_bot(&packet) {
-                        self.hidden.packet(link, frame, &packet);
-                    }
+            FrameLink::Known(link) => {
+                if self.tally.selection().looks_at_senders() && !Mac::is_in(link) {
+                    *self.nameless.entry(link).or_default() += 1;
                 }
-                Ok(_) => {}
-                Err(skip) => self.hidden.skipped(link, frame, skip),
-            },
+                match super::count(&mut self.tally, link, frame, receiver) {
+                    Ok(packet) if Hidden::concerns(&packet) => {
+                        if self.tally.selection().is_from_bot(&packet) {
+                            self.hidden.packet(link, frame, &packet);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(skip) => self.hidden.skipped(link, frame, skip),
+                }
+            }
             FrameLink::Unsupported(number) => {
                 *self.unsupported.entry(number).or_default() += 1;
                 self.tally.skip(Skip::NotIp);
             }
         }
     }
+}
 
-    /// The error for frames that could not be looked into, if there were any.
-    fn left_out(&self) -> Option<Error> {
-        let (&number, &frames) = self.unsupported.first_key_value()?;
-        Some(anyhow!("{frames} frame(s) left out: {}", libpcap::unsupported(number)))
-    }
+/// The error for frames that could not be looked into, if there were any: how many, by link type.
+pub(super) fn left_out(unsupported: &BTreeMap<u32, u64>) -> Option<Error> {
+    let (&number, &frames) = unsupported.first_key_value()?;
+    Some(anyhow!("{frames} frame(s) left out: {}", libpcap::unsupported(number)))
 }
 
 /// Takes the frames of a reader.

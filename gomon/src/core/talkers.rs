@@ -1,0 +1,223 @@
+//! Who sends how much: every source of a capture, for a user who does not know yet which is the bot.
+//!
+//! Memory is bounded by the number of sources that are listed. When there are more, those that sent
+//! least so far make room, so that a flood from random sources does not displace the busy ones.
+
+use gomon_common::{Address, Mac, Packet, Skip};
+use hashbrown::{HashMap, HashSet};
+
+use super::{Counts, Distinct, Ledger, Timestamp};
+
+/// Destinations of one source that are remembered each on its own; past that they are estimated.
+const DESTINATIONS: usize = 64;
+
+/// A source: its address, and the hardware address its packets came from, where frames name it.
+pub type Source = (Address, Option<Mac>);
+
+/// What is known of a source.
+#[derive(Clone, Debug, Default)]
+pub struct Talker {
+    /// What it sent.
+    pub counts: Counts,
+    /// The earliest and the latest of its packets, as far as they have times.
+    pub times: Option<(Timestamp, Timestamp)>,
+    destinations: Destinations,
+}
+
+#[derive(Clone, Debug)]
+enum Destinations {
+    Few(HashSet<Address>),
+    Many(Distinct),
+}
+
+/// The sources of packets.
+#[derive(Debug)]
+pub struct Talkers {
+    capacity: usize,
+    sources: HashMap<Source, Talker>,
+    others: Counts,
+    ledger: Ledger,
+}
+
+impl Talkers {
+    /// Lists up to `capacity` sources.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            sources: HashMap::new(),
+            others: Counts::default(),
+            ledger: Ledger::default(),
+        }
+    }
+
+    /// Enters a packet in a frame of `length` bytes.
+    pub fn enter(
+        &mut self,
+        packet: &Packet,
+        sender: Option<Mac>,
+        length: u32,
+        time: Option<Timestamp>,
+    ) {
+        self.ledger.counted += 1;
+        let source = (packet.source, sender);
+        if self.sources.len() >= self.capacity && !self.sources.contains_key(&source) {
+            self.make_room();
+        }
+        let talker = self.sources.entry(source).or_default();
+        talker.counts += Counts::frame(length);
+        talker.destinations.insert(packet.destination.address());
+        if let Some(time) = time {
+            let (first, last) = talker.times.unwrap_or((time, time));
+            talker.times = Some((first.min(time), last.max(time)));
+        }
+    }
+
+    /// Enters a frame that held no packet.
+    pub fn skip(&mut self, skip: Skip) {
+        self.ledger.skip(skip);
+    }
+
+    /// What became of the frames; all packets are `counted`.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// What was sent by sources that are not listed, or was by others before they were.
+    #[must_use]
+    pub fn others(&self) -> Counts {
+        self.others
+    }
+
+    /// The sources that are listed, the busiest first.
+    #[must_use]
+    pub fn list(&self) -> Vec<(Source, &Talker)> {
+        let mut list: Vec<_> =
+            self.sources.iter().map(|(source, talker)| (*source, talker)).collect();
+        list.sort_unstable_by_key(|(source, talker)| (u64::MAX - talker.counts.packets, *source));
+        list
+    }
+
+    /// Takes out the half of the sources, or more, that sent least.
+    #[cold]
+    fn make_room(&mut self) {
+        let mut packets: Vec<_> =
+            self.sources.values().map(|talker| talker.counts.packets).collect();
+        let half = packets.len() / 2;
+        let (_, &mut median, _) = packets.select_nth_unstable(half);
+        let others = &mut self.others;
+        self.sources.retain(|_, talker| {
+            let stays = talker.counts.packets > median;
+            if !stays {
+                *others += talker.counts;
+            }
+            stays
+        });
+    }
+}
+
+impl Talker {
+    /// Distinct destination hosts, and whether they are counted, not estimated.
+    #[must_use]
+    pub fn destinations(&self) -> (u64, bool) {
+        match &self.destinations {
+            Destinations::Few(hosts) => (hosts.len() as u64, true),
+            Destinations::Many(distinct) => (distinct.estimate(), false),
+        }
+    }
+}
+
+impl Default for Destinations {
+    fn default() -> Self {
+        Self::Few(HashSet::new())
+    }
+}
+
+impl Destinations {
+    fn insert(&mut self, host: Address) {
+        match self {
+            Self::Few(hosts) if hosts.len() < DESTINATIONS || hosts.contains(&host) => {
+                hosts.insert(host);
+            }
+            Self::Few(hosts) => {
+                let mut distinct = Distinct::default();
+                hosts.drain().chain([host]).for_each(|host| distinct.insert(host));
+                *self = Self::Many(distinct);
+            }
+            Self::Many(distinct) => distinct.insert(host),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use gomon_common::Endpoint;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn packet(source: u32, destination: u32) -> Packet {
+        let address = |number: u32| Address::v4(number.to_be_bytes());
+        let destination = Endpoint::new(address(destination), 6, 80);
+        Packet { source: address(source), destination, ..Packet::default() }
+    }
+
+    proptest! {
+        #[test]
+        fn every_packet_is_in_a_source_or_among_the_others(
+            sent in prop::collection::vec((0u32..30, 0u32..100, 60u32..1500), 0..400),
+            capacity in 1usize..40,
+        ) {
+            let mut talkers = Talkers::new(capacity);
+            let mut naive: BTreeMap<Address, Counts> = BTreeMap::new();
+            for &(source, destination, length) in &sent {
+                let packet = packet(source, destination);
+                talkers.enter(&packet, None, length, None);
+                *naive.entry(packet.source).or_default() += Counts::frame(length);
+                prop_assert!(talkers.sources.len() <= capacity);
+            }
+            let mut total = talkers.others();
+            talkers.list().iter().for_each(|(_, talker)| total += talker.counts);
+            let bytes = sent.iter().map(|(_, _, length)| u64::from(*length)).sum();
+            prop_assert_eq!(total, Counts { packets: sent.len() as u64, bytes });
+            prop_assert!(talkers.list().is_sorted_by_key(|(_, t)| u64::MAX - t.counts.packets));
+            if naive.len() <= capacity {
+                let listed = talkers.list().into_iter().map(|((address, _), t)| (address, t.counts));
+                prop_assert_eq!(listed.collect::<BTreeMap<_, _>>(), naive);
+            }
+        }
+    }
+
+    #[test]
+    fn a_busy_source_stays_listed_whatever_random_ones_do() {
+        let mut talkers = Talkers::new(100);
+        for number in 0..100_000 {
+            talkers.enter(&packet(1_000_000 + number, 1), None, 60, None);
+            if number % 10 == 0 {
+                talkers.enter(&packet(7, number), None, 60, None);
+            }
+        }
+        let list = talkers.list();
+        let ((source, _), talker) = list[0];
+        assert_eq!(source.to_string(), "0.0.0.7");
+        assert_eq!(talker.counts.packets, 10_000);
+        let (destinations, exact) = talker.destinations();
+        assert!(!exact && destinations.abs_diff(10_000) < 500, "{destinations}");
+        assert!(list[1].1.destinations() == (1, true));
+    }
+
+    #[test]
+    fn times_are_the_earliest_and_the_latest_in_whatever_order() {
+        let mut talkers = Talkers::new(1);
+        for time in [20, 10, 30] {
+            let time = Timestamp::from_nanoseconds(time);
+            talkers.enter(&packet(1, 2), None, 60, Some(time));
+        }
+        talkers.enter(&packet(1, 2), None, 60, None);
+        let times = talkers.list()[0].1.times.unwrap();
+        assert_eq!((times.0.nanoseconds(), times.1.nanoseconds()), (10, 30));
+    }
+}

@@ -1,0 +1,120 @@
+//! Who is the bot: doubts about the address that was given, and the list of sources.
+
+use super::{BOT, LONG, attached, comparable, count, ledger, net, packet, replay};
+use crate::support::frames::{arp, ip, udp};
+use crate::support::net::until;
+use crate::support::program::run;
+use crate::support::running::Running;
+
+/// What doubts the bot's address.
+const DOUBT: &str = "not one packet counted so far: is 10.0.0.9 the bot's address?";
+
+#[test]
+fn live_a_wrong_address_is_doubted_and_the_busiest_sources_are_named() {
+    for mode in ["xdp", "xdp-generic", "tc", "pcap"] {
+        let Some(net) = net() else { return };
+        let mut gomon = attached(&net, "10.0.0.9", &format!("--window 1s --attach {mode}"));
+        let mut frames = vec![packet(1, 80); 30];
+        frames.extend(vec![udp(ip("10.0.0.7"), ip("192.0.2.1"), 80, 0); 10]);
+        net.send(&frames);
+        // It is running, and the window is over.
+        let doubt = gomon.wait_for_part(DOUBT);
+        assert!(
+            doubt.contains("10.0.0.5 sent ") && doubt.contains(" packets looked at, "),
+            "{doubt}"
+        );
+        let more = [packet(1, 80), packet(2, 80)];
+        net.send(&more);
+        gomon.signal("INT");
+        let run = gomon.finish();
+        assert_eq!(run.stderr.matches(DOUBT).count(), 1, "once a run: {mode}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn live_of_a_flood_from_others_a_sample_names_the_busiest() {
+    const FRAMES: usize = 5000;
+    let Some(net) = net() else { return };
+    let gomon = attached(&net, "10.0.0.9", &format!("{LONG} --attach xdp"));
+    let others = |n: usize| udp(ip(&format!("10.0.0.{}", 5 + n % 2)), ip("192.0.2.1"), 80, 0);
+    let run = count(&net, gomon, &(0..FRAMES).map(others).collect::<Vec<_>>());
+    let doubt = run.stderr.lines().find(|line| line.contains(DOUBT)).unwrap();
+    assert!(doubt.contains("10.0.0.5 sent ") && doubt.contains("10.0.0.6 sent "), "{doubt}");
+    assert!(run.line("Ledger: ").contains(&format!(" {FRAMES} not from the bot ")));
+}
+
+#[test]
+fn live_a_bot_that_sent_anything_is_not_doubted() {
+    let Some(net) = net() else { return };
+    for mode in ["auto", "pcap"] {
+        let stranger = udp(ip("10.0.0.7"), ip("192.0.2.1"), 80, 0);
+        for (args, frames) in [
+            ("", vec![stranger.clone(), packet(1, 80), stranger.clone()]),
+            ("--ignore-dst 192.0.2.0/24", vec![stranger.clone(), packet(1, 80)]),
+            ("", vec![arp()]),
+        ] {
+            let gomon = attached(&net, BOT, &format!("{LONG} --attach {mode} {args}"));
+            let run = count(&net, gomon, &frames);
+            assert!(
+                !run.stderr.contains("not one packet counted"),
+                "{mode} {args}: {}",
+                run.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn live_the_sources_of_what_comes_in_are_listed_until_the_window_is_over_or_a_signal_comes() {
+    let Some(net) = net() else { return };
+    let list = |window: &str| {
+        let mut command = net.command(env!("CARGO_BIN_EXE_gomon"));
+        command.args([crate::support::net::TAP, "--list-sources", "--window", window]);
+        command
+    };
+    let empty = run(&mut list("200ms"));
+    assert_eq!((empty.status, empty.stdout.lines().count()), (Some(0), 1), "{}", empty.stderr);
+
+    let listening = Running::start(&mut list("1h"));
+    until("it listens", || net.captures() == 1);
+    net.answer(&[udp(ip("192.0.2.1"), ip(BOT), 80, 0)]);
+    net.send(&[packet(1, 80), packet(2, 80), packet(1, 80), arp()]);
+    until("all is read", || net.arrived() == 4);
+    listening.signal("INT");
+    let run = listening.finish();
+    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+    let rows: Vec<&str> = run.stdout.lines().skip(1).collect();
+    assert_eq!(rows.len(), 1, "{}", run.stdout);
+    assert!(rows[0].starts_with("10.0.0.5  02:00:00:00:00:01        3 "), "{}", run.stdout);
+    assert_eq!(run.line("Frames: "), "Frames: 4 seen = 3 packets + 1 not IP + 0 malformed");
+}
+
+#[test]
+fn live_with_a_mac_address_frames_of_other_senders_are_not_the_bots() {
+    let own = |host| packet(host, 80);
+    let other = |host| {
+        let mut frame = packet(host, 80);
+        frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 9]);
+        frame
+    };
+    let mut tagged = own(3);
+    tagged.splice(12..12, [0x81, 0, 0, 7]);
+    let frames = [other(1), own(1), other(2), tagged, arp()];
+    for mode in ["xdp", "xdp-generic", "tc", "pcap"] {
+        let Some(net) = net() else { return };
+        for source in [BOT, "any"] {
+            let args = format!("{LONG} --attach {mode} --bot-mac 02:00:00:00:00:01");
+            let gomon = attached(&net, source, &args);
+            let live = count(&net, gomon, &frames);
+            let replayed = replay(source, &format!("{LONG} --bot-mac 02:00:00:00:00:01"), &frames);
+            assert_eq!(comparable(&live), comparable(&replayed), "{mode} {source}");
+            assert_eq!(ledger(&live), ledger(&replayed), "{mode} {source}");
+            let fates = "Ledger: 5 frames seen = 2 counted + 2 not from the bot ";
+            assert!(ledger(&live).starts_with(fates), "{mode}: {}", ledger(&live));
+        }
+        // What comes in at a tap is the bot's, whoever sent the first frame.
+        let gomon = attached(&net, "any", &format!("{LONG} --attach {mode} --bot-mac auto"));
+        let run = count(&net, gomon, &frames);
+        assert!(ledger(&run).starts_with("Ledger: 5 frames seen = 4 counted "), "{}", ledger(&run));
+    }
+}
