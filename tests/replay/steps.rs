@@ -191,7 +191,11 @@ fn reported_captures_of_clocks_that_step_blame_nobody() {
         let told = [outcome.line("Summary:"), outcome.line("Ledger:")].join("\n");
         let windows = format!("{idle} idle window(s)");
         let lies = format!("; {late} late, {wild} with a wild timestamp");
-        for part in ["Summary: 0 attack alert(s), 0 scan alert(s), 0 sweep", &windows, &lies] {
+        for part in [
+            "Summary: 0 attack alert(s), 0 scan alert(s), 0 vertical scan alert(s), 0 sweep",
+            &windows,
+            &lies,
+        ] {
             assert!(told.contains(part), "{name}: {part:?} in {told}");
         }
         let first = &outcome.records()[0];

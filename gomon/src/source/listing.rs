@@ -26,6 +26,7 @@ pub fn of_capture(
 ) -> Result<(), Incomplete> {
     let mut unsupported = BTreeMap::new();
     loop {
+        reader.wait_until(None);
         let more = reader.frames(&mut |frame: &Frame<'_>, _position| {
             match frame.link {
                 FrameLink::Known(link) => enter(talkers, link, frame),
