@@ -13,7 +13,7 @@ use crate::traffic::{BOT, beacon, file, flood, refusal};
 
 /// Every flag that users are told of, with its default as the configuration block shows it; those
 /// that have no line there show none.
-pub(crate) const FLAGS: [(&str, Option<&str>); 27] = [
+pub(crate) const FLAGS: [(&str, Option<&str>); 28] = [
     ("bot-mac", Some("<none>")),
     ("list-sources", None),
     ("window", Some("30s")),
@@ -26,6 +26,7 @@ pub(crate) const FLAGS: [(&str, Option<&str>); 27] = [
     ("sweep-hosts", Some("12")),
     ("ignore-dst", Some("<none>")),
     ("c2-ip", Some("<none>")),
+    ("sensor-name", Some("<none>")),
     ("sample-id", Some("<none>")),
     ("max-destinations", Some("1024")),
     ("eve-log-path", Some("stdout")),

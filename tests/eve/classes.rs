@@ -1,5 +1,6 @@
 //! Every class of record, provoked, with what it says.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
@@ -104,6 +105,33 @@ fn sctp(source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
     header.extend(port.to_be_bytes());
     header.extend([0; 16]);
     ip_packet(source, destination, 132, &header)
+}
+
+#[test]
+fn sensor_and_sample_tell_bots_of_one_address_apart() {
+    let records = |flags: &[&str]| {
+        let traffic = Traffic::default().times(FLOOD, 0, &syn(bot(), host(1), 443));
+        let [record] = traffic.judged(BOT, &[&TEN_SECONDS, flags].concat()).try_into().unwrap();
+        record
+    };
+    let flags: [&[&str]; 4] = [
+        &[],
+        &["--sample-id", "x"],
+        &["--sensor-name", "x"],
+        &["--sensor-name", "sensor 7", "--sample-id", "x"],
+    ];
+    let all = flags.map(records);
+    let names = all.each_ref().map(|record: &Value| {
+        [&record["host"], &own(record)["sample_id"]].map(|name| name.as_str().unwrap_or("-"))
+    });
+    assert_eq!(names, [["-", "-"], ["x", "x"], ["x", "-"], ["sensor 7", "x"]]);
+    for (field, of) in [("flow_id", 0), ("id", 1)] {
+        let value = |record: &Value| [record, own(record)][of][field].to_string();
+        let values: BTreeSet<_> = all.iter().map(value).collect();
+        assert_eq!(values.len(), 4, "{field}: {values:?}");
+    }
+    // The same input gives the same records.
+    assert_eq!(own(&records(flags[3]))["id"], own(&all[3])["id"]);
 }
 
 #[test]

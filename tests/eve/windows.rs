@@ -47,6 +47,7 @@ fn an_idle_window_has_totals_in_stats_and_its_own_ledger_beside() {
 
     let length = 3 * dns(BOT).len() + knock(ip(BOT)).len();
     let expected = json!({
+        "version": 1, "id": own(busy)["id"],
         "classification": "idle", "scope": "global", "windows": 1, "packets": 4, "bytes": length,
         "packet_rate": 0.4, "packet_threshold": 5.0, "hosts": 2, "destination_threshold": 10.0,
         "destination_rate": 0.2, "destination_rate_threshold": 1.0, "hosts_exact": true,

@@ -138,6 +138,9 @@ fn comparable(run: &Outcome) -> Vec<Value> {
     for record in &mut records {
         let fields = record.as_object_mut().unwrap();
         fields.retain(|name, _| !["timestamp", "in_iface", "pcap_filename"].contains(&&**name));
+        if let Some(gomon) = fields["metadata"]["gomon"].as_object_mut() {
+            gomon.remove("id"); // of window and interface
+        }
         if let Some(flow) = fields.get_mut("flow") {
             flow.as_object_mut().unwrap().retain(|name, _| !["start", "end"].contains(&&**name));
         }

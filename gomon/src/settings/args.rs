@@ -197,6 +197,14 @@ pub struct Args {
     #[arg(long, help_heading = OUTPUT)]
     pub eve_strict: bool,
 
+    /// Name of this sensor, in records as host
+    ///
+    /// Records of several sensors in one store are told apart by it. An empty value, or none, is no name;
+    /// then host is the sample's name.
+    #[arg(long, value_name = "NAME", help_heading = OUTPUT)]
+    #[arg(num_args = 0..=1, default_missing_value = "")]
+    pub sensor_name: Option<String>,
+
     /// Report ordinary destinations as: flow, alert, off
     ///
     /// flow is Suricata's flow event; off reports none.

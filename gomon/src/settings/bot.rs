@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::{Result, bail};
 use gomon_common::Address;
 
-use crate::core::{Card, Sources};
+use crate::core::{BotMac, Sources};
 
 /// The addresses of a bot, or every source.
 pub(super) fn sources(text: &str) -> Result<Sources> {
@@ -21,14 +21,14 @@ pub(super) fn sources(text: &str) -> Result<Sources> {
 }
 
 /// The sender of a bot's frames.
-pub(super) fn card(text: &str) -> Result<Card> {
+pub(super) fn bot_mac(text: &str) -> Result<BotMac> {
     if text.trim().eq_ignore_ascii_case("auto") {
-        return Ok(Card::First);
+        return Ok(BotMac::First);
     }
     let Ok(mac) = text.trim().parse() else {
         bail!("not a MAC address: give one like 52:54:00:12:34:56, or auto");
     };
-    Ok(Card::Is(mac))
+    Ok(BotMac::Is(mac))
 }
 
 /// One address.

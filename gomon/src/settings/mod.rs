@@ -15,10 +15,10 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 pub use self::args::Args;
-use self::bot::{address, card, sources};
+use self::bot::{address, bot_mac, sources};
 pub use self::eve_target::EveTarget;
 use self::quantity::Per;
-use crate::core::{Card, MAX_PANES, Policy, ScanMode, Sources};
+use crate::core::{BotMac, MAX_PANES, Policy, ScanMode, Sources};
 
 /// The most destinations that can be asked for; each costs about 150 bytes.
 const MAX_DESTINATIONS: usize = 10_000_000;
@@ -58,7 +58,7 @@ pub struct Settings {
     /// Whose packets count; everybody's where sources are only listed.
     pub sources: Sources,
     /// Whose frames are the bot's.
-    pub bot_mac: Option<Card>,
+    pub bot_mac: Option<BotMac>,
     /// Whether sources are listed, and nothing is counted.
     pub list_sources: bool,
     /// How windows are cut and judged.
@@ -69,6 +69,8 @@ pub struct Settings {
     pub ignore_dst: Vec<IpNet>,
     /// The bot's controllers.
     pub c2_ip: Vec<Address>,
+    /// Name of the sensor.
+    pub sensor_name: Option<String>,
     /// Name of the sample.
     pub sample_id: Option<String>,
     /// Hosts, and endpoints, counted each on its own.
@@ -198,7 +200,7 @@ impl Settings {
             bot_mac: args
                 .bot_mac
                 .as_ref()
-                .map(|text| card(text).with_context(|| reading("--bot-mac", text)))
+                .map(|text| bot_mac(text).with_context(|| reading("--bot-mac", text)))
                 .transpose()?,
             list_sources: args.list_sources,
             policy,
@@ -207,6 +209,7 @@ impl Settings {
                 .with_context(|| reading("--ignore-dst", &args.ignore_dst.join(",")))?,
             c2_ip: list(&args.c2_ip, address)
                 .with_context(|| reading("--c2-ip", &args.c2_ip.join(",")))?,
+            sensor_name: args.sensor_name.clone().filter(|name| !name.is_empty()),
             sample_id: args.sample_id.clone().filter(|id| !id.is_empty()),
             max_destinations: quantity::number(&args.max_destinations, 1, MAX_DESTINATIONS)
                 .with_context(|| reading("--max-destinations", &args.max_destinations))?,
@@ -240,9 +243,9 @@ impl Settings {
     /// The bot's MAC address, as typed, or none.
     #[must_use]
     pub fn bot_mac_text(&self) -> Option<String> {
-        self.bot_mac.map(|card| match card {
-            Card::Is(mac) => mac.to_string(),
-            Card::First | Card::Unknown => "auto".to_owned(),
+        self.bot_mac.map(|bot_mac| match bot_mac {
+            BotMac::Is(mac) => mac.to_string(),
+            BotMac::First | BotMac::Unknown => "auto".to_owned(),
         })
     }
 

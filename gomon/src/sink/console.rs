@@ -98,6 +98,7 @@ fn configuration(settings: &Settings) -> Vec<(&'static str, String)> {
         ("sweep-hosts", settings.sweep_hosts.to_string()),
         ("ignore-dst", list(settings.ignore_dst.iter().map(ToString::to_string).collect())),
         ("c2-ip", list(settings.c2_ip.iter().map(ToString::to_string).collect())),
+        ("sensor-name", settings.sensor_name.clone().unwrap_or_else(|| "<none>".into())),
         ("sample-id", settings.sample_id.clone().unwrap_or_else(|| "<none>".into())),
         ("max-destinations", settings.max_destinations.to_string()),
         ("eve-log-path", settings.eve.to_string()),

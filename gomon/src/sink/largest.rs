@@ -77,6 +77,16 @@ impl<K: Copy + Hash + Ord, V: Default + Weigh> Largest<K, V> {
         &mut kept.value
     }
 
+    /// Whether the next entry of another key drops some.
+    pub(super) fn is_full(&self) -> bool {
+        self.kept.len() == self.capacity
+    }
+
+    /// The keys that are kept, in no order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.kept.keys()
+    }
+
     /// Entries that are kept.
     pub(super) fn len(&self) -> usize {
         self.kept.len()

@@ -31,7 +31,8 @@ pub(super) struct Observed {
     hosts: Largest<Address, Counts>,
     /// Packets to hosts that there was no room for in their window.
     unlisted: u64,
-    distinct: Distinct,
+    /// All hosts, from where not all of them are kept.
+    distinct: Option<Distinct>,
 }
 
 impl Default for Observed {
@@ -42,7 +43,7 @@ impl Default for Observed {
             total: Counts::default(),
             hosts: Largest::of_sums(KEPT),
             unlisted: 0,
-            distinct: Distinct::default(),
+            distinct: None,
         }
     }
 }
@@ -50,15 +51,29 @@ impl Default for Observed {
 impl Observed {
     /// Enters what a pane counted.
     pub(super) fn pane(&mut self, counts: &WindowCounts) {
-        self.total += counts.total();
         self.unlisted += counts.overflow.hosts.packets;
         if let Some(unlisted) = &counts.overflow.distinct {
-            self.distinct.merge(unlisted);
+            self.estimate().merge(unlisted);
         }
         for (host, counts) in &counts.hosts {
+            if self.hosts.is_full() {
+                self.estimate();
+            }
             *self.hosts.entry(*host) += *counts;
-            self.distinct.insert(*host);
+            if let Some(distinct) = &mut self.distinct {
+                distinct.insert(*host);
+            }
         }
+    }
+
+    /// The estimate of distinct hosts, which starts with those that are kept.
+    fn estimate(&mut self) -> &mut Distinct {
+        let hosts = &self.hosts;
+        self.distinct.get_or_insert_with(|| {
+            let mut distinct = Distinct::default();
+            hosts.keys().for_each(|host| distinct.insert(*host));
+            distinct
+        })
     }
 
     /// Enters a window, or a run of silent ones.
@@ -67,6 +82,7 @@ impl Observed {
         span.start = span.start.min(report.span.start);
         span.end = span.end.max(report.span.end);
         self.windows += report.windows;
+        self.total = report.total_so_far;
     }
 
     /// Whether not all windows lie on one day.
@@ -103,7 +119,8 @@ impl Observed {
         let more = if exact && self.unlisted == 0 {
             count(known as u64, "other host")
         } else {
-            let others = self.distinct.estimate().saturating_sub(top.len() as u64);
+            let others = self.distinct.as_ref().map_or(known as u64, Distinct::estimate);
+            let others = others.saturating_sub(top.len() as u64);
             format!("about {}", count(others.max(known as u64), "other host"))
         };
         let named: u64 = top.iter().map(|(_, counts)| counts.packets).sum();

@@ -11,13 +11,15 @@ use gomon_common::{Address, protocol};
 pub use output::{Output, WhenFull};
 pub use stats::Ended;
 
-use self::destination::{Destination, flow_id, port};
+use self::destination::{Destination, Seed, WindowSeed, port};
 use self::record::{Alert, Flow, Gomon, Metadata, Record, Walk};
 use self::stats::Totals;
-use crate::core::{Policy, Sources, Sweep, Target, Timestamp, Verdict, WindowReport};
+use crate::core::{Policy, Sources, Span, Sweep, Target, Timestamp, Verdict, WindowReport};
 use crate::settings::{Connections, Settings};
 use crate::sink::{calendar, proto};
 
+/// The number of the form that `metadata.gomon` has.
+const VERSION: u32 = 1;
 /// The generator of all gomon's signatures.
 const GID: u32 = 5;
 
@@ -71,7 +73,9 @@ pub struct Eve {
     output: Output,
     input: Input,
     sources: Sources,
+    sensor_name: Option<String>,
     sample_id: Option<String>,
+    seed: Seed,
     c2_ip: Option<String>,
     policy: Policy,
     strict: bool,
@@ -111,7 +115,9 @@ impl Eve {
             output,
             input,
             sources: settings.sources.clone(),
+            sensor_name: settings.sensor_name.clone(),
             sample_id: settings.sample_id.clone(),
+            seed: Seed::new(settings.sensor_name.as_deref(), settings.sample_id.as_deref()),
             c2_ip: (!c2.is_empty()).then(|| c2.join(",")),
             policy: settings.policy.clone(),
             strict: settings.eve_strict,
@@ -136,6 +142,7 @@ impl Eve {
         self.totals.add(report);
         let (start, end) = (timestamp(report.span.start), timestamp(report.span.end));
         let window = Window { report, start, end };
+        let seed = self.window_seed(report.span);
         let mut lines = std::mem::take(&mut self.lines);
         for (number, verdict) in report.verdicts.iter().enumerate() {
             if let Some(mut record) = self.record(&window, verdict) {
@@ -143,6 +150,7 @@ impl Eve {
                     record.src_ip = Some(source.ip());
                 }
                 record.capture_file = artifact(verdict);
+                identify(&mut record, seed);
                 let is_alert = record.alert.is_some();
                 add_line(&mut lines, &record);
                 self.alerts += u64::from(is_alert);
@@ -153,7 +161,9 @@ impl Eve {
             }
         }
         if self.stats && !report.is_idle() {
-            add_line(&mut lines, &self.window_stats("busy", &window));
+            let mut record = self.window_stats("busy", &window);
+            identify(&mut record, seed);
+            add_line(&mut lines, &record);
         }
         self.output.lines(&lines);
         lines.clear();
@@ -281,6 +291,15 @@ impl Eve {
         }
     }
 
+    /// What the ids of a window's records start with.
+    fn window_seed(&self, window: Span) -> WindowSeed {
+        let interface = match &self.input {
+            Input::Interface(name) => name.as_str(),
+            Input::Capture(_) => "",
+        };
+        self.seed.window(interface, window)
+    }
+
     /// The fields every record has.
     fn common<'a>(
         &'a self,
@@ -301,7 +320,7 @@ impl Eve {
         Record {
             timestamp: time,
             // The same for all records about a destination, whoever sent what they are about.
-            flow_id: flow_id(bot, destination),
+            flow_id: self.seed.flow_id(bot, destination),
             in_iface,
             event_type,
             src_ip: Some(bot.ip()),
@@ -309,7 +328,7 @@ impl Eve {
             dest_port: destination.port.filter(|_| ported),
             proto: destination.protocol.map(proto::name),
             pcap_filename,
-            host: self.sample_id.as_deref(),
+            host: self.sensor_name.as_deref().or(self.sample_id.as_deref()),
             ..Record::default()
         }
     }
@@ -332,6 +351,7 @@ impl Eve {
     /// Those of them that don't depend on the window.
     fn settings<'a>(&'a self, classification: &'static str, packets: u64, bytes: u64) -> Gomon<'a> {
         Gomon {
+            version: VERSION,
             classification,
             sample_id: self.sample_id.as_deref(),
             c2_ip: self.c2_ip.as_deref(),
@@ -366,6 +386,14 @@ impl Eve {
     /// The object beside Suricata's own, which a strict record has no place for.
     fn beside<'a>(&self, gomon: Gomon<'a>) -> Option<Metadata<'a>> {
         (!self.strict).then_some(Metadata { gomon })
+    }
+}
+
+/// Gives a record its id, where it has a place for one.
+fn identify(record: &mut Record<'_>, seed: WindowSeed) {
+    let inside = record.alert.as_mut().and_then(|alert| alert.metadata.as_mut());
+    if let Some(Metadata { gomon }) = inside.or(record.metadata.as_mut()) {
+        gomon.id = seed.record_id(record.flow_id, gomon.classification, gomon.scope);
     }
 }
 

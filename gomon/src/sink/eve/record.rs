@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Record<'a> {
@@ -102,6 +102,11 @@ pub(super) struct Metadata<'a> {
 /// What gomon has to say beyond Suricata's fields.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Gomon<'a> {
+    /// The number of this form of the object.
+    pub version: u32,
+    /// The same for the same record of the same input; given when all else is known.
+    #[serde(serialize_with = "hexadecimal")]
+    pub id: u64,
     pub classification: &'static str,
     pub scope: &'static str,
     /// Whether it is the last record of its run.
@@ -178,6 +183,16 @@ pub(super) struct PortContacts {
     pub contacts: u64,
     pub answered: u64,
     pub unanswered: u64,
+}
+
+/// A number in 16 hexadecimal digits, as a string: JavaScript has no whole numbers of 64 bits.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+fn hexadecimal<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    let digits: [u8; 16] = std::array::from_fn(|at| {
+        let digit = (number >> (60 - 4 * at)) & 0xf;
+        b"0123456789abcdef"[digit as usize]
+    });
+    serializer.serialize_str(std::str::from_utf8(&digits).unwrap_or_default())
 }
 
 /// The test of a swept port, since the start of the observation.

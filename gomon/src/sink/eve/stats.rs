@@ -4,7 +4,7 @@ use super::destination::Destination;
 use super::record::{
     Books, Capture, Closing, Decoder, Detect, Gomon, PortContacts, Record, Stats, StatsFlow,
 };
-use super::{Eve, Window, add_line, timestamp, whole_seconds};
+use super::{Eve, Window, add_line, identify, timestamp, whole_seconds};
 use crate::core::{Contacts, Counts, Ledger, Span, Timestamp, WindowReport};
 use crate::sink::proto;
 
@@ -77,11 +77,12 @@ impl Eve {
             }),
             ..self.settings("final", packets, bytes)
         };
-        let record = Record {
+        let mut record = Record {
             stats: Some(self.counters(end, &self.totals.ledger, 0)),
             metadata: self.beside(gomon),
             ..self.common("stats", &time, &Destination::shared(&[], 0))
         };
+        identify(&mut record, self.window_seed(Span { start: self.start.unwrap_or(end), end }));
         let mut text = Vec::new();
         add_line(&mut text, &record);
         self.output.lines(&text);
