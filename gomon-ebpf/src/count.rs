@@ -103,7 +103,7 @@ impl<C: EbpfContext, F: Frame, W: Frame> Arrival<'_, C, F, W> {
     #[inline(always)]
     fn enter(&self, generation: u32, page: &Page, packet: &Packet) {
         if !sources::is_bot(packet.source) || !self.is_sent_by_bot() {
-            senders::sample(generation, page.enter_stranger(), packet.source);
+            senders::sample(generation, page.enter_not_from_bot(), packet.source);
             // On an interface that is no tap, answers come in too.
             if packets::wanted() || contact::wanted() {
                 self.answered(generation, page, packet);

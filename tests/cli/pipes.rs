@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::inputs::open_fifo;
 use crate::support::capture::{Captured, Pcapng, SECOND, at};
-use crate::support::program::{Scratch, command, gomon};
+use crate::support::program::{Outcome, Scratch, command, gomon};
 use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, file, packet};
 
@@ -124,4 +124,59 @@ fn a_stream_of_old_frames_is_what_the_file_is_however_long_they_take() {
         record["pcap_filename"] = path.to_str().unwrap().into();
     }
     assert_eq!(records, expected.records());
+}
+
+/// Frames of the bot from now, one every 50 ms for so many seconds, written to a stream.
+fn write_for(gomon: &mut Running, seconds: u64) -> u64 {
+    let end = now() + seconds * SECOND;
+    let mut frames = 0;
+    while now() < end {
+        gomon.feed(&file(&[Captured { time: now(), ..at(0, packet(7, 80)) }])[24..]);
+        frames += 1;
+        thread::sleep(Duration::from_millis(50));
+    }
+    frames
+}
+
+/// Where each window of a run starts, and the packets in it.
+fn windows(run: &Outcome, start: u64) -> Vec<(i64, u64)> {
+    let packets = |r: &Value| r["metadata"]["gomon"]["packets"].as_u64().unwrap();
+    run.records().iter().map(|record| (seconds(record, start), packets(record))).collect()
+}
+
+#[test]
+fn a_process_that_did_not_run_for_a_while_takes_nothing_for_silence() {
+    let mut gomon = Running::start(command().args(["-", BOT, "--connections", "off"]).args(FLAGS));
+    let start = now();
+    gomon.feed(&file(&[]));
+    let mut frames = write_for(&mut gomon, 2);
+    gomon.signal("STOP");
+    frames += write_for(&mut gomon, 5);
+    gomon.signal("CONT");
+    frames += write_for(&mut gomon, 1);
+    gomon.close_input();
+    let run = gomon.finish();
+    let windows = windows(&run, start);
+    assert!(windows.is_sorted_by(|one, next| one.0 < next.0), "no window twice: {windows:?}");
+    assert!(windows.iter().all(|(_, packets)| *packets > 0), "{windows:?}");
+    assert_eq!(windows.iter().map(|(_, packets)| packets).sum::<u64>(), frames, "{}", run.stderr);
+    assert!(!run.stderr.contains(" WARN  frames came"), "{}", run.stderr);
+}
+
+#[test]
+fn frames_that_come_behind_the_silence_that_was_made_of_them_are_told_and_end_it() {
+    let mut gomon = Running::start(command().args(["-", BOT]).args(FLAGS));
+    let start = now();
+    gomon.feed(&file(&flood(start)));
+    assert_goes_on(&mut gomon, start);
+    // What was held back: one frame a second since the start, and further ones as late.
+    let late = |second: u64| Captured { time: start + second * SECOND, ..at(0, packet(7, 80)) };
+    let frames: Vec<_> =
+        (1..12).map(|n| Captured { time: start + n * SECOND / 10, ..late(0) }).collect();
+    gomon.feed(&file(&frames)[24..]);
+    let told = gomon.wait_for_part("s late, after their windows were closed as silent");
+    assert!(told.contains("tcpdump -U"), "{told}");
+    gomon.close_input();
+    let run = gomon.finish();
+    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
 }

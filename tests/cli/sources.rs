@@ -12,17 +12,17 @@ use crate::support::program::{Outcome, Scratch, command, gomon, gomon_with_input
 use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, error, file, flood, packet, refusal};
 
-/// The same frame, sent by another card.
-fn from_card(card: u8, mut frame: Vec<u8>) -> Vec<u8> {
-    frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0xab, card]);
+/// The same frame, from another MAC address.
+fn from_mac(last: u8, mut frame: Vec<u8>) -> Vec<u8> {
+    frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0xab, last]);
     frame
 }
 
 /// Two hosts that talk to each other, one a bit more, and a source of IPv6.
 fn talk() -> Vec<Captured> {
-    let to = |host: &str, n| from_card(1, udp(ip(BOT), ip(host), 53, n));
-    let back = from_card(2, udp(ip("192.0.2.1"), ip(BOT), 40000, 10));
-    let v6 = from_card(3, udp(ip("2001:db8::1"), ip("2001:db8::2"), 53, 0));
+    let to = |host: &str, n| from_mac(1, udp(ip(BOT), ip(host), 53, n));
+    let back = from_mac(2, udp(ip("192.0.2.1"), ip(BOT), 40000, 10));
+    let v6 = from_mac(3, udp(ip("2001:db8::1"), ip("2001:db8::2"), 53, 0));
     vec![
         at(0, arp()),
         at(SECOND, to("192.0.2.1", 0)),
@@ -207,7 +207,7 @@ fn with_a_mac_address_the_packets_of_other_senders_are_not_the_bots() {
             assert_eq!(doubts(&run), Vec::<&str>::new(), "{mac} {source}");
         }
     }
-    // A spoofed source is the bot's by its card, and another card's packet is not by its address.
+    // A spoofed source is the bot's by its MAC address, and another sender's packet is not by its address.
     let spoofed = gomon([path, "any", "--bot-mac", "02:00:00:00:ab:03"]);
     assert_eq!(told(&spoofed), ["\"2001:db8::2\" 53"]);
     let nobodys = gomon([path, BOT, "--bot-mac", "02:00:00:00:ab:02"]);
@@ -251,11 +251,11 @@ fn cooked_frames_name_their_sender_and_raw_ones_do_not() {
 #[test]
 fn artifacts_with_a_mac_address_hold_both_directions_of_the_bot_alone() {
     let scratch = Scratch::new();
-    let mut frames = vec![at(0, from_card(1, udp(ip("198.51.100.7"), ip("192.0.2.1"), 53, 0)))];
+    let mut frames = vec![at(0, from_mac(1, udp(ip("198.51.100.7"), ip("192.0.2.1"), 53, 0)))];
     for n in 1..20u64 {
-        frames.push(at(n, from_card(1, udp(ip(BOT), ip("192.0.2.1"), 53, 0))));
-        frames.push(at(n, from_card(2, udp(ip("192.0.2.1"), ip(BOT), 40000, 0))));
-        frames.push(at(n, from_card(2, udp(ip("192.0.2.8"), ip("192.0.2.9"), 1, 0))));
+        frames.push(at(n, from_mac(1, udp(ip(BOT), ip("192.0.2.1"), 53, 0))));
+        frames.push(at(n, from_mac(2, udp(ip("192.0.2.1"), ip(BOT), 40000, 0))));
+        frames.push(at(n, from_mac(2, udp(ip("192.0.2.8"), ip("192.0.2.9"), 1, 0))));
     }
     let path = scratch.file("flood", &file(&frames));
     let captures = scratch.path().join("captures");

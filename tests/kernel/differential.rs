@@ -49,7 +49,7 @@ impl Setting {
     fn kernel(&self) -> Kernel {
         let selected = Selected {
             sources: self.sources.clone(),
-            card: None,
+            bot_mac: None,
             ignored: self.ignored.iter().map(|(prefix, _)| *prefix).collect(),
             capacity: self.capacity,
             packets: 0,

@@ -71,7 +71,7 @@ fn one_wild_timestamp_does_not_move_the_clock() {
     let outcome = replay(&pcap(PLAIN, &frames), &["--window", "10"]);
     assert_eq!(timeline(&outcome.records()), [(0, 1), (0, 2), (0, 3), (10, 4)]);
     assert!(outcome.line("Ledger:").contains("1 with a wild timestamp"), "{}", outcome.stderr);
-    // As the last frame nothing bears it out either.
+    // As the last frame nothing confirms it either.
     let outcome = replay(&pcap(PLAIN, &[sent(0, 1), sent(year, 2)]), &["--window", "10"]);
     assert_eq!(timeline(&outcome.records()), [(0, 1), (0, 2)]);
 }

@@ -47,7 +47,7 @@ impl Page {
 
     /// Enters a packet that is not the bot's, and says how many there were before.
     #[inline(always)]
-    pub(crate) fn enter_stranger(&self) -> u64 {
+    pub(crate) fn enter_not_from_bot(&self) -> u64 {
         let before = self.get(Entry::NotFromBot);
         self.set(Entry::NotFromBot, before + 1);
         before

@@ -113,7 +113,7 @@ impl Clock {
         }
     }
 
-    /// Whether a frame's timestamp, `next`, bears out the doubtful one before it. One ahead is borne out by
+    /// Whether a frame's timestamp, `next`, confirms the doubtful one before it. One ahead is confirmed by
     /// what is nearer to it than to the open pane. One that lies back, by what lies more than one window
     /// back too, and is nearer to it as well, or goes on from it.
     #[must_use]

@@ -89,8 +89,8 @@ pub struct WindowCounts {
     /// Of every destination endpoint, ascending, where its packets came from; nothing where that is the
     /// bot.
     pub origins: Vec<(Endpoint, Origin)>,
-    /// Told in one pane of a run at most, not in the sum of panes, and where there is doubt about the bot: those who sent although
-    /// nothing was the bot's, or who sent to each other although everything is.
+    /// Where there is doubt about who the bot is, those who sent: although nothing was the bot's, or to
+    /// each other although everything is. In one pane of a run at most, and in no sum of panes.
     pub senders: Senders,
 }
 

@@ -52,7 +52,7 @@ impl Sources {
 /// Whose frames are the bot's, by the hardware address of their sender. Where a capture has both
 /// directions, it tells the bot's packets from those of others whatever source address they bear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Card {
+pub enum BotMac {
     /// Those of whoever sent the first frame.
     First,
     /// Those of this sender.
@@ -77,7 +77,7 @@ pub enum Fate {
 pub struct Selection {
     sources: Sources,
     /// Without one, frames of all senders can be the bot's.
-    card: Option<Card>,
+    bot_mac: Option<BotMac>,
     ignored: Ranges,
 }
 
@@ -87,36 +87,36 @@ impl Selection {
     #[must_use]
     pub fn new(sources: Sources, mut ignored: Vec<(Address, Address)>) -> Self {
         ignored.extend(sources.addresses().map(|address| (address, address)));
-        Self { sources, card: None, ignored: Ranges::new(ignored) }
+        Self { sources, bot_mac: None, ignored: Ranges::new(ignored) }
     }
 
-    /// The same of frames of the bot's card alone.
+    /// The same of frames that the bot's MAC address sent.
     #[must_use]
-    pub fn sent_by(self, card: Option<Card>) -> Self {
-        Self { card, ..self }
+    pub fn sent_by(self, bot_mac: Option<BotMac>) -> Self {
+        Self { bot_mac, ..self }
     }
 
     /// Whether the sender of a frame matters.
     #[inline]
     #[must_use]
     pub fn looks_at_senders(&self) -> bool {
-        self.card.is_some()
+        self.bot_mac.is_some()
     }
 
     /// Whether a frame that starts with a `link` header can be the bot's by its sender.
     #[must_use]
     pub fn is_sent_by_bot(&self, link: LinkType, frame: &[u8]) -> bool {
-        match self.card {
+        match self.bot_mac {
             None => true,
-            Some(Card::Is(card)) => Mac::of_sender(link, frame) == Some(card),
-            Some(Card::First | Card::Unknown) => false,
+            Some(BotMac::Is(bot_mac)) => Mac::of_sender(link, frame) == Some(bot_mac),
+            Some(BotMac::First | BotMac::Unknown) => false,
         }
     }
 
     /// Learns from a frame, the first one of all, who the bot is, if that is how it is to be known.
     pub(super) fn learn_sender(&mut self, link: LinkType, frame: &[u8]) {
-        if self.card == Some(Card::First) {
-            self.card = Some(Mac::of_sender(link, frame).map_or(Card::Unknown, Card::Is));
+        if self.bot_mac == Some(BotMac::First) {
+            self.bot_mac = Some(Mac::of_sender(link, frame).map_or(BotMac::Unknown, BotMac::Is));
         }
     }
 
@@ -159,7 +159,7 @@ impl Selection {
         }
     }
 
-    /// The same where the packet's frame is known: with a card, no packet is both the bot's and an
+    /// The same where the packet's frame is known: with a MAC address, no packet is both the bot's and an
     /// answer to it.
     #[must_use]
     pub fn remote_hosts_of_frame(
@@ -205,7 +205,7 @@ mod tests {
         let bot = Sources::Bot { first: host(5), others: vec![] };
         let selection = |sources: Sources| {
             let mut selection =
-                Selection::new(sources, vec![(host(9), host(9))]).sent_by(Some(Card::First));
+                Selection::new(sources, vec![(host(9), host(9))]).sent_by(Some(BotMac::First));
             // The first frame decides, and no later one does.
             for frame in &both {
                 selection.learn_sender(LinkType::Ethernet, frame);

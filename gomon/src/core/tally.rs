@@ -87,7 +87,7 @@ impl Tally {
     }
 
     /// Enters a packet that somebody else sent.
-    pub fn count_foreign(&mut self, packet: &Packet, time: Timestamp) -> Fate {
+    pub fn count_not_from_bot(&mut self, packet: &Packet, time: Timestamp) -> Fate {
         self.ledger.not_from_bot += 1;
         self.answer(packet, time);
         self.watch(packet);
@@ -104,7 +104,7 @@ impl Tally {
     #[inline(never)]
     pub fn count(&mut self, packet: &Packet, length: u32, time: Timestamp) -> Fate {
         if !self.selection.is_from_bot(packet) {
-            return self.count_foreign(packet, time);
+            return self.count_not_from_bot(packet, time);
         }
         if self.is_everybody() {
             self.answer(packet, time);

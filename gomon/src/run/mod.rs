@@ -16,7 +16,7 @@ pub use self::listing::Listing;
 
 use self::input::{Named, hint};
 use self::pipeline::Pipeline;
-use crate::core::{Card, Clock, Selection, Tally};
+use crate::core::{BotMac, Clock, Selection, Tally};
 use crate::settings::{Attach, EveTarget, Settings};
 use crate::sink::artifacts::{Artifacts, Recall};
 use crate::sink::console::{self, Progress};
@@ -205,18 +205,18 @@ fn selection(settings: &Settings) -> Selection {
     Selection::new(settings.sources.clone(), settings.ignored_ranges())
 }
 
-/// Counts what the settings ask for, of frames of the bot's card.
-fn tally(settings: &Settings, card: Option<Card>) -> Tally {
-    Tally::new(selection(settings).sent_by(card), settings.max_destinations)
+/// Counts what the settings ask for, of frames with the bot's MAC address.
+fn tally(settings: &Settings, bot_mac: Option<BotMac>) -> Tally {
+    Tally::new(selection(settings).sent_by(bot_mac), settings.max_destinations)
 }
 
 /// Has the kernel count what the settings ask for on `interface`.
 fn attach(settings: &Settings, interface: &str, rungs: &[Rung], artifacts: bool) -> Result<Live> {
     // What comes in at a tap is the bot's: nothing has to be found out.
-    let card = settings.bot_mac.filter(|card| *card != Card::First);
+    let bot_mac = settings.bot_mac.filter(|bot_mac| *bot_mac != BotMac::First);
     let selected = Selected {
         sources: settings.sources.clone(),
-        card,
+        bot_mac,
         ignored: settings.ignored_prefixes(),
         capacity: u32::try_from(settings.max_destinations).unwrap_or(u32::MAX),
         packets: if artifacts {
@@ -226,7 +226,7 @@ fn attach(settings: &Settings, interface: &str, rungs: &[Rung], artifacts: bool)
         },
         sweeps: settings.policy.sweep_hosts.is_some() && !settings.calibrate,
     };
-    Live::attach(interface, rungs, &selected, tally(settings, card))
+    Live::attach(interface, rungs, &selected, tally(settings, bot_mac))
         .with_context(|| format!("attaching to {interface}"))
 }
 

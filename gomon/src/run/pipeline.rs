@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use anyhow::{Error, anyhow};
 
 use crate::core::{
-    Calibration, Engine, Ledger, Senders, Sources, Timestamp, WindowCounts, WindowReport,
+    Calibration, Engine, Ledger, Senders, Sources, Span, Timestamp, WindowCounts, WindowReport,
 };
 use crate::frame::{Frame, RemoteHosts};
 use crate::settings::Settings;
@@ -79,7 +79,14 @@ impl Pipeline {
     }
 
     fn report(&mut self, report: &WindowReport) {
-        self.summary.window(report);
+        // A live window that was cut short ends now for people, where records keep to the grid.
+        let now = now();
+        if self.summary.attached.is_some() && report.span.end > now {
+            let span = Span { end: now, ..report.span };
+            self.summary.window(&WindowReport { span, ..report.clone() });
+        } else {
+            self.summary.window(report);
+        }
         if let Some(calibration) = &mut self.calibration {
             calibration.enter(report);
             calibration::log(report, calibration);

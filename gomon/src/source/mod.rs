@@ -75,7 +75,7 @@ fn count(
     let packet = if is_foreign {
         match read(link, frame) {
             Ok(packet) => {
-                tally.count_foreign(&packet, time);
+                tally.count_not_from_bot(&packet, time);
                 packet
             }
             Err(skip) => {

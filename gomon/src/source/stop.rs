@@ -41,7 +41,8 @@ pub struct Stop(Arc<Requests>);
 #[derive(Default)]
 struct Requests {
     stop: Event,
-    status: Event,
+    /// Readable while a status report is requested.
+    status: Option<OwnedFd>,
     /// What to do on SIGHUP, and on SIGUSR1 besides.
     reopen: Hook,
     on_status: Hook,
@@ -69,7 +70,7 @@ impl Hook {
     }
 }
 
-/// A flag that can be polled for. Without a descriptor it is never raised.
+/// A flag that can be polled for. Without a descriptor it is never raised by a signal.
 #[derive(Debug, Default)]
 struct Event {
     raised: AtomicBool,
@@ -78,33 +79,28 @@ struct Event {
 
 impl Event {
     fn new() -> io::Result<Self> {
-        let descriptor = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { raised: AtomicBool::new(false), descriptor: Some(descriptor) })
+        Ok(Self { raised: AtomicBool::new(false), descriptor: Some(counter()?) })
     }
 
+    /// The flag first: whoever is woken by the descriptor finds it raised.
     fn raise(&self) {
         self.raised.store(true, Ordering::Release);
-        if let Some(descriptor) = &self.descriptor {
-            // It fails only where the counter is full, and then the descriptor is readable already.
-            let _ = rustix::io::write(descriptor, &1u64.to_ne_bytes());
-        }
+        self.descriptor.as_ref().map(count_up);
     }
 
     fn is_raised(&self) -> bool {
         self.raised.load(Ordering::Acquire)
     }
+}
 
-    /// Whether it was raised since this was last asked.
-    fn take(&self) -> bool {
-        // A load first: an exchange would take the cache line for itself at every question.
-        if !self.is_raised() {
-            return false;
-        }
-        if let Some(descriptor) = &self.descriptor {
-            let _ = rustix::io::read(descriptor, &mut [0; 8]);
-        }
-        self.raised.swap(false, Ordering::AcqRel)
-    }
+/// A descriptor that is readable from when it is counted up until it is read.
+fn counter() -> io::Result<OwnedFd> {
+    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+}
+
+fn count_up(descriptor: &OwnedFd) {
+    // It fails only where the counter is full, and then the descriptor is readable already.
+    let _ = rustix::io::write(descriptor, &1u64.to_ne_bytes());
 }
 
 impl Stop {
@@ -119,7 +115,7 @@ impl Stop {
             SIGINT, SIGTERM, SIGQUIT, SIGALRM, SIGXCPU, SIGHUP, SIGUSR1, SIGUSR2, SIGXFSZ,
         ])?;
         let requests =
-            Requests { stop: Event::new()?, status: Event::new()?, ..Default::default() };
+            Requests { stop: Event::new()?, status: Some(counter()?), ..Default::default() };
         let stop = Self(Arc::new(requests));
         let asked = stop.clone();
         thread::Builder::new()
@@ -133,7 +129,7 @@ impl Stop {
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => {
-                    self.0.status.raise();
+                    self.0.status.as_ref().map(count_up);
                     self.0.on_status.call();
                 }
                 SIGUSR2 | SIGXFSZ => {}
@@ -188,7 +184,7 @@ impl Stop {
     /// Whether a status report was requested since this was last asked.
     #[must_use]
     pub fn take_status_request(&self) -> bool {
-        self.0.status.take()
+        self.0.status.as_ref().is_some_and(|status| rustix::io::read(status, &mut [0; 8]).is_ok())
     }
 
     /// Waits until `input` can be read (or was closed), or the stop is requested. True for `input`.
@@ -200,14 +196,27 @@ impl Stop {
         Ok(self.wait(&[input.as_fd()], None, None)?.is_some())
     }
 
-    /// Waits until one of `inputs` can be read, and no longer than until `due` or until the stop or a
-    /// status report is requested: the first of them that can be read.
+    /// Waits until one of `inputs` can be read, and no longer than until `due` or until the stop is
+    /// requested: the first of them that can be read.
     ///
     /// # Errors
     ///
     /// When the kernel can't wait for `inputs`.
     pub fn wait_until(&self, inputs: &[BorrowedFd<'_>], due: Instant) -> io::Result<Option<usize>> {
-        self.wait(inputs, self.0.status.descriptor.as_ref(), Some(due))
+        self.wait(inputs, None, Some(due))
+    }
+
+    /// The same for who answers status requests: such a request, too, ends the wait.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel can't wait for `inputs`.
+    pub fn wait_until_or_status(
+        &self,
+        inputs: &[BorrowedFd<'_>],
+        due: Instant,
+    ) -> io::Result<Option<usize>> {
+        self.wait(inputs, self.0.status.as_ref(), Some(due))
     }
 
     fn wait(

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::core::Timestamp;
+use crate::core::{Timestamp, nanoseconds};
 
 /// What the wall's clock shows now.
 pub(super) fn now() -> Timestamp {
@@ -39,8 +39,4 @@ impl Moment {
         let by = Duration::from_nanos(later.unsigned_abs());
         if later < 0 { self.instant.checked_sub(by) } else { self.instant.checked_add(by) }
     }
-}
-
-fn nanoseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }

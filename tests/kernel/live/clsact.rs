@@ -28,7 +28,7 @@ fn live_clsact_process() {
     let stop = Stop::on_signals().unwrap();
     let sources = Sources::Bot { first: ip(BOT).into(), others: vec![] };
     let selected = Selected {
-        card: None,
+        bot_mac: None,
         sources: sources.clone(),
         ignored: vec![],
         capacity: 64,

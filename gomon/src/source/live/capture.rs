@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::interface;
 use super::kernel::Selected;
 use super::order::Waiting;
-use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts};
+use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts, nanoseconds};
 use crate::frame::{Frame, FrameLink, KeptFrame};
 use crate::source::replay::libpcap::{message, unsupported};
 use crate::source::{Receiver, Stop, count, hand_on, read, wall};
@@ -177,7 +177,7 @@ impl Capture {
         if self.frames > before {
             log::debug!("{} frames read", self.frames);
         }
-        let settled = i64::try_from(SETTLED.as_nanos()).unwrap_or(i64::MAX);
+        let settled = nanoseconds(SETTLED);
         let settled = wall::now().after(-settled);
         self.waiting.hand_on(settled, receiver);
         self.enter_answers(settled);

@@ -22,7 +22,9 @@ use super::near::{self, Near};
 use super::object;
 use super::packets::Packets;
 use super::senders::Sampled;
-use crate::core::{Card, Counts, Distinct, Ledger, Origin, Overflow, Sources, Span, WindowCounts};
+use crate::core::{
+    BotMac, Counts, Distinct, Ledger, Origin, Overflow, Sources, Span, WindowCounts,
+};
 use crate::source::Receiver;
 
 /// How often the program's own messages are looked for.
@@ -45,7 +47,7 @@ pub struct Selected {
     /// Whose packets.
     pub sources: Sources,
     /// Whose frames.
-    pub card: Option<Card>,
+    pub bot_mac: Option<BotMac>,
     /// Prefixes to leave out, as addresses with lengths in bits (IPv4 ones 96 bits longer).
     pub ignored: Vec<(Address, u32)>,
     /// Hosts, and endpoints, counted each on its own in a window.
@@ -98,9 +100,9 @@ impl Kernel {
         let others: Vec<Address> = selected.sources.addresses().skip(1).collect();
         let bot = selected.sources.addresses().next().map_or([0; 16], Address::bytes);
         let any = selected.sources == Sources::Any;
-        let mac = match selected.card {
-            Some(Card::Is(mac)) => kernel::mac(mac),
-            Some(Card::First | Card::Unknown) | None => 0,
+        let mac = match selected.bot_mac {
+            Some(BotMac::Is(mac)) => kernel::mac(mac),
+            Some(BotMac::First | BotMac::Unknown) | None => 0,
         };
         let more = u8::from(!others.is_empty());
         let leaves_out = u8::from(!selected.ignored.is_empty());

@@ -60,7 +60,7 @@ impl Links {
         let mut fds = vec![self.socket.as_fd()];
         fds.extend(inputs);
         loop {
-            let ready = stop.wait_until(&fds, due)?;
+            let ready = stop.wait_until_or_status(&fds, due)?;
             if stop.is_requested() {
                 return Ok(Woken::Stopped);
             }

@@ -35,7 +35,7 @@ use self::clock::Clock;
 use self::clsact::Claim;
 use self::link::{Links, Woken};
 use super::{Receiver, Stop};
-use crate::core::{Ledger, Span, Tally, WindowCounts};
+use crate::core::{Ledger, Span, Tally, WindowCounts, seconds};
 
 /// The shortest pane of an interface: turning the page waits for every processor once.
 pub const SHORTEST_PANE: Duration = Duration::from_millis(100);
@@ -200,9 +200,9 @@ impl Live {
     /// Times are later by so many nanoseconds from the open pane on.
     fn clock_set(&mut self, by: i64, receiver: &mut impl Receiver) -> ControlFlow<()> {
         log::warn!(
-            "the clock of this machine was set: it is {} s {} where windows had it, and they follow it \
+            "the clock of this machine was set: it is {:.1} s {} where windows had it, and they follow it \
              from here on",
-            by.unsigned_abs() / 1_000_000_000,
+            seconds(by).abs(),
             if by < 0 { "behind" } else { "ahead of" }
         );
         self.counter.clock_set(by);

@@ -8,12 +8,14 @@
 use std::io::{self, BufRead, ErrorKind, Read};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bytes fetched at once: small enough to stay in a processor's cache until they are looked at.
 const BLOCK: usize = 512 << 10;
 /// The most bytes that can be asked for at once.
 pub(super) const LONGEST: usize = 512 << 10;
+/// In so long the thread that reads hands on what is there.
+const TURN: Duration = Duration::from_millis(100);
 /// One being filled, one being looked at, and as many on the way.
 const BLOCKS: usize = 4;
 
@@ -113,6 +115,10 @@ impl Ahead {
                 None => self.filled.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match message {
+                // The whole process may not have run until now: the thread that reads has its turn first.
+                Err(RecvTimeoutError::Timeout) if self.has_overslept() => {
+                    self.due = Some(Instant::now() + TURN);
+                }
                 Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {
                     self.timed_out = true;
                     return Ok(false);
@@ -122,6 +128,11 @@ impl Ahead {
             }
         }
         Ok(true)
+    }
+
+    /// Whether it is much later than it should be.
+    fn has_overslept(&self) -> bool {
+        self.due.is_some_and(|due| due.elapsed() > TURN)
     }
 
     /// Waits until `wanted` bytes, at most [`LONGEST`], are at hand, and says whether the input had
@@ -207,9 +218,21 @@ impl Block {
     }
 }
 
+/// Ends the input where its thread panics: the channel itself stays open for who wakes the one that waits.
+struct TellsOfPanic<'a>(&'a SyncSender<Message>);
+
+impl Drop for TellsOfPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let _ = self.0.send(Message::Ended(Err(failed())));
+        }
+    }
+}
+
 /// Fills blocks until the input ends, or until nobody wants them. What a read brings goes out at once:
 /// nobody knows when there will be more.
 fn read(mut input: impl Read, empty: &Receiver<Block>, fill: &SyncSender<Message>) {
+    let _tells = TellsOfPanic(fill);
     let how = loop {
         let Ok(mut block) = empty.recv() else { return };
         let read = loop {

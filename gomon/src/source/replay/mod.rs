@@ -31,7 +31,7 @@ use self::hidden::Hidden;
 use self::pace::Pace;
 use super::wall::Moment;
 use super::{Receiver, Stop, quick};
-use crate::core::{Clock, Doubts, Known, Place, Tally, Timestamp};
+use crate::core::{Clock, Doubts, Known, Place, Tally, Timestamp, seconds};
 use crate::frame::{Frame, FrameLink, KeptFrame};
 
 /// Counts the frames of a capture and hands the panes on.
@@ -42,6 +42,9 @@ pub struct Replay {
     doubts: Doubts<(KeptFrame, u64)>,
     /// Whether the log has that the clock was set back.
     step_logged: bool,
+    /// Whether windows of a stream close by the wall's clock, and up to when they did.
+    keeps_pace: bool,
+    closed_by_wall: Option<Timestamp>,
     /// Frames of link types that can't be looked into, by type.
     unsupported: BTreeMap<u32, u64>,
     hidden: Hidden,
@@ -58,6 +61,8 @@ impl Replay {
             tally,
             doubts: Doubts::default(),
             step_logged: false,
+            keeps_pace: true,
+            closed_by_wall: None,
             unsupported: BTreeMap::new(),
             hidden: Hidden::default(),
             nameless: BTreeMap::new(),
@@ -194,6 +199,9 @@ impl Replay {
         position: u64,
         receiver: &mut impl Receiver,
     ) -> ControlFlow<()> {
+        if !self.keeps_pace {
+            return ControlFlow::Continue(());
+        }
         let now = Moment::now();
         if came {
             pace.frames_came(now);
@@ -204,7 +212,12 @@ impl Replay {
             pace.follow(self.clock.pane());
         }
         match pace.panes_over(self.clock.pane(), now.instant) {
-            panes if panes > 0 && !came => self.advance(panes, position, receiver),
+            panes if panes > 0 && !came => {
+                pace.closes(now.instant);
+                self.advance(panes, position, receiver)?;
+                self.closed_by_wall = Some(self.clock.pane().start);
+                ControlFlow::Continue(())
+            }
             _ => ControlFlow::Continue(()),
         }
     }
@@ -238,11 +251,18 @@ impl Replay {
     ) -> ControlFlow<()> {
         let counts = self.tally.take_cut(self.clock.pane());
         let by = start.since(counts.watched_until());
-        if !std::mem::replace(&mut self.step_logged, true) {
+        if self.keeps_pace && self.closed_by_wall.is_some_and(|closed| start < closed) {
+            self.keeps_pace = false;
             log::warn!(
-                "the clock of the capture was set back by about {} s: windows start anew there; further \
-                 steps are not logged",
-                by.unsigned_abs() / 1_000_000_000
+                "frames came {:.1} s late, after their windows were closed as silent: windows follow the \
+                 frames alone from here on: use tcpdump -U, and nothing that buffers behind it",
+                seconds(by).abs()
+            );
+        } else if !std::mem::replace(&mut self.step_logged, true) {
+            log::warn!(
+                "the clock of the capture was set back by about {:.1} s: windows start anew there; \
+                 further steps are not logged",
+                seconds(by).abs()
             );
         }
         self.tally.clock_set(by);
@@ -271,7 +291,9 @@ impl Replay {
                 }
                 match super::count(&mut self.tally, link, frame, receiver) {
                     Ok(packet) if Hidden::concerns(&packet) => {
-                        if self.tally.selection().is_from_bot(&packet) {
+                        let is_from_bot = self.tally.selection().is_from_bot(&packet)
+                            && self.tally.selection().is_sent_by_bot(link, frame.data);
+                        if is_from_bot {
                             self.hidden.packet(link, frame, &packet);
                         }
                     }

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::core::Span;
+use crate::core::{Span, nanoseconds};
 use crate::source::wall::Moment;
 
 /// How long after its end a pane is closed when no frame of a later one comes. Frames are on their way
@@ -16,7 +16,7 @@ use crate::source::wall::Moment;
 const ALLOWANCE: Duration = Duration::from_secs(2);
 /// After so long without a frame those that are there have to do to settle which timestamps to believe.
 const PAUSE: Duration = Duration::from_secs(1);
-/// What was not read for so long is not there: the thread that reads ahead had its turn.
+/// The shortest time between two looks at a silent stream.
 const BREATH: Duration = Duration::from_millis(100);
 
 /// What a stream's frames have to do with the wall's clock.
@@ -32,13 +32,15 @@ pub(super) struct Pace {
     is_paused: bool,
     /// When the latest frames came, if they were from now.
     live: Option<Moment>,
+    /// When panes were closed last although no frame came.
+    closed: Option<Instant>,
 }
 
 impl Pace {
     /// The pace of a stream that is cut into windows of so many nanoseconds.
     pub(super) fn new(window: i64) -> Self {
-        let near = window.max(ALLOWANCE.as_nanos().try_into().unwrap_or(i64::MAX));
-        Self { near, latest: None, is_fresh: false, is_paused: false, live: None }
+        let near = window.max(nanoseconds(ALLOWANCE));
+        Self { near, latest: None, is_fresh: false, is_paused: false, live: None, closed: None }
     }
 
     /// Frames came at this moment.
@@ -63,6 +65,8 @@ impl Pace {
             return Some(latest + PAUSE);
         }
         let end = self.live?.instant_at(pane.end)?;
+        // Of panes that are shorter than that, several are closed at once.
+        let latest = self.closed.map_or(latest, |closed| closed.max(latest));
         Some((end + ALLOWANCE).max(latest + BREATH))
     }
 
@@ -71,6 +75,11 @@ impl Pace {
         let begins = !self.is_paused && self.latest.is_some_and(|it| now >= it.instant + PAUSE);
         self.is_paused |= begins;
         begins
+    }
+
+    /// Panes are closed although no frame came.
+    pub(super) fn closes(&mut self, now: Instant) {
+        self.closed = Some(now);
     }
 
     /// How many panes are over, from the open one on, although no frame of a later one came.
