@@ -18,6 +18,8 @@ mod flags;
 mod help;
 #[path = "cli/inputs.rs"]
 mod inputs;
+#[path = "cli/manager.rs"]
+mod manager;
 #[path = "cli/memory.rs"]
 mod memory;
 #[path = "cli/outputs.rs"]
