@@ -241,7 +241,7 @@ proptest! {
                 let sources = packets.iter().filter(in_time).filter(is_about).map(|sent| sent.source);
                 let sources: BTreeSet<_> = sources.collect();
                 let sole = sources.first().copied().filter(|_| sources.len() == 1);
-                // What has no room of its own is not known; what is told is true.
+                // What has no room of its own is not known; what is reported is true.
                 if room || origin.is_some() {
                     prop_assert_eq!(*origin, sole, "{:?}", verdict);
                 }

@@ -1,4 +1,4 @@
-//! What `-h`, `--help` and a command line without arguments show, and what a typo is told.
+//! What `-h`, `--help` and a command line without arguments show, and what is said of a typo.
 
 use std::process::{Command, Stdio};
 

@@ -182,7 +182,7 @@ fn a_socket_whose_reader_goes_away_is_connected_to_again() {
     let (mut gomon, capture, record) = into_a_socket(6, &format!("unix://{}", path.display()));
     gomon.feed(&capture[..24 + 2 * record]);
     assert_eq!(read_records(listener.accept().unwrap().0, 1).len(), 1);
-    // Two more windows while nobody listens.
+    // Two more windows while there is no listener.
     drop(listener);
     fs::remove_file(&path).unwrap();
     gomon.feed(&capture[24 + 2 * record..24 + 4 * record]);

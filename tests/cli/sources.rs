@@ -240,7 +240,7 @@ fn cooked_frames_name_their_sender_and_raw_ones_do_not() {
     let run = gomon([raw.to_str().unwrap(), "any", "--bot-mac", "auto"]);
     let error = error(&run, 1);
     assert!(
-        error.contains(": 6 frame(s) taken for somebody else's: ")
+        error.contains(": 6 frame(s) counted as not from the bot: ")
             && error.contains("leave --bot-mac out")
     );
     assert!(

@@ -1,4 +1,4 @@
-//! A test that can't run is told from one that passed.
+//! A test that can't run is distinguished from one that passed.
 
 use std::env;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What a capture holds and gomon does not see is told, and snap lengths cut off nothing that is there.
+//! What a capture holds and gomon can't see is reported, and snap lengths cut off nothing that is there.
 
 use serde_json::json;
 

@@ -57,7 +57,7 @@ pub enum BotMac {
     First,
     /// Those of this sender.
     Is(Mac),
-    /// Nobody's: the first frame did not name its sender.
+    /// No frame: the first one did not name its sender.
     Unknown,
 }
 

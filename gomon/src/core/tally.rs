@@ -86,7 +86,7 @@ impl Tally {
         self.selection.is_sent_by_bot(link, frame)
     }
 
-    /// Enters a packet that somebody else sent.
+    /// Enters a packet that is not from the bot.
     pub fn count_not_from_bot(&mut self, packet: &Packet, time: Timestamp) -> Fate {
         self.ledger.not_from_bot += 1;
         self.answer(packet, time);
@@ -200,7 +200,7 @@ impl Tally {
         let Some(watch) = &mut self.watch else { return };
         watch.enter(packet);
         if watch.is_full() {
-            // What was seen is told at the end of the pane; the others need no look any more.
+            // What was seen is reported at the end of the pane; later packets need no look.
             self.bot = self.selection.sources().only_v4();
         }
     }

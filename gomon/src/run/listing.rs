@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Error, Result, anyhow};
 
-use super::input::{self, Named, hint};
+use super::input::{self, Named};
 use super::{Source, of_input};
 use crate::core::Talkers;
 use crate::settings::Settings;
@@ -38,13 +38,7 @@ impl Listing {
             Named::Interface(name) => Source::Interface(name, Vec::new()),
             Named::Capture(input) => {
                 size = input.size();
-                match size {
-                    Some(_) => {
-                        let reader = Reader::new(input).map_err(hint).with_context(opening)?;
-                        Source::Reader(Box::new(reader))
-                    }
-                    None => Source::Stream(input),
-                }
+                Source::of_capture(input).with_context(opening)?
             }
         };
         Ok(Self { settings, source, size, stop })

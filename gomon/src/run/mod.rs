@@ -58,6 +58,16 @@ enum Source {
     Interface(String, Vec<Rung>),
 }
 
+impl Source {
+    /// A capture that was opened; a file is looked into.
+    fn of_capture(input: Input) -> Result<Self> {
+        if input.size().is_none() {
+            return Ok(Self::Stream(input));
+        }
+        Ok(Self::Reader(Box::new(Reader::new(input).map_err(hint)?)))
+    }
+}
+
 impl Run {
     /// Opens the input and the outputs.
     ///
@@ -83,13 +93,7 @@ impl Run {
             }
             Named::Capture(input) => {
                 size = input.size();
-                match size {
-                    Some(_) => {
-                        let reader = Reader::new(input).map_err(hint).with_context(opening)?;
-                        Source::Reader(Box::new(reader))
-                    }
-                    None => Source::Stream(input),
-                }
+                Source::of_capture(input).with_context(opening)?
             }
         };
         let eve = if settings.calibrate {

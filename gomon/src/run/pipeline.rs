@@ -116,7 +116,7 @@ impl Pipeline {
         ControlFlow::Continue(())
     }
 
-    /// Warns that the bot may be somebody else, with who sends, if there is reason to.
+    /// Warns that the bot's address may be wrong, with the sources seen, if there is reason to.
     fn doubt(&mut self) {
         let senders = std::mem::take(&mut self.senders);
         let ledger = &self.summary.ledger;

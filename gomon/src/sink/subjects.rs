@@ -1,7 +1,7 @@
 //! What the alerts of a run were about, a line a subject.
 //!
 //! Memory is bounded: of each kind [`KEPT`] subjects are kept, those with the smallest figures go first,
-//! and how many went is told.
+//! and how many went is reported.
 
 use gomon_common::{Address, Endpoint};
 use indicatif::HumanCount;

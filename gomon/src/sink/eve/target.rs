@@ -1,4 +1,4 @@
-//! What records are written to: standard output, a file, or a stream that somebody else reads.
+//! What records are written to: standard output, a file, or a stream with a reader.
 //!
 //! Everything here may block, and runs in the thread that writes (see [`super::output`]).
 
@@ -116,7 +116,7 @@ impl Target {
         Self { kind, writer: file.map(LineWriter::of_file) }
     }
 
-    /// Whether somebody else reads it, who may stop to read or go, and come again.
+    /// Whether it has a reader, which may stop reading or go away, and come back.
     pub(super) fn is_stream(&self) -> bool {
         matches!(self.kind, Kind::Socket(_) | Kind::Fifo(_))
     }
@@ -192,7 +192,7 @@ trait Sink: Write {
 impl Sink for File {
     fn take_back(&mut self, bytes: u64) -> io::Result<bool> {
         let (end, metadata) = (self.stream_position()?, self.metadata()?);
-        // Bytes behind these are somebody else's.
+        // Bytes behind these come from another writer.
         if !metadata.is_file() || metadata.len() != end {
             return Ok(false);
         }
@@ -401,7 +401,7 @@ mod tests {
         assert!(ours.take_back(3).unwrap());
         ours.write_all(b"four\n").unwrap();
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "one\ntwo\nfour\n");
-        // Somebody else has written behind it.
+        // Another writer has written behind it.
         ours.write_all(b"fiv").unwrap();
         append(file.path()).unwrap().write_all(b"theirs\n").unwrap();
         assert!(!ours.take_back(3).unwrap());

@@ -48,7 +48,7 @@ pub struct Replay {
     /// Frames of link types that can't be looked into, by type.
     unsupported: BTreeMap<u32, u64>,
     hidden: Hidden,
-    /// Frames of which nobody can say who sent them, where that matters, by link type.
+    /// With `--bot-mac`, frames that do not name their sender, by link type.
     nameless: BTreeMap<LinkType, u64>,
 }
 
@@ -138,7 +138,7 @@ impl Replay {
         }
     }
 
-    /// Whether a frame of the open pane has only to be counted: nobody wants packets or to know who sent
+    /// Whether a frame of the open pane has only to be counted: packets and senders are not asked for
     /// the frame, and no frame waits for the next.
     fn may_be_quick(&self, receiver: &impl Receiver) -> bool {
         !receiver.wants_packets()
@@ -276,7 +276,7 @@ impl Replay {
     fn without_sender(&self) -> Option<Error> {
         let (link, frames) = self.nameless.first_key_value()?;
         Some(anyhow!(
-            "{frames} frame(s) taken for somebody else's: frames of link type {} do not name their \
+            "{frames} frame(s) counted as not from the bot: frames of link type {} do not name their \
              sender: leave --bot-mac out",
             link.number()
         ))
