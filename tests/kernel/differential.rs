@@ -8,7 +8,7 @@ use aya::programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp
 use gomon::core::{Selection, Senders, Sources, Span, Tally, Timestamp, WindowCounts};
 use gomon::frame::FrameLink;
 use gomon::source::Stop;
-use gomon::source::live::{Kernel, Selected};
+use gomon::source::live::{Kernel, Selected, load};
 use gomon::source::replay::{Input, Reader};
 use gomon_common::kernel::names;
 use gomon_common::{Address, LinkType, parse};
@@ -71,10 +71,10 @@ fn counted_by_kernel(setting: &Setting, name: &str, frames: &[Vec<u8>]) -> Vec<W
     let program = kernel.ebpf().program_mut(name).expect("the program");
     if name == names::TC {
         let program: &mut SchedClassifier = program.try_into().expect("a classifier");
-        program.load().expect("the verifier accepts it");
+        load(|| program.load()).expect("the verifier accepts it");
     } else {
         let program: &mut Xdp = program.try_into().expect("an XDP program");
-        program.load().expect("the verifier accepts it");
+        load(|| program.load()).expect("the verifier accepts it");
     }
     let mut panes = Vec::new();
     for chunk in frames.chunks(setting.chunk) {
@@ -283,7 +283,7 @@ fn overflow_keeps_known_hosts_exact_and_estimates_the_others() {
     let mut kernel = Setting { capacity: 64, ..Setting::roomy() }.kernel();
     let program: &mut Xdp =
         kernel.ebpf().program_mut(names::XDP_FRAGS).unwrap().try_into().unwrap();
-    program.load().expect("the verifier accepts it");
+    load(|| program.load()).expect("the verifier accepts it");
     let send = |host: u32, port: u16| {
         let mut frame = udp([10, 0, 0, 5].into(), std::net::Ipv4Addr::from(host).into(), port, 0);
         frame.resize(60, 0);

@@ -2,6 +2,7 @@
 
 use aya::programs::{Program, SchedClassifier};
 use aya::{Ebpf, EbpfLoader};
+use gomon::source::live::load;
 use gomon_common::kernel::{Current, GENERATIONS, LedgerPage, SAMPLES, names};
 use gomon_common::registers::REGISTERS;
 use gomon_common::{near, sieve};
@@ -74,9 +75,10 @@ fn the_verifier_accepts_every_program() {
         for (name, program) in ebpf.programs_mut() {
             let name = name.to_owned();
             let outcome = if let Program::Xdp(program) = program {
-                program.load()
+                load(|| program.load())
             } else {
-                TryInto::<&mut SchedClassifier>::try_into(program).expect("XDP or TC").load()
+                let program: &mut SchedClassifier = program.try_into().expect("XDP or TC");
+                load(|| program.load())
             };
             outcome.unwrap_or_else(|error| {
                 panic!("{name}, {:?}: {error:#?}", (any, more, ignores, packets, sweeps, log))

@@ -29,7 +29,7 @@ fn a_clock_that_is_set_back_starts_a_new_grid_with_one_warning() {
     let warnings: Vec<_> = outcome.stderr.lines().filter(|l| l.contains("set back")).collect();
     assert_eq!(warnings.len(), 1, "{}", outcome.stderr);
     // As far as is known the hour before went on to its 40th second: then a window's contact was made.
-    assert!(warnings[0].contains("by about 3435 s"), "{}", warnings[0]);
+    assert!(warnings[0].contains("by about 3435.0 s"), "{}", warnings[0]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! compatible one.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use aya::programs::links::FdLink;
@@ -151,7 +152,7 @@ fn xdp(kernel: &mut Kernel, interface: &str, mode: XdpMode) -> Result<()> {
     // The program for frames in several buffers needs a kernel that has them.
     for name in [names::XDP_FRAGS, names::XDP] {
         let program: &mut Xdp = program(kernel, name)?.try_into()?;
-        if let Err(error) = loaded(program.load()) {
+        if let Err(error) = loaded(load(|| program.load())) {
             log::debug!("{name}: {error:#}");
             refused = Some(error);
             continue;
@@ -178,7 +179,7 @@ fn classifier(
     options: TcAttachOptions,
 ) -> Result<()> {
     let program: &mut SchedClassifier = program(kernel, name)?.try_into()?;
-    loaded(program.load())?;
+    loaded(load(|| program.load()))?;
     program.attach_with_options(interface, direction, options)?;
     Ok(())
 }
@@ -218,6 +219,30 @@ fn answers(kernel: &mut Kernel, interface: &str, selected: &Selected) -> Option<
 
 fn program<'a>(kernel: &'a mut Kernel, name: &str) -> Result<&'a mut Program> {
     kernel.ebpf().program_mut(name).ok_or_else(|| anyhow!("the object has no program {name}"))
+}
+
+/// How often a program is tried to be loaded while signals come in between.
+const LOAD_ATTEMPTS: usize = 100;
+
+/// Has a program loaded by `attempt`, again where a signal came in between: the verifier then gives up
+/// with `EAGAIN` (`bpf_check` in the kernel's `verifier.c`; libbpf tries again, too).
+///
+/// # Errors
+///
+/// Those of the last attempt.
+pub fn load(mut attempt: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
+    let is_interrupted = |result: &Result<(), ProgramError>| {
+        matches!(result, Err(ProgramError::LoadError { io_error, .. })
+            if io_error.kind() == ErrorKind::WouldBlock)
+    };
+    let mut result = attempt();
+    for _ in 1..LOAD_ATTEMPTS {
+        if !is_interrupted(&result) {
+            break;
+        }
+        result = attempt();
+    }
+    result
 }
 
 /// A program that an earlier rung loaded is as good.

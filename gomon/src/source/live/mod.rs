@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-pub use attach::{LADDER, Rung};
+pub use attach::{LADDER, Rung, load};
 pub use capture::listen;
 pub use kernel::{Kernel, Selected};
 
