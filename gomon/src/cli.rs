@@ -21,6 +21,12 @@ const DAMAGED: u8 = 3;
 /// Runs gomon with the process's arguments.
 #[must_use]
 pub fn main() -> ExitCode {
+    let status = run();
+    console::finish();
+    status
+}
+
+fn run() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error)

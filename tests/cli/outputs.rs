@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -141,23 +143,142 @@ fn a_full_standard_error_does_no_harm() {
 }
 
 #[test]
-fn a_socket_that_nobody_reads_costs_its_records_and_one_wait() {
+fn a_socket_whose_reader_does_not_read_costs_its_records_and_two_seconds_of_a_shutdown() {
     let (scratch, capture) = scratch(3000); // more than a socket holds
     let path = scratch.path().join("eve.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let url = format!("unix://{}", path.display());
-    // Were every record waited for, the run would outlast the suite's patience.
-    let run = gomon([&capture, BOT, "--window", "1", "--eve-log-path", &url]);
+    let mut gomon =
+        Running::start(command().args([&capture, BOT, "--window", "1", "--eve-log-path", &url]));
     let silent = listener.accept().unwrap();
+    gomon.wait_for("Ledger: 3000 frames seen = 3000 counted ");
+    gomon.signal("TERM");
+    let run = gomon.finish();
     let error = error(&run, 1);
     assert!(error.starts_with(&format!("writing records to {url}: ")), "{error}");
-    assert!(error.contains(" record(s) are lost: "), "{error}");
-    assert!(run.line("Ledger: ").starts_with("Ledger: 3000 frames seen = 3000 counted "));
+    assert!(error.contains(" record(s) are lost: see to its reader"), "{error}");
     // What was written before is whole.
-    drop(run);
     let mut lines = BufReader::new(silent.0).lines();
     let first = lines.next().expect("a record").expect("text");
     assert!(first.starts_with('{') && first.ends_with('}'), "{first}");
+}
+
+#[test]
+fn a_socket_whose_reader_pauses_gets_every_record_of_a_replay() {
+    let (scratch, capture) = scratch(3000);
+    let path = scratch.path().join("eve.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let url = format!("unix://{}", path.display());
+    let mut gomon =
+        Running::start(command().args([&capture, BOT, "--window", "1", "--eve-log-path", &url]));
+    let paused = listener.accept().unwrap().0;
+    gomon.wait_for("Ledger: 3000 frames seen = 3000 counted ");
+    // Longer than a shutdown waits.
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(read_records(paused, 9999).len(), 3001);
+    let run = gomon.finish();
+    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+}
+
+/// A reader that takes every connection and reads none costs no more than a try now and then.
+#[test]
+fn a_socket_that_is_closed_at_every_connection_is_not_connected_to_all_the_time() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("eve.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let url = format!("unix://{}", path.display());
+    let (mut gomon, capture, _) = into_a_socket(300, &url);
+    gomon.feed(&capture);
+    gomon.close_input();
+    let connections = thread::spawn(move || {
+        let start = Instant::now();
+        listener.set_nonblocking(true).unwrap();
+        let mut connections = 0;
+        while start.elapsed() < Duration::from_secs(3) {
+            connections += u32::from(listener.accept().is_ok());
+            thread::sleep(Duration::from_millis(1));
+        }
+        connections
+    });
+    let run = gomon.finish();
+    let connections = connections.join().unwrap();
+    assert!((1..50).contains(&connections), "{connections}");
+    let logged = run.stderr.lines().filter(|line| line.contains("writing records to")).count();
+    assert!(logged <= 2, "once in the log, once as the error: {}", run.stderr);
+}
+
+#[test]
+fn standard_output_under_its_other_name_ends_the_run_when_its_reader_goes() {
+    let (_scratch, capture) = scratch(2000);
+    for flags in [&[][..], &["--eve-log-path", "/dev/stdout"]] {
+        let args = [&[capture.as_str(), BOT, "--window", "1", "--quiet"], flags].concat();
+        let mut gomon = Running::start(command().args(args));
+        gomon.record();
+        gomon.close_output();
+        let run = gomon.finish();
+        assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+        assert!(run.stderr.lines().count() < 20, "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_reader_of_standard_output_that_goes_ends_a_run_that_has_nothing_to_write() {
+    let mut gomon = Running::start(command().args(["-", BOT]));
+    gomon.wait_for("  log-level: ");
+    gomon.close_output();
+    // Standard input stays open.
+    let run = gomon.finish();
+    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
+}
+
+#[test]
+fn records_do_not_go_into_the_capture_by_whatever_name() {
+    let (_scratch, capture) = scratch(3);
+    let before = fs::read(&capture).unwrap();
+    let input = || File::open(&capture).unwrap();
+    let append = || File::options().append(true).open(&capture).unwrap();
+    for run in [
+        run(command().args([&capture, BOT]).stdout(append())),
+        run(command().args(["-", BOT]).stdin(input()).stdout(append())),
+        run(command().args(["-", BOT, "--eve-log-path", &capture]).stdin(input())),
+        run(command().args([&capture, BOT, "--eve-log-path", &capture])),
+    ] {
+        assert!(refusal(&run).contains("it is the input"), "{}", run.stderr);
+    }
+    assert_eq!(fs::read(&capture).unwrap(), before);
+}
+
+#[test]
+fn a_fresh_file_that_lacks_records_replaces_nothing() {
+    let (scratch, capture) = scratch(200);
+    let eve = scratch.file("eve.json", b"older\n");
+    let script = format!("ulimit -f 20; exec \"$0\" \"$@\" --eve-log-path {}", eve.display());
+    let args =
+        ["-c", &script, env!("CARGO_BIN_EXE_gomon"), &capture, BOT, "--window", "1", "--eve-fresh"];
+    let mut sh = Command::new("sh");
+    let run = run(sh.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let error = error(&run, 1);
+    assert!(error.contains("File too large") && error.contains("was left in "), "{error}");
+    assert_eq!(fs::read_to_string(&eve).unwrap(), "older\n");
+    let names = scratch.names("");
+    let left = names.iter().find(|name| name.ends_with(".partial")).expect("what there is");
+    assert!(!records(&fs::read_to_string(scratch.path().join(left)).unwrap()).is_empty());
+}
+
+#[test]
+fn a_run_that_could_not_be_started_leaves_no_part_of_a_fresh_file() {
+    let (scratch, capture) = scratch(3);
+    let eve = scratch.file("eve.json", b"older\n").display().to_string();
+    let captures = format!("{capture}/captures");
+    let flags = ["--eve-fresh", "--eve-log-path", &eve, "--save-packets", "1", "--capture-dir"];
+    let run = gomon([&capture, BOT].into_iter().chain(flags).chain([captures.as_str()]));
+    refusal(&run);
+    assert_eq!(scratch.names(""), ["beacon.pcap", "eve.json"]);
+    assert_eq!(fs::read_to_string(&eve).unwrap(), "older\n");
+    for target in ["-", "unix:///nowhere"] {
+        let run = gomon([&capture, BOT, "--eve-fresh", "--eve-log-path", target]);
+        assert!(refusal(&run).contains("only a file can be replaced"), "{}", run.stderr);
+    }
 }
 
 /// A gomon that reads a stream and writes to a socket; the capture is of so many records of this length.

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -158,9 +159,11 @@ fn a_stop_signal_two_seconds_after_the_first_ends_a_run_that_is_stuck() {
         .spawn()
         .unwrap();
     let (id, mut stderr) = (gomon.id(), gomon.stderr.take().unwrap());
-    let wait = format!("/proc/{id}/wchan");
+    let threads = format!("/proc/{id}/task");
     until("gomon waits for its log to be read", || {
-        fs::read_to_string(&wait).is_ok_and(|wait| wait.contains("pipe"))
+        let mut threads = fs::read_dir(&threads).unwrap().flatten();
+        let wait = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+        threads.any(|thread| wait(thread.path().join("wchan")).contains("pipe_write"))
     });
     let first = Instant::now();
     while gomon.try_wait().unwrap().is_none() {

@@ -5,12 +5,12 @@ mod listing;
 mod pipeline;
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use gomon_common::kernel::{MAX_IGNORED, MAX_SOURCES};
+use rustix::fs::{FileType, Stat, fstat, stat};
 
 pub use self::listing::Listing;
 
@@ -99,10 +99,9 @@ impl Run {
         let eve = if settings.calibrate {
             None
         } else {
-            if let EveTarget::File(path) = &settings.eve
-                && is_same_file(path, &settings.input)
-            {
-                bail!("opening EVE file {name:?}: it is the input: name another file");
+            if is_input(&settings.eve, &settings.input) {
+                let eve = settings.eve.to_string();
+                bail!("opening EVE file {eve:?}: it is the input: name another file");
             }
             let (input, when_full) = match &source {
                 Source::Interface(..) => (eve::Input::Interface(name), WhenFull::Lose),
@@ -150,7 +149,10 @@ impl Run {
         let outcome = match source {
             Source::Interface(name, rungs) => {
                 match attach(&settings, &name, &rungs, pipeline.wants_packets()) {
-                    Ok(live) => count(live, &settings, &stop, &mut pipeline),
+                    Ok(live) => {
+                        console::never_wait();
+                        count(live, &settings, &stop, &mut pipeline)
+                    }
                     // Nothing was started, so there is nothing to sum up.
                     Err(error) => return vec![error],
                 }
@@ -270,8 +272,17 @@ fn rungs(settings: &Settings) -> Result<Vec<Rung>> {
     })
 }
 
-/// Whether two paths lead to one file.
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    let place = |path| fs::metadata(path).map(|file| (file.is_file(), file.dev(), file.ino())).ok();
-    place(one).is_some_and(|place_of_one| place_of_one.0 && Some(place_of_one) == place(other))
+/// Whether records would go into the file that is read, by whatever name.
+fn is_input(eve: &EveTarget, input: &Path) -> bool {
+    let file = |stat: rustix::io::Result<Stat>| {
+        let stat = stat.ok().filter(|stat| FileType::from_raw_mode(stat.st_mode).is_file())?;
+        Some((stat.st_dev, stat.st_ino))
+    };
+    let eve = match eve {
+        EveTarget::Stdout => file(fstat(io::stdout())),
+        EveTarget::File(path) => file(stat(path)),
+        EveTarget::Socket(_) => None,
+    };
+    let input = if input.as_os_str() == "-" { fstat(io::stdin()) } else { stat(input) };
+    eve.is_some() && eve == file(input)
 }

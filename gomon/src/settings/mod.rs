@@ -193,6 +193,8 @@ impl Settings {
             sweep_hosts: sweeps.then_some(sweep_hosts),
             connections: connections != Connections::Off,
         };
+        let eve = EveTarget::from_path(&args.eve_log_path)
+            .with_context(|| reading("--eve-log-path", &args.eve_log_path.display().to_string()))?;
         Ok(Self {
             sources: args.source.as_ref().map_or(Ok(Sources::Any), |source| {
                 sources(source).with_context(|| reading("SRC_IP", source))
@@ -213,10 +215,15 @@ impl Settings {
             sample_id: args.sample_id.clone().filter(|id| !id.is_empty()),
             max_destinations: quantity::number(&args.max_destinations, 1, MAX_DESTINATIONS)
                 .with_context(|| reading("--max-destinations", &args.max_destinations))?,
-            eve: EveTarget::from_path(&args.eve_log_path).with_context(|| {
-                reading("--eve-log-path", &args.eve_log_path.display().to_string())
-            })?,
-            eve_fresh: args.eve_fresh,
+            eve_fresh: {
+                let is_file = matches!(eve, EveTarget::File(_));
+                ensure!(
+                    is_file || !args.eve_fresh,
+                    "reading --eve-fresh: only a file can be replaced: name one with --eve-log-path"
+                );
+                args.eve_fresh
+            },
+            eve,
             eve_strict: args.eve_strict,
             connections,
             show_idle: args.show_idle,

@@ -6,6 +6,10 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::{LevelFilter, Log, Metadata, Record};
@@ -26,14 +30,87 @@ const BANNER: &str = r"
 /// The bar that log lines must not run into, while there is one.
 static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
+/// Lines that may wait to be written.
+const WAITING_LINES: usize = 1024;
+/// How long the end of a live run waits for a standard error that is not read.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The thread that writes lines, once there is one.
+static LINES: OnceLock<SyncSender<Line>> = OnceLock::new();
+/// Whether a line that finds no room is lost, and how many were.
+static NEVER_WAITS: AtomicBool = AtomicBool::new(false);
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+enum Line {
+    Text(String),
+    /// All lines before are written.
+    Mark(SyncSender<()>),
+}
+
 /// Writes one line to standard error.
 pub fn line(text: impl Display) {
+    let text = format!("{text}\n");
+    let Some(lines) = LINES.get() else { return write(&text) };
+    if !NEVER_WAITS.load(Ordering::Relaxed) {
+        let _ = lines.send(Line::Text(text));
+    } else if lines.try_send(Line::Text(text)).is_err() {
+        LOST.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn write(text: &str) {
     let write = || {
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = io::stderr().write_all(text.as_bytes());
     };
     match BAR.get() {
         Some(bar) => bar.suspend(write),
         None => write(),
+    }
+}
+
+/// From here on no line is waited for: whoever counts on an interface does not stand still because
+/// standard error is not read. Lines that find no room are counted.
+pub fn never_wait() {
+    NEVER_WAITS.store(true, Ordering::Relaxed);
+}
+
+/// Waits until every line is written, for a bounded time where no line is waited for.
+pub fn finish() {
+    let Some(lines) = LINES.get() else { return };
+    let (mark, written) = mpsc::sync_channel(1);
+    if !NEVER_WAITS.load(Ordering::Relaxed) {
+        let _ = lines.send(Line::Mark(mark)).map(|()| written.recv());
+        return;
+    }
+    let deadline = Instant::now() + CLOSE_TIMEOUT;
+    while lines.try_send(Line::Mark(mark.clone())).is_err() {
+        if Instant::now() >= deadline {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+}
+
+/// Writes lines in a thread of its own, for standard error may be read slowly, or not at all.
+fn start_writing() {
+    let (lines, waiting) = mpsc::sync_channel(WAITING_LINES);
+    let write_all = move || {
+        for line in waiting {
+            match line {
+                Line::Text(text) => write(&text),
+                Line::Mark(mark) => drop(mark.try_send(())),
+            }
+            match LOST.swap(0, Ordering::Relaxed) {
+                0 => {}
+                lost => {
+                    write(&format!("{lost} lines were lost here: standard error was not read\n"));
+                }
+            }
+        }
+    };
+    if thread::Builder::new().name("log".into()).spawn(write_all).is_ok() {
+        let _ = LINES.set(lines);
     }
 }
 
@@ -61,6 +138,7 @@ impl Log for Logger {
 
 /// Starts the log.
 pub fn start_log(level: LevelFilter) {
+    start_writing();
     if log::set_logger(&Logger).is_ok() {
         log::set_max_level(level);
     }

@@ -16,7 +16,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -245,28 +245,46 @@ impl Stop {
     }
 }
 
-/// Tells a SIGHUP that asks for reopened files from one that says that the terminal was closed.
+/// Tells a SIGHUP that asks for reopened files from one that says that the terminal was closed: that one
+/// comes with the end of the terminal, and not some time after.
 struct Hangup {
     /// Whether the process started with a terminal, and not under nohup(1), which has it live on
     /// without.
     ends_with_terminal: bool,
+    /// When the terminal was closed.
+    closed: Arc<OnceLock<Instant>>,
 }
 
 impl Hangup {
     /// To be made before SIGHUP is listened to.
     fn new() -> Self {
-        Self { ends_with_terminal: has_terminal() && !is_hangup_ignored() }
+        let terminal = terminal();
+        let ends_with_terminal = terminal.is_some() && !is_hangup_ignored();
+        let closed = Arc::new(OnceLock::new());
+        if let Some(terminal) = terminal.filter(|_| ends_with_terminal) {
+            let closed = Arc::clone(&closed);
+            // Without a thread, a terminal that is gone was closed just now.
+            let _ = thread::Builder::new().name("terminal".into()).spawn(move || {
+                // With no events asked for, what is left is the hangup.
+                while poll(&mut [PollFd::new(&terminal, PollFlags::empty())], None)
+                    == Err(Errno::INTR)
+                {}
+                closed.get_or_init(Instant::now);
+            });
+        }
+        Self { ends_with_terminal, closed }
     }
 
-    /// Whether the terminal that the process started with is gone.
+    /// Whether the terminal that the process started with is gone, since a moment ago.
     fn is_terminal_closed(&self) -> bool {
-        self.ends_with_terminal && !has_terminal()
+        let is_recent = self.closed.get().is_none_or(|closed| closed.elapsed() < STUCK_AFTER);
+        self.ends_with_terminal && is_recent && terminal().is_none()
     }
 }
 
-/// Whether the process has a controlling terminal: `/dev/tty` can't be opened without one.
-fn has_terminal() -> bool {
-    File::open("/dev/tty").is_ok()
+/// The controlling terminal of the process, if it has one.
+fn terminal() -> Option<File> {
+    File::open("/dev/tty").ok()
 }
 
 /// Whether SIGHUP was ignored before this program listened to it, by proc(5).

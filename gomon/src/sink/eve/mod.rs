@@ -2,9 +2,11 @@
 
 mod destination;
 mod output;
+mod queue;
 mod record;
 mod stats;
 mod target;
+mod writer;
 
 use gomon_common::{Address, protocol};
 

@@ -92,6 +92,10 @@ impl Target {
             bail!("--eve-fresh replaces a file, and this is none: name another file");
         }
         if kind.is_ok_and(|kind| kind.is_fifo()) {
+            // A pipe without a name, as /dev/stdout can be, has no other reader once its reader is gone.
+            if is_standard_output(path) {
+                return Self::open(&EveTarget::Stdout, false);
+            }
             // Without a reader it is connected to when there is one.
             let file = open_fifo(path).ok();
             return Ok(Self::new(Kind::Fifo(path.to_owned()), file));
@@ -119,6 +123,19 @@ impl Target {
     /// Whether it has a reader, which may stop reading or go away, and come back.
     pub(super) fn is_stream(&self) -> bool {
         matches!(self.kind, Kind::Socket(_) | Kind::Fifo(_))
+    }
+
+    /// Whether there is somewhere to write to.
+    pub(super) fn is_connected(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// The pipe of standard output, where it is one: to see that its reader goes though nothing is
+    /// written.
+    pub(super) fn pipe(&self) -> Option<OwnedFd> {
+        let file = &self.writer.as_ref().filter(|_| matches!(self.kind, Kind::Stdout))?.sink;
+        let is_pipe = file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
+        is_pipe.then(|| file.as_fd().try_clone_to_owned().ok()).flatten()
     }
 
     /// Writes lines, each of which ends in a line feed, and returns the bytes of those that were written
@@ -169,13 +186,23 @@ impl Target {
         Ok(true)
     }
 
-    /// Ends the output: a file that was written under a temporary name gets its own.
+    /// Ends the output: a file that was written under a temporary name gets its own, if it is complete.
+    /// What is not stays under that name, for whoever wants it; what is empty goes.
     ///
     /// # Errors
     ///
-    /// When it can't be renamed.
-    pub(super) fn close(self) -> Result<()> {
+    /// When it can't be renamed, or is not complete.
+    pub(super) fn close(self, is_complete: bool) -> Result<()> {
         let Kind::Fresh(temporary, path) = self.kind else { return Ok(()) };
+        if !is_complete {
+            if temporary.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+                return Ok(());
+            }
+            let kept =
+                temporary.keep().map_err(|error| anyhow!("keeping the EVE file: {error}"))?;
+            let [kept, name] = [&kept, &path].map(|path| path.display().to_string());
+            bail!("replacing {name:?}: records are missing: what there is was left in {kept:?}");
+        }
         temporary.persist(&path).map_err(|error| {
             let name = path.display().to_string();
             anyhow!("renaming the EVE file to {name:?}: {}: name another file", error.error)
@@ -273,6 +300,15 @@ fn first_lines(lines: &[u8], bytes: usize) -> &[u8] {
     let end = memrchr(b'\n', fitting)
         .unwrap_or_else(|| bytes + memchr(b'\n', rest).unwrap_or(rest.len() - 1));
     &lines[..=end]
+}
+
+/// Whether a path names what standard output is.
+fn is_standard_output(path: &Path) -> bool {
+    let stdout = rustix::fs::fstat(io::stdout());
+    let path = rustix::fs::stat(path);
+    stdout.is_ok_and(|stdout| {
+        path.is_ok_and(|path| (path.st_dev, path.st_ino) == (stdout.st_dev, stdout.st_ino))
+    })
 }
 
 /// The directory that a path names, where it names one.
