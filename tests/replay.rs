@@ -8,6 +8,8 @@
 
 mod support;
 
+#[path = "replay/behind.rs"]
+mod behind;
 #[path = "replay/clocks.rs"]
 mod clocks;
 #[path = "replay/formats.rs"]

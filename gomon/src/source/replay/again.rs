@@ -12,26 +12,27 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result, anyhow, bail};
 use gomon_common::Address;
 
-use super::plain::Format;
+use super::behind::{self, Formats};
+use super::format::{FILE_HEADER, Format};
 use crate::core::Selection;
 use crate::frame::{Frame, FrameLink};
 use crate::source::read;
 
-/// A plain pcap file that can be read again.
+/// A plain pcap file that can be read again, or several in one.
 #[derive(Debug)]
 pub struct Again {
     file: File,
     /// Where in the file the capture starts.
     start: u64,
-    format: Format,
-    /// What was read last, and where its records start in it.
+    formats: Formats,
+    /// What was read last, and where its records start in it, each of its format.
     bytes: Vec<u8>,
-    records: Vec<usize>,
+    records: Vec<(usize, Format)>,
 }
 
 impl Again {
-    pub(super) fn new(file: File, start: u64, format: Format) -> Self {
-        Self { file, start, format, bytes: Vec::new(), records: Vec::new() }
+    pub(super) fn new(file: File, start: u64, formats: Formats) -> Self {
+        Self { file, start, formats, bytes: Vec::new(), records: Vec::new() }
     }
 
     /// Hands the packets between the bot and its remote hosts to `each`, whichever way they go and the
@@ -49,8 +50,8 @@ impl Again {
         each: &mut dyn FnMut(u64, Address, &Frame<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         self.read(range.clone()).context("reading the capture again")?;
-        for &record in self.records.iter().rev() {
-            if let Some((frame, _)) = self.format.any_record(&self.bytes[record..])
+        for &(record, format) in self.records.iter().rev() {
+            if let Some((frame, _)) = format.any_record(&self.bytes[record..])
                 && let FrameLink::Known(link) = frame.link
                 && let Ok(packet) = read(link, &frame)
             {
@@ -73,14 +74,22 @@ impl Again {
         }
         read?;
         self.records.clear();
+        let mut format = self.formats.at(range.start);
         let mut rest = self.bytes.as_slice();
         while !rest.is_empty() {
             let at = self.bytes.len() - rest.len();
-            let record = self.format.any_record(rest);
-            (_, rest) = record.ok_or_else(|| {
+            if behind::starts_pcap(rest)
+                && let Some((header, behind)) = rest.split_first_chunk::<FILE_HEADER>()
+            {
+                (format, rest) = (Format::read(header), behind);
+                continue;
+            }
+            let record = format.and_then(|format| Some((format, format.any_record(rest)?)));
+            let (format, (_, behind)) = record.ok_or_else(|| {
                 anyhow!("it was changed meanwhile: no record at byte {}", range.start + at as u64)
             })?;
-            self.records.push(at);
+            self.records.push((at, format));
+            rest = behind;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result, bail};
 
 use super::again::Again;
-use super::plain::Format;
+use super::behind::Formats;
 use crate::source::Stop;
 
 /// An input that was opened and not yet read.
@@ -101,10 +101,10 @@ impl Input {
         Ok(Some(head))
     }
 
-    /// The same file to be read again, which is a plain capture from where it stands.
-    pub(super) fn again(&mut self, format: Format) -> io::Result<Again> {
+    /// The same file to be read again, which has plain captures of these formats from where it stands.
+    pub(super) fn again(&mut self, formats: Formats) -> io::Result<Again> {
         let start = self.file.stream_position()?;
-        Ok(Again::new(self.file.try_clone()?, start, format))
+        Ok(Again::new(self.file.try_clone()?, start, formats))
     }
 }
 

@@ -13,7 +13,7 @@ use gomon_common::LinkType;
 use pcap::{Capture, Offline, Precision};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-use super::plain::FILE_HEADER;
+use super::format::FILE_HEADER;
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 

@@ -2,7 +2,9 @@
 
 mod again;
 mod ahead;
+mod behind;
 mod compression;
+mod format;
 mod hidden;
 mod incomplete;
 mod input;
@@ -343,8 +345,7 @@ fn count_rest(tally: &mut Tally, data: &[u8], length: u32, time: Timestamp) {
 impl<R: Receiver> Each for Counting<'_, R> {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the innermost loop")]
-    fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()> {
-        self.frames += 1;
+    fn at_once(&mut self, frame: &Frame<'_>) -> bool {
         // As nearly all are: in the open pane, and of the common kind.
         if self.is_quick
             && let Some(time) = frame.time
@@ -355,8 +356,16 @@ impl<R: Receiver> Each for Counting<'_, R> {
             if !self.replay.tally.count_at_once(&packet, frame.length, time) {
                 count_rest(&mut self.replay.tally, frame.data, frame.length, time);
             }
-            return ControlFlow::Continue(());
+            self.frames += 1;
+            return true;
         }
+        false
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "else every frame would be written to memory for it")]
+    fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()> {
+        self.frames += 1;
         let flow = self.replay.frame(*frame, position, self.receiver);
         self.is_quick = self.replay.may_be_quick(self.receiver);
         flow

@@ -17,6 +17,8 @@ use pcap_parser::pcapng::{
 use pcap_parser::traits::PcapNGPacketBlock;
 
 use super::ahead::{Ahead, LONGEST};
+use super::behind;
+use super::format::RECORD_HEADER;
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 
@@ -61,6 +63,13 @@ impl Pcapng {
     #[must_use]
     pub fn recognise(head: &[u8]) -> bool {
         head.starts_with(&Self::MAGIC)
+    }
+
+    /// Whether a section header starts here, by its byte-order magic too.
+    pub(super) fn starts(bytes: &[u8]) -> bool {
+        let order = bytes.get(8..12);
+        Self::recognise(bytes)
+            && matches!(order, Some([0x1a, 0x2b, 0x3c, 0x4d] | [0x4d, 0x3c, 0x2b, 0x1a]))
     }
 
     /// Reads the capture from its start.
@@ -167,8 +176,12 @@ impl Pcapng {
 
     /// Whether the next block, or as much of it as there is, came in time.
     fn block_comes(&mut self) -> io::Result<bool> {
-        if !self.input.comes(12)? {
+        // No block with a frame is shorter.
+        if !self.input.comes(RECORD_HEADER)? {
             return Ok(false);
+        }
+        if behind::starts_pcap(self.input.at_hand()) {
+            return Err(behind::left("pcap capture", self.position, behind::ALONE));
         }
         let Some(&[t0, t1, t2, t3, l0, l1, l2, l3]) = self.input.at_hand().first_chunk() else {
             return Ok(true);

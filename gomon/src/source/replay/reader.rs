@@ -10,11 +10,13 @@ use anyhow::{Error, Result, anyhow, bail};
 
 use super::again::Again;
 use super::ahead::Ahead;
+use super::behind::Formats;
 use super::compression::Compression;
+use super::format::{self, FILE_HEADER, MAGIC};
 use super::input::Input;
 use super::libpcap::Pcap;
 use super::pcapng::Pcapng;
-use super::plain::{self, FILE_HEADER, Plain};
+use super::plain::Plain;
 use crate::frame::Frame;
 
 /// Bytes that tell every format: the header of a classic pcap file is the longest.
@@ -23,20 +25,16 @@ const HEAD: usize = FILE_HEADER;
 /// Frames that libpcap and pcapng yield at once.
 const BREATH: u32 = 1 << 12;
 
-/// First bytes of a classic pcap file: microseconds, nanoseconds, and Alexey Kuznetsov's variant
-/// with longer record headers, each in both byte orders.
-const PCAP: [[u8; 4]; 6] = [
-    [0xa1, 0xb2, 0xc3, 0xd4],
-    [0xd4, 0xc3, 0xb2, 0xa1],
-    [0xa1, 0xb2, 0x3c, 0x4d],
-    [0x4d, 0x3c, 0xb2, 0xa1],
-    [0xa1, 0xb2, 0xcd, 0x34],
-    [0x34, 0xcd, 0xb2, 0xa1],
-];
-
 /// Takes frames one by one. A closure does; a loop that is to be fast says with a type of its own what
 /// is compiled into it.
 pub trait Each {
+    /// Takes a frame if it is one of those that are taken without a look at where they lie; never one without
+    /// bytes. False leaves it to [`Each::frame`].
+    #[inline]
+    fn at_once(&mut self, _frame: &Frame<'_>) -> bool {
+        false
+    }
+
     /// Takes a frame whose record starts at the byte `position` of the capture, as far as the reader
     /// knows, and says whether more are wanted.
     fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()>;
@@ -74,11 +72,13 @@ impl Reader {
     /// When this is no capture, or none that could be looked into.
     pub fn new(mut input: Input) -> Result<Self> {
         if let Some(head) = input.peek(HEAD)?
-            && let Some(plain) = plain::Format::of(&head)
+            && let Some(first) = format::Format::of(&head)
         {
-            let again = Some(input.again(plain)?);
-            let format = Format::Plain(Box::new(Plain::new(input)?));
-            return Ok(Self { format, read: None, again, is_stream: false });
+            let formats = Formats::new(first);
+            let again = Some(input.again(formats.clone())?);
+            let mut plain = Box::new(Plain::new(input)?);
+            plain.enter_formats(formats);
+            return Ok(Self { format: Format::Plain(plain), read: None, again, is_stream: false });
         }
         let read = Some(input.read_counter());
         let is_stream = input.size().is_none();
@@ -151,7 +151,7 @@ impl Reader {
                 let ended = !self.timed_out();
                 return Ok(if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
             };
-            if each.frame(&frame, 0).is_break() {
+            if !each.at_once(&frame) && each.frame(&frame, 0).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -187,7 +187,7 @@ impl Format {
             return Ok(Self::Pcap(Box::new(Pcap::from_stream(stream)?)));
         }
         let start = &head[..head.len().min(4)];
-        if PCAP.iter().chain([&Pcapng::MAGIC]).any(|magic| magic.starts_with(start)) {
+        if MAGIC.iter().chain([&Pcapng::MAGIC]).any(|magic| magic.starts_with(start)) {
             let length = head.len();
             let what = anyhow!("the capture ends at byte {length}, in the middle of its header");
             return Ok(Self::Damaged(Some(what)));
@@ -198,7 +198,7 @@ impl Format {
 
 /// Whether `head` is the whole header of a classic pcap file.
 fn is_pcap(head: &[u8]) -> bool {
-    head.len() == HEAD && PCAP.iter().any(|magic| head.starts_with(magic))
+    head.len() == HEAD && MAGIC.iter().any(|magic| head.starts_with(magic))
 }
 
 /// The first bytes of a stream, and the stream with them still in it.
