@@ -33,7 +33,7 @@ struct Sent {
 impl Sent {
     fn packet(&self) -> Packet {
         let Self { source, destination, .. } = *self;
-        Packet { source, destination, source_port: 0, sign: Sign::OPENING }
+        Packet { source, destination, sign: Sign::OPENING, ..Packet::default() }
     }
 }
 

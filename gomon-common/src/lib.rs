@@ -23,5 +23,5 @@ pub use endpoint::{Endpoint, protocol};
 pub use frame::Frame;
 pub use link::LinkType;
 pub use mac::{Mac, NotAMac};
-pub use packet::{Packet, Sign};
+pub use packet::{Flags, Packet, Sign};
 pub use parse::{Skip, parse, parse_common};

@@ -89,7 +89,7 @@ mod tests {
 
     fn packet(address: Address, protocol: u8, port: u16, sign: Sign) -> Packet {
         let destination = Endpoint::new(address, protocol, port);
-        Packet { source: Address::v4([10, 0, 0, 5]), destination, source_port: 1, sign }
+        Packet { source: Address::v4([10, 0, 0, 5]), destination, sign, ..Packet::default() }
     }
 
     const SIGNS: [Sign; 3] = [Sign::NOTHING, Sign::OPENING, Sign::FOLLOWING];

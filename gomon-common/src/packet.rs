@@ -14,6 +14,8 @@ pub struct Packet {
     pub source_port: u16,
     /// What it shows of the contact between the two.
     pub sign: Sign,
+    /// The flags of a TCP segment, or the type of an SCTP packet's first chunk.
+    pub flags: Flags,
 }
 
 impl Packet {
@@ -46,5 +48,47 @@ impl Sign {
     #[inline]
     pub const fn number(self) -> u8 {
         self.0
+    }
+}
+
+/// A byte of a transport header that says what kind of segment or packet this is: of TCP the flags from CWR
+/// to FIN, of SCTP the type of the first chunk. There may be none: other protocols have no such byte, and it
+/// may be cut off or in another fragment.
+///
+/// A number and no `Option`, for the reason above. The kernel program has no use for it: there it takes no
+/// room, is always [`Flags::NONE`], and nothing is read for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Flags(#[cfg(not(target_arch = "bpf"))] u16);
+
+impl Flags {
+    /// Whether they are told at all.
+    pub(crate) const TOLD: bool = !cfg!(target_arch = "bpf");
+
+    /// There is no such byte.
+    pub const NONE: Self = Self(
+        #[cfg(not(target_arch = "bpf"))]
+        0,
+    );
+
+    /// This byte, which any may be.
+    #[must_use]
+    #[inline]
+    #[cfg_attr(target_arch = "bpf", expect(unused_variables, reason = "it is not told"))]
+    pub const fn of(byte: u8) -> Self {
+        Self(
+            #[cfg(not(target_arch = "bpf"))]
+            {
+                0x100 | byte as u16
+            },
+        )
+    }
+
+    /// The byte, if there is one.
+    #[cfg(not(target_arch = "bpf"))]
+    #[must_use]
+    #[inline]
+    pub const fn byte(self) -> Option<u8> {
+        let [there, byte] = self.0.to_be_bytes();
+        if there == 0 { None } else { Some(byte) }
     }
 }

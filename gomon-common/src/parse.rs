@@ -10,7 +10,7 @@
 //! | encapsulations | LLC and SNAP, `PPPoE` sessions, MPLS, `MACsec` with integrity alone, 802.1ah, HSR, VN-tag, Cisco `FabricPath` and metadata, Arista timestamps, NSH; PRP ends a frame and needs nothing |
 //! | IPv4 | options, fragments; an authentication header is stepped over |
 //! | IPv6 | up to [`MAX_EXTENSIONS`] hop-by-hop, routing, destination options, fragment and authentication headers |
-//! | transport | the ports of TCP, UDP and SCTP; of TCP whether a segment opens a connection |
+//! | transport | the ports of TCP, UDP and SCTP; of TCP the flags, of SCTP the type of the first chunk |
 
 mod host;
 mod ip;
@@ -19,7 +19,7 @@ mod ppp;
 mod wifi;
 
 use crate::endpoint::protocol;
-use crate::{Address, Endpoint, Frame, LinkType, Packet, Sign};
+use crate::{Address, Endpoint, Flags, Frame, LinkType, Packet, Sign};
 use layers::Layer;
 
 /// VLAN tags a frame may carry in a row.
@@ -34,6 +34,8 @@ pub const MAX_EXTENSIONS: usize = 8;
 
 /// Where a TCP header has its flags.
 const TCP_FLAGS: u16 = 13;
+/// Where an SCTP packet has the type of its first chunk.
+const SCTP_CHUNK: u16 = 12;
 
 /// Why a frame is no packet that could be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -170,7 +172,7 @@ pub fn parse_common<F: Frame + ?Sized>(frame: &F) -> Option<Packet> {
             let total = u16::from_be_bytes([total_high, total_low]);
             let later = u16::from_be_bytes([fragment_high, fragment_low]) & 0x1fff != 0;
             let (source, destination) = (frame.read(26)?, frame.read(30)?);
-            if total < 20 + ports_end(protocol) || later || !protocol::has_ports(protocol) {
+            if total < 20 + needed(protocol) || later || !protocol::has_ports(protocol) {
                 return None;
             }
             let destination = Address::v4(destination);
@@ -179,7 +181,7 @@ pub fn parse_common<F: Frame + ?Sized>(frame: &F) -> Option<Packet> {
         [0x86, 0xdd, version, _] if version >> 4 == 6 => {
             let [length_high, length_low, next] = frame.read(18)?;
             let length = u16::from_be_bytes([length_high, length_low]);
-            if length < ports_end(next) || !protocol::has_ports(next) {
+            if length < needed(next) || !protocol::has_ports(next) {
                 return None;
             }
             let source = Address::v6_halves(frame.read(22)?, frame.read(30)?);
@@ -193,8 +195,12 @@ pub fn parse_common<F: Frame + ?Sized>(frame: &F) -> Option<Packet> {
 /// How much of a transport header has to be there for all that is read of it.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "for the kernel's verifier")]
-const fn ports_end(protocol: u8) -> u16 {
-    if protocol == protocol::TCP { TCP_FLAGS + 1 } else { 4 }
+const fn needed(protocol: u8) -> u16 {
+    match protocol {
+        protocol::TCP => TCP_FLAGS + 1,
+        protocol::SCTP if Flags::TOLD => SCTP_CHUNK + 1,
+        _ => 4,
+    }
 }
 
 /// A packet whose transport header is at `offset`, where all of it is.
@@ -208,25 +214,31 @@ fn common<F: Frame + ?Sized>(
     destination: Address,
 ) -> Option<Packet> {
     let [source_high, source_low, high, low] = frame.read(offset)?;
-    let sign = match protocol {
+    let (sign, flags) = match protocol {
         protocol::TCP => of_segment(frame.read(offset + TCP_FLAGS as usize)?),
-        protocol::UDP => Sign::OPENING,
-        _ => Sign::NOTHING,
+        protocol::UDP => (Sign::OPENING, Flags::NONE),
+        protocol::SCTP if Flags::TOLD => {
+            let [chunk] = frame.read(offset + SCTP_CHUNK as usize)?;
+            (Sign::NOTHING, Flags::of(chunk))
+        }
+        _ => (Sign::NOTHING, Flags::NONE),
     };
     Some(Packet {
         source,
         destination: Endpoint::new(destination, protocol, u16::from_be_bytes([high, low])),
         source_port: u16::from_be_bytes([source_high, source_low]),
         sign,
+        flags,
     })
 }
 
-/// What the flags of a TCP segment show.
+/// What the flags of a TCP segment show, and they themselves.
 #[inline(always)]
-const fn of_segment([flags]: [u8; 1]) -> Sign {
+const fn of_segment([flags]: [u8; 1]) -> (Sign, Flags) {
     const SYN: u8 = 0x02;
     const ACK: u8 = 0x10;
-    if flags & (SYN | ACK) == SYN { Sign::OPENING } else { Sign::FOLLOWING }
+    let sign = if flags & (SYN | ACK) == SYN { Sign::OPENING } else { Sign::FOLLOWING };
+    (sign, Flags::of(flags))
 }
 
 #[inline]

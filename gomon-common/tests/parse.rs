@@ -178,6 +178,39 @@ fn a_first_fragment_that_is_too_short_for_flags_opens() {
     }
 }
 
+/// What tells the scans apart that send no SYN: `nmap -sF -sN -sX -sA -sM -sY`.
+#[test]
+fn the_flags_of_a_segment_and_the_first_chunk_of_sctp_are_there_where_they_are_captured() {
+    let tcp = |flags: &str| format!("9c40 0017 00000001 00000000 50{flags} 0400 00000000");
+    let sctp = |kind: &str| format!("9c40 0017 00000000 00000000 {kind}00 0014");
+    let flags = |frame: &str| parse(Raw, &bytes(frame)[..]).map(|packet| packet.flags.byte());
+    for byte in 0..=u8::MAX {
+        let hex = format!("{byte:02x}");
+        for frame in [
+            v4(40, 0, 6, &tcp(&hex)),
+            v4(40, 0x2000, 6, &tcp(&hex)),
+            v6(20, 6, &tcp(&hex)),
+            v4(36, 0, 132, &sctp(&hex)),
+            v6(16, 132, &sctp(&hex)),
+        ] {
+            assert_eq!(flags(&frame), Ok(Some(byte)), "{frame}");
+        }
+    }
+    let start = "9c40 0017 00000001 00000000";
+    for (name, frame) in [
+        ("TCP cut off by the capture", v4(40, 0, 6, &format!("{start} 50"))),
+        ("TCP cut off by its length", v4(33, 0, 6, &tcp("29"))),
+        ("SCTP cut off by the capture", v4(36, 0, 132, start)),
+        ("SCTP cut off by its length", v6(12, 132, &sctp("01"))),
+        ("a first fragment without flags", v4(28, 0x2000, 6, "9c40 0017 00000001")),
+        ("a later fragment", v4(40, 0x2001, 6, &tcp("02"))),
+        ("UDP", v4(40, 0, 17, &tcp("02"))),
+        ("another protocol", v4(40, 0, 1, &tcp("02"))),
+    ] {
+        assert_eq!(flags(&frame), Ok(None), "{name}");
+    }
+}
+
 #[test]
 fn tells_what_hides_the_rest() {
     let dns4 = v4(28, 0, 17, UDP);

@@ -12,7 +12,7 @@ mod wifi;
 
 use std::fmt;
 
-use gomon_common::{Address, Endpoint, LinkType, Packet, Sign, Skip};
+use gomon_common::{Address, Endpoint, Flags, LinkType, Packet, Sign, Skip};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -94,17 +94,28 @@ impl Truth {
         let destination = Endpoint::new(walk.destination, protocol, port);
         let transport = walk.port_at.filter(|_| shown == walk.steps.len());
         let transport = transport.and_then(|at| packet.get(at - 2..)).unwrap_or_default();
-        let (source_port, sign) = match *transport {
+        let (source_port, sign, flags) = match *transport {
             [high, low, _, _, ..] => {
                 // A first fragment that ends before the flags, wherever the capture does.
                 let flags_at = walk.port_at.map_or(0, |at| at + 11);
                 let is_short = walk.more_fragments && walk.end <= flags_at;
-                (u16::from_be_bytes([high, low]), sign(protocol, transport.get(13), is_short))
+                let sign = sign(protocol, transport.get(13), is_short);
+                (u16::from_be_bytes([high, low]), sign, flags(protocol, transport))
             }
-            _ => (0, Sign::NOTHING),
+            _ => (0, Sign::NOTHING, Flags::NONE),
         };
-        Ok(Packet { source: walk.source, destination, source_port, sign })
+        Ok(Packet { source: walk.source, destination, source_port, sign, flags })
     }
+}
+
+/// The byte that says what kind of segment, or packet of SCTP, starts with these bytes.
+fn flags(protocol: u8, transport: &[u8]) -> Flags {
+    let at = match protocol {
+        6 => 13,
+        132 => 12,
+        _ => return Flags::NONE,
+    };
+    transport.get(at).map_or(Flags::NONE, |byte| Flags::of(*byte))
 }
 
 fn sign(protocol: u8, flags: Option<&u8>, is_short: bool) -> Sign {

@@ -24,7 +24,7 @@ use etherparse::{
     UdpSlice,
 };
 use gomon_common::parse::Malformed;
-use gomon_common::{Address, Endpoint, LinkType, Packet, Sign, Skip};
+use gomon_common::{Address, Endpoint, Flags, LinkType, Packet, Sign, Skip};
 
 use super::encapsulation::{self, Version};
 
@@ -208,32 +208,45 @@ fn between(
     let bytes = transport.unwrap_or_default();
     // A header that is cut off or broken is read as far as it goes.
     let cut = || Some((u16_at(bytes, 0)?, u16_at(bytes, 2)?));
-    let (ports, sign) = match protocol {
+    let flag = |at: usize| bytes.get(at).map_or(Flags::NONE, |byte| Flags::of(*byte));
+    let (ports, sign, flags) = match protocol {
         IpNumber::TCP => match TcpSlice::from_slice(bytes) {
             Ok(tcp) => {
                 let ports = Some((tcp.source_port(), tcp.destination_port()));
                 let opens = tcp.syn() && !tcp.ack();
-                (ports, if opens { Sign::OPENING } else { Sign::FOLLOWING })
+                (ports, if opens { Sign::OPENING } else { Sign::FOLLOWING }, flags_of(&tcp))
             }
             Err(_) => match bytes.get(13) {
-                Some(flags) if flags & 2 != 0 && flags & 16 == 0 => (cut(), Sign::OPENING),
-                Some(_) => (cut(), Sign::FOLLOWING),
-                None if is_short_fragment && cut().is_some() => (cut(), Sign::OPENING),
-                None => (cut(), Sign::NOTHING),
+                Some(flags) if flags & 2 != 0 && flags & 16 == 0 => {
+                    (cut(), Sign::OPENING, flag(13))
+                }
+                Some(_) => (cut(), Sign::FOLLOWING, flag(13)),
+                None if is_short_fragment && cut().is_some() => (cut(), Sign::OPENING, Flags::NONE),
+                None => (cut(), Sign::NOTHING, Flags::NONE),
             },
         },
         IpNumber::UDP => {
             let udp = UdpSlice::from_slice_lax(bytes);
             let ports =
                 udp.map_or_else(|_| cut(), |udp| Some((udp.source_port(), udp.destination_port())));
-            (ports, if ports.is_some() { Sign::OPENING } else { Sign::NOTHING })
+            let sign = if ports.is_some() { Sign::OPENING } else { Sign::NOTHING };
+            (ports, sign, Flags::NONE)
         }
-        IpNumber::SCTP => (cut(), Sign::NOTHING),
-        _ => (None, Sign::NOTHING),
+        // Of SCTP etherparse knows the number alone.
+        IpNumber::SCTP => (cut(), Sign::NOTHING, flag(12)),
+        _ => (None, Sign::NOTHING, Flags::NONE),
     };
     let (source_port, port) = ports.unwrap_or_default();
     let destination = Endpoint::new(destination, protocol.0, port);
-    Packet { source, destination, source_port, sign }
+    Packet { source, destination, source_port, sign, flags }
+}
+
+/// The flags of a segment, flag by flag.
+fn flags_of(tcp: &TcpSlice<'_>) -> Flags {
+    let from_the_lowest =
+        [tcp.fin(), tcp.syn(), tcp.rst(), tcp.psh(), tcp.ack(), tcp.urg(), tcp.ece(), tcp.cwr()];
+    let byte = from_the_lowest.iter().rev().fold(0, |byte, flag| byte << 1 | u8::from(*flag));
+    Flags::of(byte)
 }
 
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {

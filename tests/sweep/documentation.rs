@@ -47,10 +47,16 @@ fn tries() -> impl Strategy<Value = Vec<Try>> {
 fn packets(tries: &[Try]) -> Vec<(i64, Packet)> {
     let stray = Endpoint::new(BOT, protocol::ICMP, 0);
     let other = Address::v4([203, 0, 113, 1]);
-    let stray = Packet { source: other, destination: stray, source_port: 0, sign: Sign::NOTHING };
+    let stray = Packet { source: other, destination: stray, ..Packet::default() };
     let mut packets = vec![(0, stray)];
     for Try { time, destination, again, answers } in tries {
-        let sent = |sign| Packet { source: BOT, destination: *destination, source_port: 9, sign };
+        let sent = |sign| Packet {
+            source: BOT,
+            destination: *destination,
+            source_port: 9,
+            sign,
+            ..Packet::default()
+        };
         packets.push((*time, sent(Sign::OPENING)));
         packets.extend(again.iter().map(|offset| (time + offset, sent(Sign::OPENING))));
         let answer = if destination.protocol() == protocol::TCP {
@@ -61,6 +67,7 @@ fn packets(tries: &[Try]) -> Vec<(i64, Packet)> {
                 destination: Endpoint::new(BOT, protocol::UDP, 9),
                 source_port: destination.port(),
                 sign: Sign::OPENING,
+                ..Packet::default()
             }
         };
         packets.extend(answers.iter().map(|offset| (time + offset, answer)));

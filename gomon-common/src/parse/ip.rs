@@ -1,8 +1,8 @@
 //! The IP header, what it puts in front of the transport header, and what is read of that.
 
-use super::{MAX_EXTENSIONS, Malformed, Skip, TCP_FLAGS, TRUNCATED, of_segment};
+use super::{MAX_EXTENSIONS, Malformed, SCTP_CHUNK, Skip, TCP_FLAGS, TRUNCATED, of_segment};
 use crate::endpoint::protocol;
-use crate::{Address, Endpoint, Frame, Packet, Sign};
+use crate::{Address, Endpoint, Flags, Frame, Packet, Sign};
 
 const VERSION: Skip = Skip::Malformed(Malformed::Version);
 
@@ -136,25 +136,32 @@ impl Carried {
         };
         let Some([source_high, source_low, high, low]) = ports else {
             let destination = Endpoint::new(destination, protocol, 0);
-            return Packet { source, destination, source_port: 0, sign: Sign::NOTHING };
+            return Packet { source, destination, ..Packet::default() };
         };
-        let flags = Rest { offset: rest.offset + usize::from(TCP_FLAGS), ..rest };
-        let sign = match protocol {
-            protocol::TCP => match flags.read(frame) {
+        let at = |offset: u16| Rest { offset: rest.offset + usize::from(offset), ..rest };
+        let (sign, flags) = match protocol {
+            protocol::TCP => match at(TCP_FLAGS).read(frame) {
                 Some(flags) => of_segment(flags),
                 // A first fragment that ends before the flags: no stack makes one (RFC 1858), so it is
                 // there to hide a SYN.
-                None if rest.more_fragments && rest.end <= flags.offset => Sign::OPENING,
-                None => Sign::NOTHING,
+                None if rest.more_fragments && rest.end <= at(TCP_FLAGS).offset => {
+                    (Sign::OPENING, Flags::NONE)
+                }
+                None => (Sign::NOTHING, Flags::NONE),
             },
-            protocol::UDP => Sign::OPENING,
-            _ => Sign::NOTHING,
+            protocol::UDP => (Sign::OPENING, Flags::NONE),
+            protocol::SCTP if Flags::TOLD => {
+                let chunk = at(SCTP_CHUNK).read(frame);
+                (Sign::NOTHING, chunk.map_or(Flags::NONE, |[chunk]| Flags::of(chunk)))
+            }
+            _ => (Sign::NOTHING, Flags::NONE),
         };
         Packet {
             source,
             destination: Endpoint::new(destination, protocol, u16::from_be_bytes([high, low])),
             source_port: u16::from_be_bytes([source_high, source_low]),
             sign,
+            flags,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A packet of the kind that most are, in numbers as they lie in a frame.
 
-use gomon_common::{Address, Endpoint, Packet, Sign};
+use gomon_common::{Address, Endpoint, Flags, Packet, Sign};
 
 use super::destinations::Key;
 
@@ -22,14 +22,16 @@ pub struct Common {
 }
 
 impl Common {
-    /// The same packet as any other is described.
+    /// The same packet as any other is described, with these flags: they are no part of it, since nearly all
+    /// that becomes of it can do without them.
     #[must_use]
-    pub fn packet(&self) -> Packet {
+    pub fn packet(&self, flags: Flags) -> Packet {
         Packet {
             source: Address::v4(self.source),
             destination: Endpoint::new(Address::v4(self.destination), self.protocol, self.port),
             source_port: self.source_port,
             sign: self.sign(),
+            flags,
         }
     }
 

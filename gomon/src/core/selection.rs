@@ -191,6 +191,7 @@ mod tests {
             destination: Endpoint::new(Address::v4([10, 0, 0, destination]), 17, 53),
             source_port: 53,
             sign: Sign::OPENING,
+            ..Packet::default()
         }
     }
 

@@ -1,6 +1,6 @@
 //! Counting packet by packet, for sources that see every packet.
 
-use gomon_common::{Address, Endpoint, LinkType, Packet, Skip, protocol, registers};
+use gomon_common::{Address, Endpoint, Flags, LinkType, Packet, Skip, protocol, registers};
 use hashbrown::HashMap;
 
 use super::destinations::Destinations;
@@ -136,7 +136,8 @@ impl Tally {
         {
             return self.count_rejected(host, hash, Counts::frame(length));
         }
-        self.count(&packet.packet(), length, time)
+        // Nothing that is counted depends on its flags.
+        self.count(&packet.packet(Flags::NONE), length, time)
     }
 
     /// The same, if that is done at once, and says whether it is: for packets of the one bot to an
@@ -349,7 +350,7 @@ mod tests {
             let mut truth: BTreeMap<Endpoint, Counts> = BTreeMap::new();
             for &(source, destination, port, length) in &packets {
                 let destination = Endpoint::new(host(destination), 17, port);
-                let packet = Packet { source: host(source), destination, source_port: 0, sign: Sign::OPENING };
+                let packet = Packet { source: host(source), destination, sign: Sign::OPENING, ..Packet::default() };
                 if tally.count(&packet, length, Timestamp::default()) == Fate::Counted {
                     *truth.entry(destination).or_default() += Counts::frame(length);
                 }
@@ -395,7 +396,7 @@ mod tests {
                     port,
                     opens: opens || !is_tcp,
                 };
-                slow.count(&packet.packet(), 60, time);
+                slow.count(&packet.packet(Flags::NONE), 60, time);
                 if !quick.count_at_once(&packet, 60, time) {
                     quick.count_common(&packet, 60, time);
                 }

@@ -89,7 +89,7 @@ fn count(
         if !tally.count_at_once(&packet, frame.length, time) {
             tally.count_common(&packet, frame.length, time);
         }
-        packet.packet()
+        packet.packet(quick::flags(frame.data, &packet))
     } else {
         match read(link, frame) {
             Ok(packet) => {

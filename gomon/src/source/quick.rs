@@ -7,7 +7,7 @@
 //! so much captured that a TCP header's flags would be. `None` says nothing but that the parser has to
 //! look; where there is an answer, it is the parser's, and `tests/parser.rs` holds that.
 
-use gomon_common::protocol;
+use gomon_common::{Flags, protocol};
 
 use crate::core::Common;
 
@@ -15,6 +15,8 @@ const ETHERNET: usize = 14;
 const IPV4: usize = 20;
 /// TCP up to its flags.
 const SEGMENT: usize = 14;
+/// Where in the frame the flags lie.
+const FLAGS: usize = ETHERNET + IPV4 + SEGMENT - 1;
 
 /// The packet in a frame that starts with an Ethernet header.
 #[must_use]
@@ -31,7 +33,7 @@ pub fn parse(frame: &[u8]) -> Option<Common> {
     let address = |at: usize| [head[at], head[at + 1], head[at + 2], head[at + 3]];
 
     let [kind_high, kind_low, version_and_length, _] = address(12);
-    let (protocol, flags) = (head[23], head[47]);
+    let (protocol, flags) = (head[23], head[FLAGS]);
     let (is_tcp, is_udp) = (protocol == protocol::TCP, protocol == protocol::UDP);
     // Of a plain "or" the compiler makes the very branch that can't be guessed.
     let is_neither = u16::from(protocol ^ protocol::TCP) * u16::from(protocol ^ protocol::UDP) != 0;
@@ -49,4 +51,14 @@ pub fn parse(frame: &[u8]) -> Option<Common> {
         port: u16(36),
         opens: is_udp | (flags & 0x12 == 0x02),
     })
+}
+
+/// The flags of `packet`, which [`parse`] found in `frame`.
+#[must_use]
+#[inline]
+pub fn flags(frame: &[u8], packet: &Common) -> Flags {
+    match frame.get(FLAGS) {
+        Some(flags) if packet.protocol == protocol::TCP => Flags::of(*flags),
+        _ => Flags::NONE,
+    }
 }

@@ -37,7 +37,7 @@ fuzz_target!(|data: &[u8]| {
         if link == LinkType::Ethernet
             && let Some(common) = quick::parse(&frame[..length])
         {
-            assert_eq!(parsed, Ok(common.packet()));
+            assert_eq!(parsed, Ok(common.packet(quick::flags(frame, &common))));
         }
         if let Some(before) = before {
             let now = parsed.expect("a packet stays a packet");
