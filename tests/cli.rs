@@ -30,6 +30,8 @@ mod pipes;
 mod samples;
 #[path = "cli/signals.rs"]
 mod signals;
+#[path = "cli/sockets.rs"]
+mod sockets;
 #[path = "cli/sources.rs"]
 mod sources;
 #[path = "cli/streams.rs"]

@@ -1,13 +1,8 @@
 //! Outputs that can't be opened, fill up, or whose reader goes away.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
 
 use crate::inputs::make_fifo;
 use crate::support::net::until;
@@ -16,7 +11,7 @@ use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, error, file, flood, refusal};
 
 /// A directory with a capture of so many records under `--window 1`.
-fn scratch(records: u64) -> (Scratch, String) {
+pub(crate) fn scratch(records: u64) -> (Scratch, String) {
     let scratch = Scratch::new();
     let capture = scratch.file("beacon.pcap", &file(&beacon(records)));
     (scratch, capture.display().to_string())
@@ -143,71 +138,6 @@ fn a_full_standard_error_does_no_harm() {
 }
 
 #[test]
-fn a_socket_whose_reader_does_not_read_costs_its_records_and_two_seconds_of_a_shutdown() {
-    let (scratch, capture) = scratch(3000); // more than a socket holds
-    let path = scratch.path().join("eve.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    let url = format!("unix://{}", path.display());
-    let mut gomon =
-        Running::start(command().args([&capture, BOT, "--window", "1", "--eve-log-path", &url]));
-    let silent = listener.accept().unwrap();
-    gomon.wait_for("Ledger: 3000 frames seen = 3000 counted ");
-    gomon.signal("TERM");
-    let run = gomon.finish();
-    let error = error(&run, 1);
-    assert!(error.starts_with(&format!("writing records to {url}: ")), "{error}");
-    assert!(error.contains(" record(s) are lost: see to its reader"), "{error}");
-    // What was written before is whole.
-    let mut lines = BufReader::new(silent.0).lines();
-    let first = lines.next().expect("a record").expect("text");
-    assert!(first.starts_with('{') && first.ends_with('}'), "{first}");
-}
-
-#[test]
-fn a_socket_whose_reader_pauses_gets_every_record_of_a_replay() {
-    let (scratch, capture) = scratch(3000);
-    let path = scratch.path().join("eve.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    let url = format!("unix://{}", path.display());
-    let mut gomon =
-        Running::start(command().args([&capture, BOT, "--window", "1", "--eve-log-path", &url]));
-    let paused = listener.accept().unwrap().0;
-    gomon.wait_for("Ledger: 3000 frames seen = 3000 counted ");
-    // Longer than a shutdown waits.
-    thread::sleep(Duration::from_secs(3));
-    assert_eq!(read_records(paused, 9999).len(), 3001);
-    let run = gomon.finish();
-    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
-}
-
-/// A reader that takes every connection and reads none costs no more than a try now and then.
-#[test]
-fn a_socket_that_is_closed_at_every_connection_is_not_connected_to_all_the_time() {
-    let scratch = Scratch::new();
-    let path = scratch.path().join("eve.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    let url = format!("unix://{}", path.display());
-    let (mut gomon, capture, _) = into_a_socket(300, &url);
-    gomon.feed(&capture);
-    gomon.close_input();
-    let connections = thread::spawn(move || {
-        let start = Instant::now();
-        listener.set_nonblocking(true).unwrap();
-        let mut connections = 0;
-        while start.elapsed() < Duration::from_secs(3) {
-            connections += u32::from(listener.accept().is_ok());
-            thread::sleep(Duration::from_millis(1));
-        }
-        connections
-    });
-    let run = gomon.finish();
-    let connections = connections.join().unwrap();
-    assert!((1..50).contains(&connections), "{connections}");
-    let logged = run.stderr.lines().filter(|line| line.contains("writing records to")).count();
-    assert!(logged <= 2, "once in the log, once as the error: {}", run.stderr);
-}
-
-#[test]
 fn standard_output_under_its_other_name_ends_the_run_when_its_reader_goes() {
     let (_scratch, capture) = scratch(2000);
     for flags in [&[][..], &["--eve-log-path", "/dev/stdout"]] {
@@ -279,66 +209,6 @@ fn a_run_that_could_not_be_started_leaves_no_part_of_a_fresh_file() {
         let run = gomon([&capture, BOT, "--eve-fresh", "--eve-log-path", target]);
         assert!(refusal(&run).contains("only a file can be replaced"), "{}", run.stderr);
     }
-}
-
-/// A gomon that reads a stream and writes to a socket; the capture is of so many records of this length.
-fn into_a_socket(records: u64, url: &str) -> (Running, Vec<u8>, usize) {
-    let capture = file(&beacon(records));
-    let record = (capture.len() - 24) / usize::try_from(records).unwrap();
-    let args = ["-", BOT, "--window", "1", "--eve-log-path", url];
-    (Running::start(command().args(args)), capture, record)
-}
-
-/// The records that come out of a connection until it is closed, or as many.
-fn read_records(connection: UnixStream, records: usize) -> Vec<Value> {
-    let lines = BufReader::new(connection).lines().take(records);
-    lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
-}
-
-#[test]
-fn a_socket_whose_reader_goes_away_is_connected_to_again() {
-    let scratch = Scratch::new();
-    let path = scratch.path().join("eve.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    let (mut gomon, capture, record) = into_a_socket(6, &format!("unix://{}", path.display()));
-    gomon.feed(&capture[..24 + 2 * record]);
-    assert_eq!(read_records(listener.accept().unwrap().0, 1).len(), 1);
-    // Two more windows while there is no listener.
-    drop(listener);
-    fs::remove_file(&path).unwrap();
-    gomon.feed(&capture[24 + 2 * record..24 + 4 * record]);
-    gomon.wait_for_part("writing records to unix://");
-    let listener = UnixListener::bind(&path).unwrap();
-    let connection = listener.accept().unwrap().0;
-    gomon.wait_for_part(" again after ");
-    gomon.feed(&capture[24 + 4 * record..]);
-    gomon.close_input();
-    let run = gomon.finish();
-    assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
-    let starts: Vec<_> = read_records(connection, 9)
-        .iter()
-        .map(|record| record["timestamp"].as_str().unwrap()[18..19].to_owned())
-        .collect();
-    assert_eq!(starts, ["1", "2", "3", "4", "5", "6"], "what was not read before, and the end");
-}
-
-#[test]
-fn a_socket_whose_reader_stays_away_fails_the_run_at_its_end() {
-    let scratch = Scratch::new();
-    let path = scratch.path().join("eve.sock");
-    let listener = UnixListener::bind(&path).unwrap();
-    let url = format!("unix://{}", path.display());
-    let (mut gomon, capture, record) = into_a_socket(4, &url);
-    gomon.feed(&capture[..24 + 2 * record]);
-    assert_eq!(read_records(listener.accept().unwrap().0, 1).len(), 1);
-    drop(listener);
-    gomon.feed(&capture[24 + 2 * record..]);
-    gomon.close_input();
-    let run = gomon.finish();
-    let error = error(&run, 1);
-    assert!(error.starts_with(&format!("writing records to {url}: Broken pipe")), "{error}");
-    assert!(error.contains(": 4 record(s) are lost: "), "{error}");
-    assert!(run.line("Ledger: ").starts_with("Ledger: 4 frames seen = 4 counted "));
 }
 
 #[test]
