@@ -139,17 +139,42 @@ fn doubts(run: &Outcome) -> Vec<&str> {
 }
 
 #[test]
-fn a_wrong_address_is_doubted_after_the_first_window_and_the_busiest_sources_are_named() {
+fn a_wrong_address_is_doubted_after_the_window_of_the_tenth_packet_and_the_busiest_are_named() {
     let mut frames = talk();
-    frames.push(at(31 * SECOND, packet(1, 443)));
+    // Three windows with 6, 3 and 1 packets, and the start of a fourth one.
+    for second in [31, 32, 33, 61, 91] {
+        frames.push(at(second * SECOND, packet(1, 443)));
+    }
     let mut run = Running::start(command().args(["-", "10.0.0.9", "--quiet"]));
     run.feed(&file(&frames));
     // The stream is still open.
     let doubt = run.wait_for_part("not one packet counted so far: is 10.0.0.9 the bot's address?");
-    let busiest = "Of 6 packets looked at, 10.0.0.5 sent 3, 192.0.2.1 sent 2, 2001:db8::1 sent 1: ";
+    let busiest =
+        "Of 10 packets looked at, 10.0.0.5 sent 7, 192.0.2.1 sent 2, 2001:db8::1 sent 1: ";
     assert!(doubt.contains(busiest), "{doubt}");
     run.close_input();
     assert_eq!(doubts(&run.finish()).len(), 1);
+}
+
+#[test]
+fn a_bot_that_is_silent_while_others_start_is_not_doubted() {
+    let scratch = Scratch::new();
+    let other = udp(ip("192.0.2.1"), ip("10.0.0.9"), 80, 0);
+    let mut frames = vec![at(0, other.clone()); 9];
+    let path = scratch.file("none", &file(&frames));
+    let run = gomon([path.to_str().unwrap(), "10.0.0.9"]);
+    assert_eq!(doubts(&run).len(), 1, "at the end of the run: {}", run.stderr);
+    frames.push(at(31 * SECOND, udp(ip("10.0.0.9"), ip("192.0.2.1"), 80, 0)));
+    frames.extend(vec![at(32 * SECOND, other); 20]);
+    let path = scratch.file("late", &file(&frames));
+    let run = gomon([path.to_str().unwrap(), "10.0.0.9"]);
+    assert_eq!(doubts(&run), Vec::<&str>::new());
+    for source in ["fe80::1", "169.254.7.7", "0.0.0.0", "::", "ff02::1"] {
+        let to = if source.contains(':') { "ff02::2" } else { "255.255.255.255" };
+        let path = scratch.file("local", &file(&vec![at(0, udp(ip(source), ip(to), 1, 0)); 20]));
+        let run = gomon([path.to_str().unwrap(), "10.0.0.9"]);
+        assert_eq!(doubts(&run), Vec::<&str>::new(), "{source}");
+    }
 }
 
 #[test]
@@ -215,6 +240,11 @@ fn with_a_mac_address_the_packets_of_other_senders_are_not_the_bots() {
     let doubt = doubts(&nobodys);
     let text = "is 10.0.0.5 the bot's address and 02:00:00:00:ab:02 its MAC address? Of 6 packets";
     assert!(doubt.len() == 1 && doubt[0].contains(text), "{}", nobodys.stderr);
+    let strangers = gomon([path, "any", "--bot-mac", "02:00:00:00:ab:09"]);
+    let doubt = doubts(&strangers);
+    let text = "is 02:00:00:00:ab:09 the bot's MAC address? 6 packets looked at have other senders: see \
+                their MAC addresses with --list-sources";
+    assert!(doubt.len() == 1 && doubt[0].ends_with(text), "{}", strangers.stderr);
 }
 
 #[test]

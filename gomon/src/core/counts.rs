@@ -90,7 +90,8 @@ pub struct WindowCounts {
     /// bot.
     pub origins: Vec<(Endpoint, Origin)>,
     /// Where there is doubt about who the bot is, those who sent: although nothing was the bot's, or to
-    /// each other although everything is. In one pane of a run at most, and in no sum of panes.
+    /// each other although everything is. Those since the start of the run, in each pane until there are
+    /// [enough](Senders::are_enough), and in no sum of panes.
     pub senders: Senders,
 }
 

@@ -51,7 +51,7 @@ pub use origin::Origin;
 pub use policy::{MAX_PANES, Policy, ScanMode};
 pub use ranges::Ranges;
 pub use selection::{BotMac, Fate, Selection, Sources};
-pub use senders::Senders;
+pub use senders::{Senders, is_telling};
 pub use sweep::{Decision, Service, Sweeps, Walk};
 pub use talkers::{Source, Talker, Talkers};
 pub use tally::Tally;

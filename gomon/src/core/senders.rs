@@ -4,6 +4,8 @@
 //! victims for bots. Both show in the first packets, and a warning that names the busiest sources says
 //! what to type instead. What is looked at is bounded: so many packets, and so many sources of them.
 
+use std::net::IpAddr;
+
 use gomon_common::{Address, Packet};
 use hashbrown::{HashMap, HashSet};
 
@@ -13,11 +15,26 @@ const PACKETS: u64 = 1 << 16;
 const DISTINCT: usize = 1024;
 /// Sources that are named.
 const NAMED: usize = 5;
+/// Packets from which it is told before the run's end: with fewer, the bot may still be silent while
+/// others resolve names or look for routers.
+const ENOUGH: u64 = 10;
+
+/// Whether a source tells who a host is: link-local and unspecified ones are borne by every host that
+/// starts, and multicast ones are nobody's.
+#[must_use]
+pub fn is_telling(source: Address) -> bool {
+    let ip = source.ip();
+    let is_link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(is_link_local || ip.is_unspecified() || ip.is_multicast())
+}
 
 /// The busiest of the sources of some packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Senders {
-    /// Packets that were looked at.
+    /// Packets that were looked at, of sources that [tell](is_telling) who sent.
     pub packets: u64,
     /// The busiest sources and their packets among these, the busiest first.
     pub busiest: Vec<(Address, u64)>,
@@ -39,11 +56,20 @@ impl Senders {
     pub fn is_empty(&self) -> bool {
         self.busiest.is_empty()
     }
+
+    /// Whether these are enough packets to doubt who the bot is before the run is over.
+    #[must_use]
+    pub fn are_enough(&self) -> bool {
+        self.packets >= ENOUGH
+    }
 }
 
 /// Looks at packets until it is known whether the bot is among their senders.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
+    /// All packets that were looked at.
+    looked_at: u64,
+    /// Those among them whose sources tell who sent.
     packets: u64,
     sources: HashMap<Address, u64>,
     pairs: HashSet<[Address; 2]>,
@@ -57,8 +83,12 @@ impl Watch {
         if self.is_full() {
             return;
         }
-        self.packets += 1;
+        self.looked_at += 1;
         let (source, destination) = (packet.source, packet.destination.address());
+        if !is_telling(source) {
+            return;
+        }
+        self.packets += 1;
         if self.sources.len() < DISTINCT || self.sources.contains_key(&source) {
             *self.sources.entry(source).or_default() += 1;
         }
@@ -70,7 +100,7 @@ impl Watch {
 
     /// Whether no more packets are looked at.
     pub(super) fn is_full(&self) -> bool {
-        self.packets >= PACKETS
+        self.looked_at >= PACKETS
     }
 
     /// Whether two hosts sent to each other.
@@ -91,7 +121,7 @@ mod tests {
     use super::*;
 
     fn packet(source: u32, destination: u32) -> Packet {
-        let address = |number: u32| Address::v4(number.to_be_bytes());
+        let address = |number: u32| Address::v4((0x0a00_0000 + number).to_be_bytes());
         let destination = Endpoint::new(address(destination), 17, 53);
         Packet { source: address(source), destination, ..Packet::default() }
     }
@@ -109,9 +139,32 @@ mod tests {
             .map(|(source, packets)| (source.to_string(), *packets))
             .collect();
         let expected =
-            [("0.0.0.9", 3), ("0.0.0.3", 2), ("0.0.0.1", 1), ("0.0.0.2", 1), ("0.0.0.4", 1)];
+            [("10.0.0.9", 3), ("10.0.0.3", 2), ("10.0.0.1", 1), ("10.0.0.2", 1), ("10.0.0.4", 1)];
         assert_eq!(busiest, expected.map(|(source, packets)| (source.to_owned(), packets)));
         assert_eq!(senders.packets, 10);
+    }
+
+    #[test]
+    fn sources_that_tell_nothing_are_left_out() {
+        for (source, expected) in [
+            ("0.0.0.0", false),
+            ("169.254.0.1", false),
+            ("169.253.255.255", true),
+            ("224.0.0.1", false),
+            ("10.0.0.1", true),
+            ("::", false),
+            ("fe80::1", false),
+            ("febf:ffff::1", false),
+            ("fec0::1", true),
+            ("ff02::1", false),
+            ("2001:db8::1", true),
+        ] {
+            let source = source.parse::<IpAddr>().unwrap().into();
+            assert_eq!(is_telling(source), expected, "{source}");
+            let mut watch = Watch::default();
+            watch.enter(&Packet { source, ..packet(1, 100) });
+            assert_eq!(watch.senders().is_empty(), !expected, "{source}");
+        }
     }
 
     #[test]

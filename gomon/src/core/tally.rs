@@ -216,8 +216,12 @@ impl Tally {
     fn doubtful_senders(&mut self) -> Senders {
         let Some(watch) = &self.watch else { return Senders::default() };
         let senders = watch.senders();
-        let tells = if self.is_everybody() { watch.saw_both_ways() } else { !senders.is_empty() };
-        if tells || watch.is_full() {
+        let (tells, is_enough) = if self.is_everybody() {
+            (watch.saw_both_ways(), true)
+        } else {
+            (!senders.is_empty(), senders.are_enough())
+        };
+        if (tells && is_enough) || watch.is_full() {
             self.watch_no_more();
         }
         if tells { senders } else { Senders::default() }
@@ -376,7 +380,8 @@ mod tests {
             let unlisted = counts.overflow.distinct.as_ref().map_or(0, super::super::Distinct::estimate);
             prop_assert_eq!(counts.hosts.len() as u64 + unlisted, hosts.len() as u64, "few hosts are estimated exactly");
             prop_assert!(tally.awaited.len() <= capacity);
-            prop_assert_eq!(tally.take(Span::default()), WindowCounts::default());
+            let rest = WindowCounts { senders: Senders::default(), ..tally.take(Span::default()) };
+            prop_assert_eq!(rest, WindowCounts::default());
         }
 
         /// Packets of the common kind, counted as the innermost loop of a replay does.

@@ -20,6 +20,9 @@ use crate::source::Receiver;
 const EVERYBODY: &str = "every source is taken for the bot, and hosts send to each other: whoever \
                          answers the bot is taken for it, too.";
 
+/// What is doubtful where nothing is the bot's.
+const COUNTED_NOTHING: &str = "not one packet counted so far";
+
 /// Takes panes from the source and hands the engine's answers to the sinks.
 pub(super) struct Pipeline {
     /// Panes in a window, and the number of the open one.
@@ -31,7 +34,7 @@ pub(super) struct Pipeline {
     sources: Sources,
     /// The bot's MAC address, as it was given.
     bot_mac: Option<String>,
-    /// Who sends instead, until a window is over that counted nothing.
+    /// Who sends instead, until it is told.
     senders: Senders,
     engine: Engine,
     judges_sweeps: bool,
@@ -116,22 +119,33 @@ impl Pipeline {
         ControlFlow::Continue(())
     }
 
-    /// Warns that the bot's address may be wrong, with the sources seen, if there is reason to.
-    fn doubt(&mut self) {
-        let senders = std::mem::take(&mut self.senders);
+    /// Warns that the bot's address may be wrong, with the sources seen, if there is reason to: enough
+    /// packets of others, or any where the run is over.
+    fn doubt(&mut self, is_over: bool) {
         let ledger = &self.summary.ledger;
-        let reason = match &self.sources {
-            _ if senders.is_empty() => return,
-            Sources::Any if self.bot_mac.is_none() => EVERYBODY.to_owned(),
-            _ if ledger.counted + ledger.ignored > 0 => return,
-            sources @ (Sources::Any | Sources::Bot { .. }) => {
-                let address =
-                    sources.addresses().next().map(|first| format!("{first} the bot's address"));
-                let mac = self.bot_mac.as_ref().map(|mac| format!("{mac} its MAC address"));
-                let is: Vec<_> = address.into_iter().chain(mac).collect();
-                format!("not one packet counted so far: is {}?", is.join(" and "))
+        let is_bot_there = ledger.counted + ledger.ignored > 0;
+        let is_told_by_others = !is_bot_there && (is_over || self.senders.are_enough());
+        let first = self.sources.addresses().next();
+        let reason = match (first, &self.bot_mac) {
+            _ if self.senders.is_empty() => return,
+            (None, None) => EVERYBODY.to_owned(),
+            _ if !is_told_by_others => return,
+            (Some(first), None) => format!("{COUNTED_NOTHING}: is {first} the bot's address?"),
+            (Some(first), Some(mac)) => format!(
+                "{COUNTED_NOTHING}: is {first} the bot's address and {mac} its MAC address?"
+            ),
+            // The packets of others are known by their IP addresses alone.
+            (None, Some(mac)) => {
+                log::warn!(
+                    "{COUNTED_NOTHING}: is {mac} the bot's MAC address? {} packets looked at have \
+                     other senders: see their MAC addresses with --list-sources",
+                    self.senders.packets
+                );
+                self.senders = Senders::default();
+                return;
             }
         };
+        let senders = std::mem::take(&mut self.senders);
         let busiest: Vec<_> = senders
             .busiest
             .iter()
@@ -152,7 +166,7 @@ impl Pipeline {
         let _ = self.perform(&reports, 0);
         self.progress.finish();
 
-        self.doubt();
+        self.doubt(true);
         let summary = &mut self.summary;
         // Of an interface this is told when it is attached to. Of everybody's packets nobody can say
         // which go to the bot: only contacts that wait in vain show that something is missing.
@@ -211,7 +225,7 @@ impl Receiver for Pipeline {
             self.senders = std::mem::take(&mut counts.senders);
         }
         if self.pane + 1 >= self.panes {
-            self.doubt();
+            self.doubt(false);
         }
         if counts.ledger.lost > 0 {
             log::warn!(

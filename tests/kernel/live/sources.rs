@@ -32,6 +32,31 @@ fn live_a_wrong_address_is_doubted_and_the_busiest_sources_are_named() {
 }
 
 #[test]
+fn live_few_packets_of_others_and_link_local_ones_are_no_reason_to_doubt() {
+    let Some(net) = net() else { return };
+    let local = udp(ip("fe80::1"), ip("ff02::2"), 1, 0);
+    let other = udp(ip("10.0.0.7"), ip("192.0.2.1"), 80, 0);
+    for mode in ["xdp", "pcap"] {
+        let args = format!("{LONG} --attach {mode}");
+        let run = count(&net, attached(&net, "10.0.0.9", &args), &vec![local.clone(); 20]);
+        assert!(!run.stderr.contains(DOUBT), "{mode}: {}", run.stderr);
+        let run = count(&net, attached(&net, "10.0.0.9", &args), &vec![other.clone(); 9]);
+        let said = "Of 9 packets looked at, 10.0.0.7 sent 9: ";
+        assert!(run.stderr.contains(said), "at the end of the run: {mode}: {}", run.stderr);
+    }
+    let mut gomon = attached(&net, "10.0.0.9", "--window 1s --show-idle --attach xdp");
+    for frames in [9, 1] {
+        net.send(&vec![other.clone(); frames]);
+        // The window they are in is over.
+        gomon.record();
+        gomon.record();
+    }
+    gomon.signal("INT");
+    let run = gomon.finish();
+    assert!(run.stderr.contains("Of 10 packets looked at, 10.0.0.7 sent 10: "), "{}", run.stderr);
+}
+
+#[test]
 fn live_of_a_flood_from_others_a_sample_names_the_busiest() {
     const FRAMES: usize = 5000;
     let Some(net) = net() else { return };

@@ -6,13 +6,15 @@ use gomon_common::Address;
 use gomon_common::kernel::{Entry, LedgerPage, SAMPLES};
 use hashbrown::HashMap;
 
-use crate::core::{Ledger, Senders};
+use crate::core::{Ledger, Senders, is_telling};
 
 type Samples = [[u8; 16]; SAMPLES];
 
 /// The samples of both generations, for as long as nothing was the bot's.
 pub(super) struct Sampled {
     map: PerCpuArray<MapData, Samples>,
+    /// The sources so far, with their packets in the samples: too few to tell, which bounds them.
+    sources: HashMap<Address, u64>,
     /// Whether it is in doubt who the bot is.
     doubtful: bool,
 }
@@ -20,11 +22,11 @@ pub(super) struct Sampled {
 impl Sampled {
     /// The samples in a map, before the first packet.
     pub(super) fn new(map: PerCpuArray<MapData, Samples>) -> Self {
-        Self { map, doubtful: true }
+        Self { map, sources: HashMap::new(), doubtful: true }
     }
 
-    /// Who sent in a generation that is closed, if there is doubt: in the first one that had packets, none
-    /// of which were the bot's. `pages` are the ledgers of its CPUs, and `ledger` is their sum.
+    /// Who sent up to the end of a generation that is closed, if there is doubt: until there are enough
+    /// packets to tell, none of which were the bot's. `pages` are the ledgers of its CPUs, and `ledger` is their sum.
     pub(super) fn take<'a>(
         &mut self,
         generation: u32,
@@ -32,21 +34,23 @@ impl Sampled {
         pages: impl IntoIterator<Item = &'a LedgerPage>,
     ) -> Result<Senders> {
         let is_bot_there = ledger.counted + ledger.ignored > 0;
-        let is_due = self.doubtful && !is_bot_there && ledger.not_from_bot > 0;
-        self.doubtful &= !is_bot_there && !is_due;
-        if !is_due {
+        self.doubtful &= !is_bot_there;
+        if !self.doubtful || ledger.not_from_bot == 0 {
             return Ok(Senders::default());
         }
-        let mut sources: HashMap<Address, u64> = HashMap::new();
         let samples = self.map.get(&generation, 0)?;
         for (samples, page) in samples.iter().zip(pages) {
             // What is behind the packets that came is from another pane.
             let packets = page[Entry::NotFromBot as usize];
             let fresh = usize::try_from(packets).unwrap_or(usize::MAX);
-            for source in samples.iter().take(fresh) {
-                *sources.entry(Address::v6(*source)).or_default() += 1;
+            let sources = samples.iter().take(fresh).map(|source| Address::v6(*source));
+            for source in sources.filter(|source| is_telling(*source)) {
+                *self.sources.entry(source).or_default() += 1;
             }
         }
-        Ok(Senders::new(sources.values().sum(), sources))
+        let sources = self.sources.iter().map(|(source, packets)| (*source, *packets));
+        let senders = Senders::new(self.sources.values().sum(), sources);
+        self.doubtful = !senders.are_enough();
+        Ok(senders)
     }
 }
