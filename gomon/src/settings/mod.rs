@@ -417,4 +417,13 @@ mod tests {
         }
         assert!(settings(&["--port-threshold", "0"]).unwrap().policy.port_threshold.is_none());
     }
+
+    #[test]
+    fn words_that_are_accepted_beside_others_are_not_offered() {
+        let error = format!("{:#}", settings(&["--log-level", "trace"]).unwrap_err());
+        assert!(error.ends_with(": give one of debug, info, warn, error"), "{error}");
+        for (word, level) in [("warning", LevelFilter::Warn), ("err", LevelFilter::Error)] {
+            assert_eq!(settings(&["--log-level", word]).unwrap().log_level, level);
+        }
+    }
 }

@@ -84,12 +84,16 @@ pub(super) fn number(text: &str, least: usize, most: usize) -> Result<usize> {
     in_range.ok_or_else(|| anyhow!("not a number from {least} to {most}: give one"))
 }
 
-/// One word out of a few.
-pub(super) fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T> {
+/// One word out of a few. Of several words for one value, the first is the one that is offered.
+pub(super) fn word<T: Copy + PartialEq>(text: &str, words: &[(&str, T)]) -> Result<T> {
     let text = text.trim().to_ascii_lowercase();
     let found = words.iter().find(|(word, _)| *word == text);
     found.map(|(_, value)| *value).ok_or_else(|| {
-        let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        let is_first = |(n, (_, value)): &(usize, &(&str, T))| {
+            words[..*n].iter().all(|(_, earlier)| earlier != value)
+        };
+        let words = words.iter().enumerate().filter(is_first);
+        let words: Vec<_> = words.map(|(_, (word, _))| *word).collect();
         anyhow!("unknown: give one of {}", words.join(", "))
     })
 }
