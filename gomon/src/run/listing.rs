@@ -44,7 +44,8 @@ impl Listing {
         Ok(Self { settings, source, size, stop })
     }
 
-    /// Makes the list and shows it. Whatever fails on the way, all that could be read is in it.
+    /// Makes the list and shows it. Whatever fails on the way, all that could be read is in it; where that
+    /// is nothing, no list is shown.
     #[must_use]
     pub fn perform(self) -> Vec<Error> {
         let Self { settings, source, size, stop } = self;
@@ -69,6 +70,9 @@ impl Listing {
             }
         };
         let mut failures = Vec::from_iter(outcome.err().filter(|_| !stop.is_requested()));
+        if !failures.is_empty() && talkers.ledger().seen() == 0 {
+            return failures;
+        }
         let shown = talkers::show(&talkers);
         failures.extend(
             shown.err().map(|error| anyhow!("writing to standard output: {error}: make room")),

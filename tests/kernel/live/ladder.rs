@@ -73,6 +73,30 @@ fn live_without_the_rights_it_names_those_that_are_lacking_and_attaches_nothing(
 }
 
 #[test]
+fn live_without_the_right_to_listen_it_is_named_and_no_list_is_shown() {
+    let Some(net) = net().filter(|_| have("setpriv")) else { return };
+    let scratch = Scratch::new();
+    let run = run(nobody(&net, &program(&scratch), &[]).arg("--list-sources"));
+    let error = refusal(&run);
+    let why = ": this process lacks CAP_NET_RAW: grant that or run as root";
+    assert!(error.contains("listening on vnet0: ") && error.ends_with(why), "{error}");
+    assert!(!run.stderr.contains("Frames: "), "{}", run.stderr);
+}
+
+#[test]
+fn live_what_one_way_of_attaching_cannot_do_another_may() {
+    let Some(net) = net() else { return };
+    // The loopback interface has no driver that takes XDP.
+    let gomon = |mode| {
+        let mut command = net.command(env!("CARGO_BIN_EXE_gomon"));
+        run(command.args(["lo", BOT, "--attach", mode]))
+    };
+    let error = refusal(&gomon("xdp"));
+    assert!(error.contains("attaching to lo: XDP (native): "), "{error}");
+    assert!(error.ends_with(": try --attach auto"), "{error}");
+}
+
+#[test]
 fn live_with_the_rights_and_no_others_it_attaches() {
     let Some(net) = net().filter(|_| have("setpriv")) else { return };
     let scratch = Scratch::new();

@@ -78,6 +78,7 @@ fn try_each(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attac
     let (capture, programs): (Vec<Rung>, Vec<Rung>) =
         rungs.iter().partition(|rung| **rung == Rung::Pcap);
     let capture = capture.first().copied();
+    let otherwise = (rungs.len() < LADDER.len()).then_some("try --attach auto");
     let mut refusals = Vec::new();
     let mut refused = |error: Error, another_is_next: bool| {
         if another_is_next {
@@ -87,7 +88,7 @@ fn try_each(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attac
     };
     if !programs.is_empty() {
         match kernel(interface, wanted.selected) {
-            Err(error) => refused(explain(error, interface, None), capture.is_some()),
+            Err(error) => refused(explain(error, interface, None, otherwise), capture.is_some()),
             Ok(mut kernel) => {
                 for (&rung, left) in programs.iter().zip((0..programs.len()).rev()) {
                     let error = match step(&mut kernel, interface, rung) {
@@ -103,7 +104,9 @@ fn try_each(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attac
                     };
                     // What may not be attached in one way may not be in another.
                     let left = if is_denied(&error) { 0 } else { left };
-                    let error = explain(error, interface, Some(rung)).context(rung.to_string());
+                    let otherwise = otherwise.filter(|_| left == 0);
+                    let error = explain(error, interface, Some(rung), otherwise);
+                    let error = error.context(rung.to_string());
                     refused(error, left > 0 || capture.is_some());
                     if left == 0 {
                         break;
@@ -119,7 +122,8 @@ fn try_each(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attac
                 return Ok(Attached { rung, counter, claims: vec![] });
             }
             Err(error) => {
-                refused(explain(error, interface, Some(rung)).context(rung.to_string()), false);
+                let error = explain(error, interface, Some(rung), otherwise);
+                refused(error.context(rung.to_string()), false);
             }
         }
     }

@@ -11,9 +11,10 @@ use gomon_common::{LinkType, Mac, Packet, protocol};
 use pcap::{Active, Direction, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::interface;
 use super::kernel::Selected;
 use super::order::Waiting;
+use super::refusal::explain;
+use super::{Rung, interface};
 use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts, nanoseconds};
 use crate::frame::{Frame, FrameLink, KeptFrame};
 use crate::source::replay::libpcap::{message, unsupported};
@@ -72,7 +73,8 @@ pub fn listen(
     stop: &Stop,
     mut each: impl FnMut(LinkType, &Frame<'_>),
 ) -> Result<()> {
-    let mut tap = Tap::open(interface, Direction::In, BUFFER)?;
+    let tap = Tap::open(interface, Direction::In, BUFFER);
+    let mut tap = tap.map_err(|error| explain(error, interface, Some(Rung::Pcap), None))?;
     let (link, end) = (tap.link()?, Instant::now() + time);
     let mut closed = None;
     loop {

@@ -18,8 +18,14 @@ pub(super) fn is_denied(error: &Error) -> bool {
         && rights::lacking(&rights::PROGRAMS).is_some()
 }
 
-/// Adds to an error on `rung`, or before any program was attached, what it means and what to do.
-pub(super) fn explain(error: Error, interface: &str, rung: Option<Rung>) -> Error {
+/// Adds to an error on `rung`, or before any program was attached, what it means and what to do;
+/// `otherwise` is what to do where nothing is known of the error.
+pub(super) fn explain(
+    error: Error,
+    interface: &str,
+    rung: Option<Rung>,
+    otherwise: Option<&str>,
+) -> Error {
     let why = match (rung, errno(&error)) {
         // libpcap has words, and no numbers.
         (Some(Rung::Pcap), _) if interface::state(interface) == State::Down => {
@@ -38,7 +44,7 @@ pub(super) fn explain(error: Error, interface: &str, rung: Option<Rung>) -> Erro
         (_, Some(Errno::NODEV)) => Some("there is no such interface".to_owned()),
         (rung, Some(number)) => release::missing(rung, number),
     };
-    match why {
+    match why.as_deref().or(otherwise) {
         Some(why) => anyhow!("{error:#}: {why}"),
         None => error,
     }
