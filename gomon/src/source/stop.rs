@@ -7,7 +7,7 @@
 //! | SIGINT, SIGTERM, SIGQUIT, SIGALRM, SIGXCPU | a stop, with everything flushed |
 //! | the same again, [`STUCK_AFTER`] or more after the first | the end at once, with status 1 |
 //! | SIGHUP | reopened output files; a stop when it came because the terminal was closed |
-//! | SIGUSR1 | the ledger and the counts of the open window in the log |
+//! | SIGUSR1 | the ledgers of the run and of the open window in the log |
 //! | SIGUSR2, SIGXFSZ | nothing: by default both would end the process with its records unwritten |
 //!
 //! SIGPIPE is ignored by Rust's runtime, and a write then fails with `EPIPE`.
