@@ -13,7 +13,7 @@ use std::thread;
 pub const LIST: &str = "GOMON_SKIPPED_TESTS";
 
 /// Records that the calling test, or a part of it, is skipped. In CI that is a failure: a test that is
-/// skipped there is run by nobody.
+/// skipped there is never run.
 #[track_caller]
 pub fn skip(why: impl Display) {
     let ci = std::env::var("CI").unwrap_or_default();

@@ -15,12 +15,12 @@ const PACKETS: u64 = 1 << 16;
 const DISTINCT: usize = 1024;
 /// Sources that are named.
 const NAMED: usize = 5;
-/// Packets from which it is told before the run's end: with fewer, the bot may still be silent while
+/// Packets from which it is reported before the run's end: with fewer, the bot may still be silent while
 /// others resolve names or look for routers.
 const ENOUGH: u64 = 10;
 
 /// Whether a source tells who a host is: link-local and unspecified ones are borne by every host that
-/// starts, and multicast ones are nobody's.
+/// starts, and multicast ones belong to no host.
 #[must_use]
 pub fn is_telling(source: Address) -> bool {
     let ip = source.ip();

@@ -14,7 +14,7 @@ use crate::sink::calibration;
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{Ended, Eve};
 use crate::sink::summary::{Summary, ledger_text};
-use crate::source::Receiver;
+use crate::source::{Receiver, wall_clock};
 
 /// What is doubtful where every source is the bot's, and both directions are there.
 const EVERYBODY: &str = "every source is taken for the bot, and hosts send to each other: whoever \
@@ -34,7 +34,7 @@ pub(super) struct Pipeline {
     sources: Sources,
     /// The bot's MAC address, as it was given.
     bot_mac: Option<String>,
-    /// Who sends instead, until it is told.
+    /// Who sends instead, until it is reported.
     senders: Senders,
     engine: Engine,
     judges_sweeps: bool,
@@ -83,12 +83,13 @@ impl Pipeline {
 
     fn report(&mut self, report: &WindowReport) {
         // A live window that was cut short ends now for people, where records keep to the grid.
-        let now = now();
-        if self.summary.attached.is_some() && report.span.end > now {
-            let span = Span { end: now, ..report.span };
-            self.summary.window(&WindowReport { span, ..report.clone() });
-        } else {
-            self.summary.window(report);
+        let end = self.summary.attached.as_ref().map(|_| wall_clock());
+        match end.filter(|end| *end < report.span.end) {
+            Some(end) => {
+                let span = Span { end, ..report.span };
+                self.summary.window(&WindowReport { span, ..report.clone() });
+            }
+            None => self.summary.window(report),
         }
         if let Some(calibration) = &mut self.calibration {
             calibration.enter(report);
@@ -189,7 +190,10 @@ impl Pipeline {
         }
         let mut failures = Vec::new();
         if let Some(eve) = &mut self.eve {
-            eve.close(ended, self.summary.attached.as_deref().map(|attached| (attached, now())));
+            eve.close(
+                ended,
+                self.summary.attached.as_deref().map(|attached| (attached, wall_clock())),
+            );
             let (delivery, outcome) = eve.output().finish();
             failures.extend(outcome.err());
             // Of a capture nothing is lost: it is still there.
@@ -211,11 +215,6 @@ impl Pipeline {
         }
         failures
     }
-}
-
-/// The wall's clock.
-fn now() -> Timestamp {
-    Timestamp::saturating(jiff::Timestamp::now().as_nanosecond())
 }
 
 impl Receiver for Pipeline {

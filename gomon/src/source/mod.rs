@@ -15,6 +15,7 @@ use std::ops::ControlFlow;
 use gomon_common::{LinkType, Packet, Skip, parse, parse_common};
 
 pub use stop::Stop;
+pub(crate) use wall::now as wall_clock;
 
 use crate::core::{Ledger, Tally, Timestamp, WindowCounts};
 use crate::frame::{Frame, RemoteHosts};

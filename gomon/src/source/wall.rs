@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::core::{Timestamp, nanoseconds};
 
 /// What the wall's clock shows now.
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::saturating(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX))
 }

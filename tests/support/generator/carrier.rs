@@ -151,7 +151,7 @@ impl Builder {
                     let padding = self.frame.len().next_multiple_of(4) - self.frame.len();
                     self.fill(padding);
                 }
-                // The packet, with a length that nobody asks for.
+                // The packet, with a length that is not used.
                 self.attribute(*big_endian, 9, 0);
                 (LinkType::Nflog, announced)
             }

@@ -18,10 +18,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::queue::Delivery;
-use super::queue::{CAPACITY, Queue, State, count};
+use super::queue::{CAPACITY, Delivery, Queue, State, count};
 use super::target::Target;
-use super::writer::{FIRST_RETRY, Writer, watch};
+use super::writer::{FIRST_RETRY, OnClose, Writer, watch};
 use crate::settings::EveTarget;
 
 /// How long a shutdown, or a replay into a stream without a reader, waits while nothing is written.
@@ -67,15 +66,12 @@ impl Output {
         let queue = Arc::new(Queue::default());
         queue.lock().disconnected = !target.is_connected();
         let pipe = target.pipe();
-        let on_close = Arc::new(on_close);
+        let on_close: OnClose = Arc::new(on_close);
         let writer = Writer {
             name: name.clone(),
             queue: Arc::clone(&queue),
             target,
-            on_close: Box::new({
-                let on_close = Arc::clone(&on_close);
-                move || on_close()
-            }),
+            on_close: Arc::clone(&on_close),
             pause: FIRST_RETRY,
         };
         if let Some(pipe) = pipe {

@@ -17,7 +17,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// What the source and the thread that writes share.
 #[derive(Default)]
 pub(super) struct Queue {
-    pub(super) state: Mutex<State>,
+    state: Mutex<State>,
     /// There is something to write, to reopen or to end.
     pub(super) work: Condvar,
     /// Something was written.

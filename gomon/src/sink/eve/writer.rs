@@ -15,12 +15,16 @@ use super::target::{Failure, Target};
 /// The pauses between tries to connect again to a stream.
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
+
+/// Called when the reader of standard output goes away.
+pub(super) type OnClose = Arc<dyn Fn() + Send + Sync>;
+
 /// The thread that writes.
 pub(super) struct Writer {
     pub(super) name: String,
     pub(super) queue: Arc<Queue>,
     pub(super) target: Target,
-    pub(super) on_close: Box<dyn Fn() + Send>,
+    pub(super) on_close: OnClose,
     /// Before the next try to connect again.
     pub(super) pause: Duration,
 }
@@ -107,7 +111,7 @@ impl Writer {
         (self.on_close)();
     }
 
-    /// Connects again, as soon as there is a reader. It is logged if that there was none was.
+    /// Connects again, as soon as there is a reader. That is logged where the loss of the reader was.
     fn reconnect(&mut self, is_logged: bool) {
         let start = Instant::now();
         self.queue.lock().disconnected = true;
