@@ -8,8 +8,8 @@
 
 mod support;
 
-#[path = "artifacts/again.rs"]
-mod again;
+#[path = "artifacts/reread.rs"]
+mod reread;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -12,10 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gomon::core::{
-    Clock, Counts, Engine, Place, Policy, SILENT_WINDOWS_REPORTED, ScanMode, Selection, Senders,
-    Sources, Span, Tally, Target, Timestamp, Verdict, WindowCounts, WindowReport,
+    Counts, Engine, PacketFilter, PaneClock, PanePosition, Policy, SILENT_WINDOWS_REPORTED,
+    ScanMode, Senders, Sources, Span, Tally, Target, Timestamp, Verdict, WindowCounts,
+    WindowReport,
 };
-use gomon_common::{Address, Endpoint, Packet, Sign, protocol};
+use gomon_common::{Address, ContactFlag, Endpoint, Packet, protocol};
 use proptest::prelude::*;
 
 const STEP: u64 = 1_000_000_000;
@@ -33,7 +34,7 @@ struct Sent {
 impl Sent {
     fn packet(&self) -> Packet {
         let Self { source, destination, .. } = *self;
-        Packet { source, destination, sign: Sign::OPENING, ..Packet::default() }
+        Packet { source, destination, contact: ContactFlag::ATTEMPT, ..Packet::default() }
     }
 }
 
@@ -88,13 +89,13 @@ fn replay_of(
     packets: &[Sent],
     capacity: usize,
 ) -> Vec<WindowReport> {
-    let mut tally = Tally::new(Selection::new(sources, vec![]), capacity);
-    let mut clock = Clock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
+    let mut tally = Tally::new(PacketFilter::new(sources, vec![]), capacity);
+    let mut clock = PaneClock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
     let mut engine = Engine::new(policy.clone());
     let mut reports = Vec::new();
     for sent in packets {
         let time = Timestamp::from_nanoseconds(i64::try_from(sent.time).unwrap());
-        if let Place::Ahead(panes) = clock.place(Some(time)) {
+        if let PanePosition::Ahead(panes) = clock.place(Some(time)) {
             let span = clock.pane();
             clock.advance(panes);
             engine.pane(tally.take(span), &mut |report| reports.push(report));
@@ -285,7 +286,7 @@ proptest! {
         let (early, late) = packets.split_at(cut.min(packets.len()));
         let count = |packets: &[Sent]| {
             let bot = Sources::Bot { first: BOT, others: vec![] };
-            let mut tally = Tally::new(Selection::new(bot, vec![]), 1024);
+            let mut tally = Tally::new(PacketFilter::new(bot, vec![]), 1024);
             for sent in packets {
                 tally.count(&sent.packet(), sent.length, Timestamp::default());
             }

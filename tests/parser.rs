@@ -8,7 +8,7 @@ use gomon::frame::FrameLink;
 use gomon::source::replay::{Input, Reader};
 use gomon::source::{Stop, quick};
 use gomon_common::parse::Malformed;
-use gomon_common::{Flags, LinkType, Packet, Sign, Skip, parse_common};
+use gomon_common::{ContactFlag, Flags, LinkType, Packet, Skip, parse_plain};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -42,7 +42,7 @@ const LINKS: [LinkType; 18] = [
 fn parse(link: LinkType, frame: &[u8]) -> Result<Packet, Skip> {
     let answer = gomon_common::parse(link, frame);
     if link == LinkType::Ethernet {
-        if let Some(packet) = parse_common(frame) {
+        if let Some(packet) = parse_plain(frame) {
             assert_eq!(Ok(packet), answer, "the kernel's short cut");
         }
         if let Some(packet) = quick::parse(frame) {
@@ -182,9 +182,10 @@ fn only_learns(link: LinkType, frame: &[u8]) -> Result<(), TestCaseError> {
         if let (Some(before), Ok(now)) = (before, now) {
             prop_assert_eq!(before.source, now.source);
             prop_assert_eq!(before.destination.address(), now.destination.address());
-            let sign = if before.sign == Sign::NOTHING { before.sign } else { now.sign };
+            let contact =
+                if before.contact == ContactFlag::NONE { before.contact } else { now.contact };
             let flags = if before.flags == Flags::NONE { before.flags } else { now.flags };
-            let now = Packet { sign, flags, ..now };
+            let now = Packet { contact, flags, ..now };
             prop_assert!(before.destination.port() == 0 || before == now, "{before:?} {now:?}");
         }
         before = now.ok();

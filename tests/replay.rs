@@ -8,18 +8,18 @@
 
 mod support;
 
-#[path = "replay/behind.rs"]
-mod behind;
 #[path = "replay/clocks.rs"]
 mod clocks;
+#[path = "replay/concatenated.rs"]
+mod concatenated;
+#[path = "replay/fast_path.rs"]
+mod fast_path;
 #[path = "replay/formats.rs"]
 mod formats;
-#[path = "replay/hidden.rs"]
-mod hidden;
+#[path = "replay/opaque.rs"]
+mod opaque;
 #[path = "replay/plain.rs"]
 mod plain;
-#[path = "replay/quick.rs"]
-mod quick;
 #[path = "replay/steps.rs"]
 mod steps;
 #[path = "replay/truth.rs"]

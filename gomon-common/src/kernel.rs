@@ -23,25 +23,25 @@ pub mod names {
     /// Every program.
     pub const PROGRAMS: [&str; 4] = [XDP, XDP_FRAGS, TC, TC_EGRESS];
 
-    /// Array of one [`Current`](super::Current): the generation that is counted into.
+    /// Array of one [`CurrentGeneration`](super::CurrentGeneration): the generation that is counted into.
     pub const CURRENT: &str = "CURRENT";
-    /// Per generation a hash of [`Endpoint`](crate::Endpoint) to [`Destination`](super::Destination),
+    /// Per generation a hash of [`Endpoint`](crate::Endpoint) to [`DestinationValue`](super::DestinationValue),
     /// [`Contact`](super::Contact) and a source, for which see [`SEVERAL`](super::SEVERAL).
     pub const ENDPOINTS: &str = "ENDPOINTS";
-    /// Per generation a hash of [`Address`](crate::Address) to [`Destination`](super::Destination).
+    /// Per generation a hash of [`Address`](crate::Address) to [`DestinationValue`](super::DestinationValue).
     pub const HOSTS: &str = "HOSTS";
-    /// Per generation and CPU the numbers of [`Entry`](super::Entry).
+    /// Per generation and CPU the numbers of [`LedgerEntry`](super::LedgerEntry).
     pub const LEDGER: &str = "LEDGER";
     /// Per generation and CPU the registers of [`registers`](crate::registers).
-    pub const REGISTERS: &str = "REGISTERS";
+    pub const HLL_REGISTERS: &str = "HLL_REGISTERS";
     /// Per generation the [`sieve`](crate::sieve) of its known hosts, in parts.
-    pub const SIEVE: &str = "SIEVE";
+    pub const BLOOM_FILTER: &str = "BLOOM_FILTER";
     /// Per generation and CPU the places [near](crate::near) at hand, in parts.
-    pub const NEAR: &str = "NEAR";
+    pub const FLOW_CACHE: &str = "FLOW_CACHE";
     /// A hash of [`Endpoint`](crate::Endpoint) to the time of its answer, as in
     /// [`Contact`](super::Contact): contacts of earlier panes that may still be answered. The loader
     /// fills it.
-    pub const AWAITED: &str = "AWAITED";
+    pub const PENDING_REPLIES: &str = "PENDING_REPLIES";
     /// Per generation and CPU the sources of [some](super::SAMPLES) of the packets that are not the
     /// bot's.
     pub const SENDERS: &str = "SENDERS";
@@ -49,14 +49,24 @@ pub mod names {
     pub const IGNORED: &str = "IGNORED";
     /// The bot's addresses beside the first.
     pub const SOURCES: &str = "SOURCES";
-    /// Per CPU a perf buffer of packets for artifacts, each a [`Saved`](super::Saved) with the bytes
+    /// Per CPU a perf buffer of packets for artifacts, each a [`PacketRecord`](super::PacketRecord) with the bytes
     /// of its frame behind it.
     pub const PACKETS: &str = "PACKETS";
 
     /// Every map.
     pub const MAPS: [&str; 12] = [
-        CURRENT, ENDPOINTS, HOSTS, LEDGER, REGISTERS, SIEVE, NEAR, AWAITED, SENDERS, IGNORED,
-        SOURCES, PACKETS,
+        CURRENT,
+        ENDPOINTS,
+        HOSTS,
+        LEDGER,
+        HLL_REGISTERS,
+        BLOOM_FILTER,
+        FLOW_CACHE,
+        PENDING_REPLIES,
+        SENDERS,
+        IGNORED,
+        SOURCES,
+        PACKETS,
     ];
 
     /// Global: the bot's first address, 16 bytes.
@@ -70,9 +80,9 @@ pub mod names {
     /// Global, one byte: 1 when there are destinations to leave out.
     pub const IGNORES: &str = "IGNORES";
     /// Global, a `u32`: the parts of a generation's sieve.
-    pub const SIEVE_PARTS: &str = "SIEVE_PARTS";
+    pub const BLOOM_PARTS: &str = "BLOOM_PARTS";
     /// Global, a `u32`: the parts of a generation's places near at hand; 0 where there are none.
-    pub const NEAR_PARTS: &str = "NEAR_PARTS";
+    pub const FLOW_CACHE_PARTS: &str = "FLOW_CACHE_PARTS";
     /// Global, a `u32`: packets sent up of one host in a [slot](super::SLOT); 0 sends none.
     pub const PACKETS_PER_HOST: &str = "PACKETS_PER_HOST";
     /// Global, one byte: 1 when contacts are looked at.
@@ -114,40 +124,40 @@ pub const MAX_CAPTURED: u32 = 65_400;
 /// nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Current {
+pub struct CurrentGeneration {
     /// The generation that is counted into.
     pub generation: u64,
     /// The end of each generation's pane, as far as it is planned.
     pub ends: [u64; GENERATIONS as usize],
 }
 
-const _: () = assert!(size_of::<Current>() == 24);
+const _: () = assert!(size_of::<CurrentGeneration>() == 24);
 
 /// Packets and bytes of a destination, in the byte order of the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Counted {
+pub struct Counters {
     /// Packets.
     pub packets: u64,
     /// Bytes of their frames.
     pub bytes: u64,
 }
 
-const _: () = assert!(size_of::<Counted>() == 16);
+const _: () = assert!(size_of::<Counters>() == 16);
 
 /// What is kept of a known destination, an endpoint or a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Destination {
+pub struct DestinationValue {
     /// What went to the endpoint; to the host, as far as it is in no endpoint.
-    pub counted: Counted,
+    pub counters: Counters,
     /// The slot of the latest packet that was sent up, and how many there were in it.
     pub slot: u32,
     /// See `slot`.
     pub sent: u32,
 }
 
-const _: () = assert!(size_of::<Destination>() == 24);
+const _: () = assert!(size_of::<DestinationValue>() == 24);
 
 /// What is kept of the contact with an endpoint: when it was first tried, and when it first answered,
 /// in nanoseconds on the monotonic clock; 0 for never.
@@ -169,7 +179,7 @@ pub const SEVERAL: Address = Address::v6([0xff; 16]);
 /// What stands before the bytes of a packet that is sent up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
-pub struct Saved {
+pub struct PacketRecord {
     /// Nanoseconds on the monotonic clock, in the byte order of the host.
     time: [u8; 8],
     /// The other end: whom the bot sends to, or who answers it.
@@ -184,9 +194,9 @@ pub struct Saved {
     padding: [u8; 3],
 }
 
-const _: () = assert!(size_of::<Saved>() == 40 && align_of::<Saved>() == 1);
+const _: () = assert!(size_of::<PacketRecord>() == 40 && align_of::<PacketRecord>() == 1);
 
-impl Saved {
+impl PacketRecord {
     /// A packet between the bot and `host`, in a frame of `length` bytes.
     #[must_use]
     #[inline]
@@ -277,7 +287,7 @@ impl Saved {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 #[expect(missing_docs, reason = "as in the ledger of user space")]
-pub enum Entry {
+pub enum LedgerEntry {
     /// Packets of the bot that count, to known hosts.
     Counted,
     /// The others: to hosts there was no room for.
@@ -310,9 +320,9 @@ pub enum Entry {
 }
 
 /// The ledger of one generation on one CPU. A power of two, so that a place can be kept on it by a mask.
-pub type LedgerPage = [u64; 32];
+pub type CpuLedger = [u64; 32];
 
-impl Entry {
+impl LedgerEntry {
     /// Where a frame without a packet is entered.
     #[must_use]
     #[inline]
@@ -336,28 +346,28 @@ mod tests {
     fn malformed_frames_are_entered_side_by_side_in_the_order_of_their_reasons() {
         for (position, reason) in Malformed::ALL.into_iter().enumerate() {
             assert_eq!(
-                Entry::of(Skip::Malformed(reason)) as usize,
-                Entry::Truncated as usize + position
+                LedgerEntry::of(Skip::Malformed(reason)) as usize,
+                LedgerEntry::Truncated as usize + position
             );
         }
-        assert!((Entry::TickTime as usize) < size_of::<LedgerPage>() / size_of::<u64>());
+        assert!((LedgerEntry::TickTime as usize) < size_of::<CpuLedger>() / size_of::<u64>());
     }
 
     #[test]
     fn a_packet_that_is_sent_up_comes_out_as_it_went_in() {
         let host = Address::v4([192, 0, 2, 1]);
-        let saved = Saved::new(7, host, 1500, 3, 1);
+        let saved = PacketRecord::new(7, host, 1500, 3, 1);
         let mut record = saved.time.to_vec();
         record.extend(host.bytes());
         record.extend([saved.length, saved.captured, saved.tag].concat());
         record.extend([1, 0, 0, 0]);
         record.extend(b"abc-padding");
-        assert_eq!(Saved::split(&record), Some((saved, &b"abc"[..])));
+        assert_eq!(PacketRecord::split(&record), Some((saved, &b"abc"[..])));
         assert_eq!((saved.time(), saved.length(), saved.generation()), (7, 1500, 1));
         assert_eq!(saved.tag(), None);
         assert_eq!(saved.tagged(0x8100, 7).tag(), Some([0x81, 0, 0, 7]));
-        for length in 0..size_of::<Saved>() + 3 {
-            assert_eq!(Saved::split(&record[..length]), None, "{length}");
+        for length in 0..size_of::<PacketRecord>() + 3 {
+            assert_eq!(PacketRecord::split(&record[..length]), None, "{length}");
         }
     }
 }

@@ -7,21 +7,22 @@
 #![forbid(unsafe_code)]
 
 mod address;
+pub mod bloom;
 mod endpoint;
+pub mod flow_cache;
 mod frame;
+pub mod hash;
+pub mod hyperloglog;
 pub mod kernel;
 mod link;
 mod mac;
-pub mod near;
 mod packet;
 pub mod parse;
-pub mod registers;
-pub mod sieve;
 
 pub use address::Address;
 pub use endpoint::{Endpoint, protocol};
 pub use frame::Frame;
 pub use link::LinkType;
 pub use mac::{Mac, NotAMac};
-pub use packet::{Flags, Packet, Sign};
-pub use parse::{Skip, parse, parse_common};
+pub use packet::{ContactFlag, Flags, Packet};
+pub use parse::{Skip, parse, parse_plain};

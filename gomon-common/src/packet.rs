@@ -13,7 +13,7 @@ pub struct Packet {
     /// The port it comes from, 0 where that of the destination is.
     pub source_port: u16,
     /// What it shows of the contact between the two.
-    pub sign: Sign,
+    pub contact: ContactFlag,
     /// The flags of a TCP segment, or the type of an SCTP packet's first chunk.
     pub flags: Flags,
 }
@@ -33,15 +33,15 @@ impl Packet {
 /// is an error, and the kernel (6.18) refuses the description of a type that does so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
-pub struct Sign(u8);
+pub struct ContactFlag(u8);
 
-impl Sign {
+impl ContactFlag {
     /// Nothing: its protocol has no contacts, or what would tell is cut off or in another fragment.
-    pub const NOTHING: Self = Self(0);
+    pub const NONE: Self = Self(0);
     /// The sender may hope for an answer: a TCP SYN without ACK, or a UDP datagram.
-    pub const OPENING: Self = Self(1);
+    pub const ATTEMPT: Self = Self(1);
     /// The sender got an answer to its SYN, or gives one: any other TCP segment.
-    pub const FOLLOWING: Self = Self(2);
+    pub const ESTABLISHED: Self = Self(2);
 
     /// The sign as a number.
     #[must_use]
@@ -62,7 +62,7 @@ pub struct Flags(#[cfg(not(target_arch = "bpf"))] u16);
 
 impl Flags {
     /// Whether they are told at all.
-    pub(crate) const TOLD: bool = !cfg!(target_arch = "bpf");
+    pub(crate) const AVAILABLE: bool = !cfg!(target_arch = "bpf");
 
     /// There is no such byte.
     pub const NONE: Self = Self(

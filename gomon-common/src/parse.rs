@@ -19,7 +19,7 @@ mod ppp;
 mod wifi;
 
 use crate::endpoint::protocol;
-use crate::{Address, Endpoint, Flags, Frame, LinkType, Packet, Sign};
+use crate::{Address, ContactFlag, Endpoint, Flags, Frame, LinkType, Packet};
 use layers::Layer;
 
 /// VLAN tags a frame may carry in a row.
@@ -164,7 +164,7 @@ fn behind_own_header<F: Frame + ?Sized>(
 /// to look; where there is an answer, it is the one `parse` gives.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as a function it would return a pointer into its stack")]
-pub fn parse_common<F: Frame + ?Sized>(frame: &F) -> Option<Packet> {
+pub fn parse_plain<F: Frame + ?Sized>(frame: &F) -> Option<Packet> {
     match frame.read(12)? {
         [0x08, 0x00, 0x45, _] => {
             let [total_high, total_low, _, _, fragment_high, fragment_low, _, protocol] =
@@ -198,7 +198,7 @@ pub fn parse_common<F: Frame + ?Sized>(frame: &F) -> Option<Packet> {
 const fn needed(protocol: u8) -> u16 {
     match protocol {
         protocol::TCP => TCP_FLAGS + 1,
-        protocol::SCTP if Flags::TOLD => SCTP_CHUNK + 1,
+        protocol::SCTP if Flags::AVAILABLE => SCTP_CHUNK + 1,
         _ => 4,
     }
 }
@@ -214,31 +214,32 @@ fn common<F: Frame + ?Sized>(
     destination: Address,
 ) -> Option<Packet> {
     let [source_high, source_low, high, low] = frame.read(offset)?;
-    let (sign, flags) = match protocol {
+    let (contact, flags) = match protocol {
         protocol::TCP => of_segment(frame.read(offset + TCP_FLAGS as usize)?),
-        protocol::UDP => (Sign::OPENING, Flags::NONE),
-        protocol::SCTP if Flags::TOLD => {
+        protocol::UDP => (ContactFlag::ATTEMPT, Flags::NONE),
+        protocol::SCTP if Flags::AVAILABLE => {
             let [chunk] = frame.read(offset + SCTP_CHUNK as usize)?;
-            (Sign::NOTHING, Flags::of(chunk))
+            (ContactFlag::NONE, Flags::of(chunk))
         }
-        _ => (Sign::NOTHING, Flags::NONE),
+        _ => (ContactFlag::NONE, Flags::NONE),
     };
     Some(Packet {
         source,
         destination: Endpoint::new(destination, protocol, u16::from_be_bytes([high, low])),
         source_port: u16::from_be_bytes([source_high, source_low]),
-        sign,
+        contact,
         flags,
     })
 }
 
 /// What the flags of a TCP segment show, and they themselves.
 #[inline(always)]
-const fn of_segment([flags]: [u8; 1]) -> (Sign, Flags) {
+const fn of_segment([flags]: [u8; 1]) -> (ContactFlag, Flags) {
     const SYN: u8 = 0x02;
     const ACK: u8 = 0x10;
-    let sign = if flags & (SYN | ACK) == SYN { Sign::OPENING } else { Sign::FOLLOWING };
-    (sign, Flags::of(flags))
+    let contact =
+        if flags & (SYN | ACK) == SYN { ContactFlag::ATTEMPT } else { ContactFlag::ESTABLISHED };
+    (contact, Flags::of(flags))
 }
 
 #[inline]

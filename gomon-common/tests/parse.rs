@@ -3,7 +3,7 @@
 
 use gomon_common::parse::Malformed;
 use gomon_common::parse::hidden_by;
-use gomon_common::{LinkType, Sign, Skip, parse};
+use gomon_common::{ContactFlag, LinkType, Skip, parse};
 
 use LinkType::{
     CiscoHdlc, Ethernet, FrameRelay, Ieee80211, Ipv4, Ipv6, LinuxSll, LinuxSll2, Loop, Nflog, Null,
@@ -152,29 +152,29 @@ fn finds_the_packet_behind_other_layers() {
 fn a_first_fragment_that_is_too_short_for_flags_opens() {
     // From port 40000 to port 23; the rest of the header comes in other fragments.
     let start = "9c40 0017 00000001";
-    let sign = |frame: String| parse(Raw, &bytes(&frame)[..]).map(|packet| packet.sign);
+    let contact = |frame: String| parse(Raw, &bytes(&frame)[..]).map(|packet| packet.contact);
     let fragment6 = |word: &str| format!("0600 {word} 00000001 {start}");
     for (name, frame, expected) in [
-        ("a first fragment", v4(28, 0x2000, 6, start), Sign::OPENING),
+        ("a first fragment", v4(28, 0x2000, 6, start), ContactFlag::ATTEMPT),
         (
             "one that ends in front of the flags",
             v4(33, 0x2000, 6, &format!("{start} 0000000050")),
-            Sign::OPENING,
+            ContactFlag::ATTEMPT,
         ),
         (
             "one that has them",
             v4(34, 0x2000, 6, &format!("{start} 0000000050 10")),
-            Sign::FOLLOWING,
+            ContactFlag::ESTABLISHED,
         ),
-        ("one whose flags were not captured", v4(60, 0x2000, 6, start), Sign::NOTHING),
-        ("a packet that is too short", v4(28, 0x4000, 6, start), Sign::NOTHING),
-        ("a later fragment", v4(28, 0x2001, 6, start), Sign::NOTHING),
-        ("UDP", v4(28, 0x2000, 132, start), Sign::NOTHING),
-        ("IPv6", v6(16, 44, &fragment6("0001")), Sign::OPENING),
-        ("the only fragment of IPv6", v6(16, 44, &fragment6("0000")), Sign::NOTHING),
-        ("a later fragment of IPv6", v6(16, 44, &fragment6("0009")), Sign::NOTHING),
+        ("one whose flags were not captured", v4(60, 0x2000, 6, start), ContactFlag::NONE),
+        ("a packet that is too short", v4(28, 0x4000, 6, start), ContactFlag::NONE),
+        ("a later fragment", v4(28, 0x2001, 6, start), ContactFlag::NONE),
+        ("UDP", v4(28, 0x2000, 132, start), ContactFlag::NONE),
+        ("IPv6", v6(16, 44, &fragment6("0001")), ContactFlag::ATTEMPT),
+        ("the only fragment of IPv6", v6(16, 44, &fragment6("0000")), ContactFlag::NONE),
+        ("a later fragment of IPv6", v6(16, 44, &fragment6("0009")), ContactFlag::NONE),
     ] {
-        assert_eq!(sign(frame), Ok(expected), "{name}");
+        assert_eq!(contact(frame), Ok(expected), "{name}");
     }
 }
 
@@ -383,12 +383,12 @@ fn the_short_cut_takes_plain_frames_and_leaves_the_others() {
     v6[18..21].copy_from_slice(&[0, 20, 6]);
     for frame in [v4(17, 0x45), v4(6, 0x45), v6] {
         assert_eq!(
-            gomon_common::parse_common(&frame[..]),
+            gomon_common::parse_plain(&frame[..]),
             parse(LinkType::Ethernet, &frame[..]).ok()
         );
-        assert!(gomon_common::parse_common(&frame[..]).is_some());
+        assert!(gomon_common::parse_plain(&frame[..]).is_some());
     }
     for frame in [v4(1, 0x45), v4(17, 0x46), v4(17, 0x65)] {
-        assert_eq!(gomon_common::parse_common(&frame[..]), None);
+        assert_eq!(gomon_common::parse_plain(&frame[..]), None);
     }
 }

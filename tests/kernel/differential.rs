@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
-use gomon::core::{Selection, Senders, Sources, Span, Tally, Timestamp, WindowCounts};
+use gomon::core::{PacketFilter, Senders, Sources, Span, Tally, Timestamp, WindowCounts};
 use gomon::frame::FrameLink;
 use gomon::source::Stop;
-use gomon::source::live::{Kernel, Selected, load};
+use gomon::source::live::{CounterConfig, KernelCounter, load};
 use gomon::source::replay::{Input, Reader};
 use gomon_common::kernel::names;
 use gomon_common::{Address, LinkType, parse};
@@ -46,8 +46,8 @@ impl Setting {
         Self { sources: Sources::Any, ignored: vec![], capacity: 4096, chunk: 20_000 }
     }
 
-    fn kernel(&self) -> Kernel {
-        let selected = Selected {
+    fn kernel(&self) -> KernelCounter {
+        let selected = CounterConfig {
             sources: self.sources.clone(),
             bot_mac: None,
             ignored: self.ignored.iter().map(|(prefix, _)| *prefix).collect(),
@@ -55,12 +55,12 @@ impl Setting {
             packets: 0,
             sweeps: true,
         };
-        Kernel::new(&selected).expect("the maps are made")
+        KernelCounter::new(&selected).expect("the maps are made")
     }
 
     fn tally(&self) -> Tally {
         let ranges = self.ignored.iter().map(|(_, range)| *range).collect();
-        let selection = Selection::new(self.sources.clone(), ranges);
+        let selection = PacketFilter::new(self.sources.clone(), ranges);
         Tally::new(selection, usize::try_from(self.capacity).unwrap())
     }
 }

@@ -2,7 +2,7 @@
 
 use aya::Pod;
 use aya::maps::{Map, MapData, PerCpuArray};
-use gomon_common::kernel::{Entry, GENERATIONS, LedgerPage, names};
+use gomon_common::kernel::{CpuLedger, GENERATIONS, LedgerEntry, names};
 use serde_json::Value;
 
 use crate::privileged;
@@ -21,18 +21,18 @@ mod capture;
 mod clsact;
 #[path = "live/ends.rs"]
 mod ends;
+#[path = "live/fallback.rs"]
+mod fallback;
+#[path = "live/flow_cache.rs"]
+mod flow_cache;
 #[path = "live/guest.rs"]
 mod guest;
-#[path = "live/ladder.rs"]
-mod ladder;
 #[path = "live/load.rs"]
 mod load;
 #[path = "live/log.rs"]
 mod log;
 #[path = "live/modes.rs"]
 mod modes;
-#[path = "live/near.rs"]
-mod near;
 #[path = "live/offloads.rs"]
 mod offloads;
 #[path = "live/outputs.rs"]
@@ -91,11 +91,11 @@ fn until_counted(gomon: &mut Running, frames: u64) {
 
 /// The frames in the ledger that a process holds in the kernel.
 fn seen(process: u32) -> u64 {
-    let pages = per_cpu::<LedgerPage>(process, names::LEDGER).flat_map(|ledger| {
+    let pages = per_cpu::<CpuLedger>(process, names::LEDGER).flat_map(|ledger| {
         let pages = (0..GENERATIONS).map(|generation| ledger.get(&generation, 0).unwrap());
         pages.flat_map(|page| page.to_vec()).collect::<Vec<_>>()
     });
-    pages.flat_map(|page| page[..Entry::UnlistedBytes as usize].to_vec()).sum()
+    pages.flat_map(|page| page[..LedgerEntry::UnlistedBytes as usize].to_vec()).sum()
 }
 
 /// The maps with this name that a process holds in the kernel, all with values for each processor.

@@ -3,9 +3,9 @@
 use aya::programs::{Program, SchedClassifier};
 use aya::{Ebpf, EbpfLoader};
 use gomon::source::live::load;
-use gomon_common::kernel::{Current, GENERATIONS, LedgerPage, SAMPLES, names};
-use gomon_common::registers::REGISTERS;
-use gomon_common::{near, sieve};
+use gomon_common::hyperloglog::REGISTERS;
+use gomon_common::kernel::{CpuLedger, CurrentGeneration, GENERATIONS, SAMPLES, names};
+use gomon_common::{bloom, flow_cache};
 
 use crate::privileged;
 
@@ -20,14 +20,14 @@ fn names_and_sizes_are_those_both_sides_use() {
     for name in names::MAPS {
         let map = object.maps.get(name).unwrap_or_else(|| panic!("no map {name}"));
         let (key, value, entries) = match name {
-            names::CURRENT => (4, size_of::<Current>(), 1),
+            names::CURRENT => (4, size_of::<CurrentGeneration>(), 1),
             names::ENDPOINTS | names::HOSTS => (4, 4, GENERATIONS),
-            names::LEDGER => (4, size_of::<LedgerPage>(), GENERATIONS),
-            names::REGISTERS => (4, REGISTERS, GENERATIONS),
-            names::SIEVE => (4, sieve::PART, GENERATIONS),
-            names::NEAR => (4, size_of::<[u64; near::NUMBERS]>(), GENERATIONS),
+            names::LEDGER => (4, size_of::<CpuLedger>(), GENERATIONS),
+            names::HLL_REGISTERS => (4, REGISTERS, GENERATIONS),
+            names::BLOOM_FILTER => (4, bloom::PART_SLOTS, GENERATIONS),
+            names::FLOW_CACHE => (4, size_of::<[u64; flow_cache::PART_WORDS]>(), GENERATIONS),
             names::SENDERS => (4, 16 * SAMPLES, GENERATIONS),
-            names::AWAITED => (24, 8, 1024),
+            names::PENDING_REPLIES => (24, 8, 1024),
             names::IGNORED => (20, 1, 16_384),
             names::SOURCES => (16, 1, 1024),
             names::PACKETS => (4, 4, 0),

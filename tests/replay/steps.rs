@@ -179,7 +179,7 @@ fn reported_captures_of_clocks_that_step_blame_nobody() {
         ("clock-older-second.pcap", 180, 0, 0, "2026-01-02"),
         ("clock-two-2106.pcap", 120, 0, 2, "2026-01-01"),
         ("clock-vbox-first-0.pcap", 120, 0, 0, "2026-01-01"),
-        // Ahead by less than 1000 windows, which is believed at once, and then set back.
+        // ReadAhead by less than 1000 windows, which is believed at once, and then set back.
         ("clock-one-2h-ahead.pcap", 361, 0, 0, "2026-01-01"),
         ("clock-two-hosts-2h-apart.pcapng", 360, 0, 178, "2026-01-01"),
         ("clock-inet838.pcap", 2721, 0, 0, "1970-01-01"),

@@ -12,7 +12,7 @@ mod wifi;
 
 use std::fmt;
 
-use gomon_common::{Address, Endpoint, Flags, LinkType, Packet, Sign, Skip};
+use gomon_common::{Address, ContactFlag, Endpoint, Flags, LinkType, Packet, Skip};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -94,17 +94,17 @@ impl Truth {
         let destination = Endpoint::new(walk.destination, protocol, port);
         let transport = walk.port_at.filter(|_| shown == walk.steps.len());
         let transport = transport.and_then(|at| packet.get(at - 2..)).unwrap_or_default();
-        let (source_port, sign, flags) = match *transport {
+        let (source_port, contact, flags) = match *transport {
             [high, low, _, _, ..] => {
                 // A first fragment that ends before the flags, wherever the capture does.
                 let flags_at = walk.port_at.map_or(0, |at| at + 11);
                 let is_short = walk.more_fragments && walk.end <= flags_at;
-                let sign = sign(protocol, transport.get(13), is_short);
-                (u16::from_be_bytes([high, low]), sign, flags(protocol, transport))
+                let contact = contact(protocol, transport.get(13), is_short);
+                (u16::from_be_bytes([high, low]), contact, flags(protocol, transport))
             }
-            _ => (0, Sign::NOTHING, Flags::NONE),
+            _ => (0, ContactFlag::NONE, Flags::NONE),
         };
-        Ok(Packet { source: walk.source, destination, source_port, sign, flags })
+        Ok(Packet { source: walk.source, destination, source_port, contact, flags })
     }
 }
 
@@ -118,13 +118,13 @@ fn flags(protocol: u8, transport: &[u8]) -> Flags {
     transport.get(at).map_or(Flags::NONE, |byte| Flags::of(*byte))
 }
 
-fn sign(protocol: u8, flags: Option<&u8>, is_short: bool) -> Sign {
+fn contact(protocol: u8, flags: Option<&u8>, is_short: bool) -> ContactFlag {
     match (protocol, flags) {
-        (17, _) => Sign::OPENING,
-        (6, None) if is_short => Sign::OPENING,
-        (6, Some(flags)) if flags & 0b1_0010 == 0b10 => Sign::OPENING,
-        (6, Some(_)) => Sign::FOLLOWING,
-        _ => Sign::NOTHING,
+        (17, _) => ContactFlag::ATTEMPT,
+        (6, None) if is_short => ContactFlag::ATTEMPT,
+        (6, Some(flags)) if flags & 0b1_0010 == 0b10 => ContactFlag::ATTEMPT,
+        (6, Some(_)) => ContactFlag::ESTABLISHED,
+        _ => ContactFlag::NONE,
     }
 }
 

@@ -24,7 +24,7 @@ use etherparse::{
     UdpSlice,
 };
 use gomon_common::parse::Malformed;
-use gomon_common::{Address, Endpoint, Flags, LinkType, Packet, Sign, Skip};
+use gomon_common::{Address, ContactFlag, Endpoint, Flags, LinkType, Packet, Skip};
 
 use super::encapsulation::{self, Version};
 
@@ -209,36 +209,42 @@ fn between(
     // A header that is cut off or broken is read as far as it goes.
     let cut = || Some((u16_at(bytes, 0)?, u16_at(bytes, 2)?));
     let flag = |at: usize| bytes.get(at).map_or(Flags::NONE, |byte| Flags::of(*byte));
-    let (ports, sign, flags) = match protocol {
+    let (ports, contact, flags) = match protocol {
         IpNumber::TCP => match TcpSlice::from_slice(bytes) {
             Ok(tcp) => {
                 let ports = Some((tcp.source_port(), tcp.destination_port()));
                 let opens = tcp.syn() && !tcp.ack();
-                (ports, if opens { Sign::OPENING } else { Sign::FOLLOWING }, flags_of(&tcp))
+                (
+                    ports,
+                    if opens { ContactFlag::ATTEMPT } else { ContactFlag::ESTABLISHED },
+                    flags_of(&tcp),
+                )
             }
             Err(_) => match bytes.get(13) {
                 Some(flags) if flags & 2 != 0 && flags & 16 == 0 => {
-                    (cut(), Sign::OPENING, flag(13))
+                    (cut(), ContactFlag::ATTEMPT, flag(13))
                 }
-                Some(_) => (cut(), Sign::FOLLOWING, flag(13)),
-                None if is_short_fragment && cut().is_some() => (cut(), Sign::OPENING, Flags::NONE),
-                None => (cut(), Sign::NOTHING, Flags::NONE),
+                Some(_) => (cut(), ContactFlag::ESTABLISHED, flag(13)),
+                None if is_short_fragment && cut().is_some() => {
+                    (cut(), ContactFlag::ATTEMPT, Flags::NONE)
+                }
+                None => (cut(), ContactFlag::NONE, Flags::NONE),
             },
         },
         IpNumber::UDP => {
             let udp = UdpSlice::from_slice_lax(bytes);
             let ports =
                 udp.map_or_else(|_| cut(), |udp| Some((udp.source_port(), udp.destination_port())));
-            let sign = if ports.is_some() { Sign::OPENING } else { Sign::NOTHING };
-            (ports, sign, Flags::NONE)
+            let contact = if ports.is_some() { ContactFlag::ATTEMPT } else { ContactFlag::NONE };
+            (ports, contact, Flags::NONE)
         }
         // Of SCTP etherparse knows the number alone.
-        IpNumber::SCTP => (cut(), Sign::NOTHING, flag(12)),
-        _ => (None, Sign::NOTHING, Flags::NONE),
+        IpNumber::SCTP => (cut(), ContactFlag::NONE, flag(12)),
+        _ => (None, ContactFlag::NONE, Flags::NONE),
     };
     let (source_port, port) = ports.unwrap_or_default();
     let destination = Endpoint::new(destination, protocol.0, port);
-    Packet { source, destination, source_port, sign, flags }
+    Packet { source, destination, source_port, contact, flags }
 }
 
 /// The flags of a segment, flag by flag.

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use gomon::core::{Clock, Selection, Sources, Span, Sweeps, Tally, Timestamp, Walk, WindowCounts};
+use gomon::core::{
+    PacketFilter, PaneClock, Sources, Span, Sweeps, Tally, Timestamp, Walk, WindowCounts,
+};
 use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::replay::{Input, Reader, Replay};
-use gomon::source::{Receiver, Stop};
+use gomon::source::{PaneSink, Stop};
 use gomon_common::{LinkType, parse};
 
 use crate::support::capture::{Captured, PLAIN, pcap};
@@ -45,7 +47,7 @@ struct Judge {
     window: i64,
 }
 
-impl Receiver for Judge {
+impl PaneSink for Judge {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
         self.sweeps.pane(&counts);
         ControlFlow::Continue(())
@@ -72,9 +74,9 @@ fn contacts(folder: &Path, capture: &str, bot: &str) -> [u64; 2] {
     let input = Input::open(&folder.join(capture), Stop::default()).expect("it is there");
     let reader = Reader::new(input).expect("a capture");
     let bot = Sources::Bot { first: ip(bot).into(), others: vec![] };
-    let tally = Tally::new(Selection::new(bot, vec![]), 100_000);
+    let tally = Tally::new(PacketFilter::new(bot, vec![]), 100_000);
     let mut judge = Judge { sweeps: Sweeps::default(), window };
-    let replay = Replay::new(Clock::new(window, window), tally);
+    let replay = Replay::new(PaneClock::new(window, window), tally);
     replay.run(reader, &Stop::default(), &mut judge).expect("a sound capture");
     let sum = |[answered, unanswered]: [u64; 2], walk: Walk| {
         [answered + walk.answered, unanswered + walk.unanswered]

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gomon::core::{
-    Clock, Engine, Place, Policy, ScanMode, Selection, Sources, Sweep, Tally, Timestamp, Verdict,
-    Walk,
+    Engine, PacketFilter, PaneClock, PanePosition, Policy, ScanMode, Sources, Sweep, Tally,
+    Timestamp, Verdict, Walk,
 };
-use gomon_common::{Address, Endpoint, Packet, Sign, protocol};
+use gomon_common::{Address, ContactFlag, Endpoint, Packet, protocol};
 use proptest::prelude::*;
 
 const BOT: Address = Address::v4([10, 0, 0, 5]);
@@ -50,23 +50,23 @@ fn packets(tries: &[Try]) -> Vec<(i64, Packet)> {
     let stray = Packet { source: other, destination: stray, ..Packet::default() };
     let mut packets = vec![(0, stray)];
     for Try { time, destination, again, answers } in tries {
-        let sent = |sign| Packet {
+        let sent = |contact| Packet {
             source: BOT,
             destination: *destination,
             source_port: 9,
-            sign,
+            contact,
             ..Packet::default()
         };
-        packets.push((*time, sent(Sign::OPENING)));
-        packets.extend(again.iter().map(|offset| (time + offset, sent(Sign::OPENING))));
+        packets.push((*time, sent(ContactFlag::ATTEMPT)));
+        packets.extend(again.iter().map(|offset| (time + offset, sent(ContactFlag::ATTEMPT))));
         let answer = if destination.protocol() == protocol::TCP {
-            sent(Sign::FOLLOWING)
+            sent(ContactFlag::ESTABLISHED)
         } else {
             Packet {
                 source: destination.address(),
                 destination: Endpoint::new(BOT, protocol::UDP, 9),
                 source_port: destination.port(),
-                sign: Sign::OPENING,
+                contact: ContactFlag::ATTEMPT,
                 ..Packet::default()
             }
         };
@@ -93,13 +93,13 @@ fn policy(step: i64, panes: u32, fewest: u64) -> Policy {
 /// The sweeps of each window, as a replay finds them.
 fn found(policy: &Policy, packets: &[(i64, Packet)]) -> Vec<Vec<Sweep>> {
     let bot = Sources::Bot { first: BOT, others: vec![] };
-    let mut tally = Tally::new(Selection::new(bot, vec![]), 1024);
-    let mut clock = Clock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
+    let mut tally = Tally::new(PacketFilter::new(bot, vec![]), 1024);
+    let mut clock = PaneClock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
     let mut engine = Engine::new(policy.clone());
     let mut reports = Vec::new();
     for (time, packet) in packets {
         let time = Timestamp::from_nanoseconds(*time);
-        if let Place::Ahead(panes) = clock.place(Some(time)) {
+        if let PanePosition::Ahead(panes) = clock.place(Some(time)) {
             let span = clock.pane();
             clock.advance(panes);
             engine.pane(tally.take(span), &mut |report| reports.push(report));
@@ -125,7 +125,7 @@ fn naive(policy: &Policy, packets: &[(i64, Packet)], fewest: u64) -> Vec<Vec<Swe
     let last = packets.last().unwrap().0 / step;
     let mut first_tries: BTreeMap<Endpoint, i64> = BTreeMap::new();
     for (time, packet) in packets {
-        if packet.source == BOT && packet.sign == Sign::OPENING {
+        if packet.source == BOT && packet.contact == ContactFlag::ATTEMPT {
             first_tries.entry(packet.destination).or_insert(*time);
         }
     }
@@ -135,7 +135,9 @@ fn naive(policy: &Policy, packets: &[(i64, Packet)], fewest: u64) -> Vec<Vec<Swe
         let answers = packets.iter().filter(|(time, packet)| {
             let after = time - tried;
             let is_answer = match endpoint.protocol() {
-                protocol::TCP => packet.destination == endpoint && packet.sign == Sign::FOLLOWING,
+                protocol::TCP => {
+                    packet.destination == endpoint && packet.contact == ContactFlag::ESTABLISHED
+                }
                 _ => packet.destination.address() == BOT && packet.origin() == endpoint,
             };
             is_answer && (0..ANSWER_TIME).contains(&after)

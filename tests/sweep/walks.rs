@@ -1,6 +1,6 @@
 //! What the test promises whatever the traffic: properties of the walks.
 
-use gomon::core::{Signs, Span, Sweeps, Timestamp, Walk, WindowCounts};
+use gomon::core::{ContactTimes, Span, Sweeps, Timestamp, Walk, WindowCounts};
 use gomon_common::{Address, Endpoint, protocol};
 use proptest::prelude::*;
 
@@ -22,11 +22,14 @@ fn walk(windows: &[Vec<bool>]) -> (Sweeps, Vec<Option<Walk>>) {
     let mut swept = Vec::new();
     for window in windows {
         let span = Span::starting(start, WINDOW);
-        let signs = window.iter().map(|answered| {
+        let contacts = window.iter().map(|answered| {
             number += 1;
-            (endpoint(number), Signs::new(Some(start), answered.then_some(start.after(SECOND))))
+            (
+                endpoint(number),
+                ContactTimes::new(Some(start), answered.then_some(start.after(SECOND))),
+            )
         });
-        let counts = WindowCounts::empty(span).with_signs(signs.collect(), true);
+        let counts = WindowCounts::empty(span).with_contacts(contacts.collect(), true);
         sweeps.pane(&counts);
         swept.push(sweeps.swept(SERVICE, FEWEST));
         start = span.end;
@@ -132,13 +135,14 @@ fn udp_waits_for_a_sign_of_the_other_direction() {
     let mut sweeps = Sweeps::default();
     let pane = |number: i64, hosts: std::ops::Range<u8>, both| {
         let span = Span::starting(Timestamp::from_nanoseconds(number * WINDOW), WINDOW);
-        let signs = hosts.flat_map(|n| {
+        let contacts = hosts.flat_map(|n| {
             let host = Address::v4([192, 0, 2, n]);
             [(protocol::UDP, 161), (protocol::TCP, 23)]
                 .map(|(protocol, port)| Endpoint::new(host, protocol, port))
         });
-        let signs = signs.map(|endpoint| (endpoint, Signs::new(Some(span.start), None)));
-        WindowCounts::empty(span).with_signs(signs.collect(), both)
+        let contacts =
+            contacts.map(|endpoint| (endpoint, ContactTimes::new(Some(span.start), None)));
+        WindowCounts::empty(span).with_contacts(contacts.collect(), both)
     };
     sweeps.pane(&pane(0, 0..20, false));
     assert!(sweeps.is_one_sided());

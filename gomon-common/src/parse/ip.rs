@@ -2,7 +2,7 @@
 
 use super::{MAX_EXTENSIONS, Malformed, SCTP_CHUNK, Skip, TCP_FLAGS, TRUNCATED, of_segment};
 use crate::endpoint::protocol;
-use crate::{Address, Endpoint, Flags, Frame, Packet, Sign};
+use crate::{Address, ContactFlag, Endpoint, Flags, Frame, Packet};
 
 const VERSION: Skip = Skip::Malformed(Malformed::Version);
 
@@ -139,28 +139,28 @@ impl Carried {
             return Packet { source, destination, ..Packet::default() };
         };
         let at = |offset: u16| Rest { offset: rest.offset + usize::from(offset), ..rest };
-        let (sign, flags) = match protocol {
+        let (contact, flags) = match protocol {
             protocol::TCP => match at(TCP_FLAGS).read(frame) {
                 Some(flags) => of_segment(flags),
                 // A first fragment that ends before the flags: no stack makes one (RFC 1858), so it is
                 // there to hide a SYN.
                 None if rest.more_fragments && rest.end <= at(TCP_FLAGS).offset => {
-                    (Sign::OPENING, Flags::NONE)
+                    (ContactFlag::ATTEMPT, Flags::NONE)
                 }
-                None => (Sign::NOTHING, Flags::NONE),
+                None => (ContactFlag::NONE, Flags::NONE),
             },
-            protocol::UDP => (Sign::OPENING, Flags::NONE),
-            protocol::SCTP if Flags::TOLD => {
+            protocol::UDP => (ContactFlag::ATTEMPT, Flags::NONE),
+            protocol::SCTP if Flags::AVAILABLE => {
                 let chunk = at(SCTP_CHUNK).read(frame);
-                (Sign::NOTHING, chunk.map_or(Flags::NONE, |[chunk]| Flags::of(chunk)))
+                (ContactFlag::NONE, chunk.map_or(Flags::NONE, |[chunk]| Flags::of(chunk)))
             }
-            _ => (Sign::NOTHING, Flags::NONE),
+            _ => (ContactFlag::NONE, Flags::NONE),
         };
         Packet {
             source,
             destination: Endpoint::new(destination, protocol, u16::from_be_bytes([high, low])),
             source_port: u16::from_be_bytes([source_high, source_low]),
-            sign,
+            contact,
             flags,
         }
     }

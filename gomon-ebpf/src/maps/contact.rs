@@ -1,11 +1,10 @@
 //! What shows whether an endpoint answers the bot.
 
 use aya_ebpf::Global;
+use gomon_common::ContactFlag;
 use gomon_common::kernel::Contact;
-use gomon_common::{Endpoint, Sign};
 
-use super::ledger::Page;
-use super::{awaited, endpoints};
+use super::ledger::CpuState;
 
 #[unsafe(no_mangle)]
 static SWEEPS: Global<u8> = Global::new(0);
@@ -19,12 +18,12 @@ pub(crate) fn wanted() -> bool {
 
 /// What the first packet to an endpoint shows.
 #[inline(always)]
-pub(crate) fn first(sign: Sign, page: &Page) -> Contact {
+pub(crate) fn first(flag: ContactFlag, cpu: &CpuState) -> Contact {
     let mut contact = Contact::default();
     if wanted() {
-        match sign {
-            Sign::OPENING => contact.tried = page.recent_time(),
-            Sign::FOLLOWING => contact.answered = page.recent_time(),
+        match flag {
+            ContactFlag::ATTEMPT => contact.tried = cpu.recent_time(),
+            ContactFlag::ESTABLISHED => contact.answered = cpu.recent_time(),
             _ => {}
         }
     }
@@ -32,9 +31,9 @@ pub(crate) fn first(sign: Sign, page: &Page) -> Contact {
 }
 
 /// The contact in the entry of an endpoint.
-pub(crate) struct Known(*mut Contact);
+pub(crate) struct ContactEntry(*mut Contact);
 
-impl Known {
+impl ContactEntry {
     /// The contact that lies behind the counts in a value of the endpoints' map.
     #[inline(always)]
     pub(crate) fn new(value: *mut [u64; 7]) -> Self {
@@ -44,14 +43,14 @@ impl Known {
 
     /// Enters what a further packet of the bot shows: the common case is that nothing is new.
     #[inline(always)]
-    pub(crate) fn enter(&self, sign: Sign, page: &Page) {
+    pub(crate) fn add(&self, flag: ContactFlag, cpu: &CpuState) {
         // SAFETY: the entry is a live value of a map; a number is read and written whole, and which of
         // two CPUs is the first to write it is no matter.
         unsafe {
-            match sign {
-                Sign::OPENING if (*self.0).tried == 0 => (*self.0).tried = page.recent_time(),
-                Sign::FOLLOWING if (*self.0).answered == 0 => {
-                    (*self.0).answered = page.recent_time();
+            match flag {
+                ContactFlag::ATTEMPT if (*self.0).tried == 0 => (*self.0).tried = cpu.recent_time(),
+                ContactFlag::ESTABLISHED if (*self.0).answered == 0 => {
+                    (*self.0).answered = cpu.recent_time();
                 }
                 _ => {}
             }
@@ -59,34 +58,12 @@ impl Known {
     }
 
     #[inline(always)]
-    fn answer(&self, now: u64) {
+    pub(crate) fn answer(&self, now: u64) {
         // SAFETY: as above.
         unsafe {
             if (*self.0).answered == 0 {
                 (*self.0).answered = now;
             }
         }
-    }
-}
-
-/// Enters a datagram that came back from an endpoint; true when it answers a contact. Where nobody
-/// asked, nothing is kept. What waits from earlier panes is in the map of those, and, until the loader has
-/// put it there, in the generation that was just closed.
-#[inline(never)]
-pub(crate) fn came_back(generation: u32, page: &Page, from: &Endpoint) -> bool {
-    let now = page.recent_time();
-    if let Some(contact) = endpoints::contact(generation, from) {
-        contact.answer(now);
-        return true;
-    }
-    if awaited::answer(from, now) {
-        return true;
-    }
-    match endpoints::contact(generation ^ 1, from) {
-        Some(contact) => {
-            contact.answer(now);
-            true
-        }
-        None => false,
     }
 }

@@ -2,10 +2,10 @@
 
 use aya_ebpf::btf_maps::Array;
 use aya_ebpf::macros::btf_map;
-use gomon_common::kernel::{Current, SLOT};
+use gomon_common::kernel::{CurrentGeneration, SLOT};
 
 #[btf_map]
-static CURRENT: Array<Current, 1> = Array::new();
+static CURRENT: Array<CurrentGeneration, 1> = Array::new();
 
 #[inline(always)]
 pub(crate) fn generation() -> u32 {

@@ -1,16 +1,17 @@
-//! One map a file, and what can be done with it.
+//! One map per file, with the operations on it.
 
-pub(crate) mod awaited;
+pub(crate) mod bloom;
 pub(crate) mod contact;
+pub(crate) mod counter_entry;
 pub(crate) mod current;
 pub(crate) mod endpoints;
+pub(crate) mod flow_cache;
 pub(crate) mod hosts;
+pub(crate) mod hyperloglog;
 pub(crate) mod ignored;
-pub(crate) mod known;
 pub(crate) mod ledger;
-pub(crate) mod near;
 pub(crate) mod packets;
-pub(crate) mod registers;
+pub(crate) mod pending_replies;
+pub(crate) mod replies;
 pub(crate) mod senders;
-pub(crate) mod sieve;
 pub(crate) mod sources;

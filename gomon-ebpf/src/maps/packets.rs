@@ -10,11 +10,11 @@ use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_perf_event_output};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::{EbpfContext, Global};
 use gomon_common::Address;
-use gomon_common::kernel::{FEW_PACKETS, MAX_CAPTURED, PACKETS_PER_SLOT, Saved};
+use gomon_common::kernel::{FEW_PACKETS, MAX_CAPTURED, PACKETS_PER_SLOT, PacketRecord};
 
+use super::counter_entry::CounterEntry;
 use super::current;
-use super::known::Known;
-use super::ledger::Page;
+use super::ledger::CpuState;
 
 #[btf_map]
 static PACKETS: PerfEventByteArray = PerfEventByteArray::new();
@@ -31,16 +31,16 @@ pub(crate) fn wanted() -> bool {
 
 /// Which slot it is.
 #[inline(always)]
-pub(crate) fn slot(generation: u32, page: &Page) -> u32 {
-    current::slot(generation, page.recent_time())
+pub(crate) fn slot(generation: u32, cpu: &CpuState) -> u32 {
+    current::slot(generation, cpu.recent_time())
 }
 
 /// Whether a packet of a destination is to be sent up. As of an endpoint no more is sent than of its
 /// host, an endpoint's no spares looking for the host.
 #[inline(always)]
-pub(crate) fn admits(destination: &Known, page: &Page, slot: u32) -> bool {
+pub(crate) fn admits(destination: &CounterEntry, cpu: &CpuState, slot: u32) -> bool {
     let sent = destination.sent_in(slot);
-    let within_budget = slot == 0 || page.sent_in(slot) < PACKETS_PER_SLOT || sent < FEW_PACKETS;
+    let within_budget = slot == 0 || cpu.sent_in(slot) < PACKETS_PER_SLOT || sent < FEW_PACKETS;
     sent < PACKETS_PER_HOST.load() && within_budget
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn send(
     let captured = if there < MAX_CAPTURED { there } else { MAX_CAPTURED };
     // SAFETY: gomon's kernel side runs where this helper may be called.
     let now = unsafe { bpf_ktime_get_ns() };
-    let mut saved = Saved::new(now, host, wire, captured, generation);
+    let mut saved = PacketRecord::new(now, host, wire, captured, generation);
     if let Some((kind, control)) = tag {
         saved = saved.tagged(kind, control);
     }
@@ -69,7 +69,7 @@ pub(crate) fn send(
             (&raw const PACKETS).cast_mut().cast(),
             flags,
             (&raw mut saved).cast(),
-            size_of::<Saved>() as u64,
+            size_of::<PacketRecord>() as u64,
         )
     };
     result == 0

@@ -3,8 +3,8 @@
 use aya_ebpf::btf_maps::PerCpuArray;
 use aya_ebpf::macros::btf_map;
 use gomon_common::Address;
+use gomon_common::hash::multiplicative;
 use gomon_common::kernel::{GENERATIONS, SAMPLES};
-use gomon_common::registers::multiplicative;
 
 type Samples = [Address; SAMPLES];
 

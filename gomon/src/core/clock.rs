@@ -7,27 +7,27 @@ const BELIEVED_WINDOWS: i64 = 1000;
 
 /// Where a frame belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum PanePosition {
     /// Into the open pane.
     Current,
     /// Into the open pane, though its timestamp lies up to one window before it.
     Late,
-    /// So many panes ahead (1 is the next). The clock moves with [`Clock::advance`].
+    /// So many panes ahead (1 is the next). The clock moves with [`PaneClock::advance`].
     Ahead(u64),
     /// Into the first pane of a new grid, which starts here: the clock was set back. It moves with
-    /// [`Clock::set_back`].
-    Back(Timestamp),
+    /// [`PaneClock::set_back`].
+    SetBack(Timestamp),
     /// Into the open pane, for its timestamp is not believed.
-    Wild,
-    /// Not known before the frames after it: see [`Doubts`](super::Doubts).
-    Doubtful,
+    Implausible,
+    /// Not known before the frames after it: see [`UnconfirmedFrames`](super::UnconfirmedFrames).
+    Unconfirmed,
 }
 
 /// The clock of a replay. It follows the frames' timestamps.
 ///
 /// The first timestamp it sees anchors the grid: panes lie at `start + k * step`.
 #[derive(Clone, Debug)]
-pub struct Clock {
+pub struct PaneClock {
     step: i64,
     window: i64,
     believed: i64,
@@ -35,12 +35,12 @@ pub struct Clock {
     /// Whether two believed timestamps differed.
     varies: bool,
     pane: Span,
-    /// What [`Clock::is_current`] compares with: the open pane, and as long as no timestamps differ this
+    /// What [`PaneClock::is_current`] compares with: the open pane, and as long as no timestamps differ this
     /// one alone, so that the first other one does not go unnoticed.
     current: Span,
 }
 
-impl Clock {
+impl PaneClock {
     /// A clock whose panes and windows are so many nanoseconds long.
     #[must_use]
     pub fn new(step: i64, window: i64) -> Self {
@@ -90,26 +90,26 @@ impl Clock {
 
     /// Where a frame with this timestamp belongs; one without belongs where the frame before it does.
     #[inline]
-    pub fn place(&mut self, time: Option<Timestamp>) -> Place {
-        let Some(time) = time else { return Place::Current };
+    pub fn place(&mut self, time: Option<Timestamp>) -> PanePosition {
+        let Some(time) = time else { return PanePosition::Current };
         if !self.is_anchored {
             self.is_anchored = true;
             self.pane = Span::starting(time, self.step);
             self.current = Span::starting(time, 1);
         }
         if self.is_current(time) {
-            return Place::Current;
+            return PanePosition::Current;
         }
         if !self.continues(self.pane.start, time) {
-            return Place::Doubtful;
+            return PanePosition::Unconfirmed;
         }
         self.varies |= time != self.pane.start;
         self.current = self.pane;
         let ahead = time.since(self.pane.start);
         match (ahead / self.step).unsigned_abs() {
-            _ if ahead < 0 => Place::Late,
-            0 => Place::Current, // the first other timestamp, or the pane reaches the end of time
-            panes => Place::Ahead(panes),
+            _ if ahead < 0 => PanePosition::Late,
+            0 => PanePosition::Current, // the first other timestamp, or the pane reaches the end of time
+            panes => PanePosition::Ahead(panes),
         }
     }
 
@@ -170,30 +170,30 @@ mod tests {
 
     #[test]
     fn the_first_frame_anchors_the_grid_and_time_never_steps_back() {
-        let mut clock = Clock::new(10, 10);
-        assert_eq!(clock.place(None), Place::Current);
-        assert_eq!(clock.place(at(1003)), Place::Current);
-        assert_eq!(clock.place(at(1012)), Place::Current);
-        assert_eq!(clock.place(at(1013)), Place::Ahead(1));
+        let mut clock = PaneClock::new(10, 10);
+        assert_eq!(clock.place(None), PanePosition::Current);
+        assert_eq!(clock.place(at(1003)), PanePosition::Current);
+        assert_eq!(clock.place(at(1012)), PanePosition::Current);
+        assert_eq!(clock.place(at(1013)), PanePosition::Ahead(1));
         clock.advance(1);
-        assert_eq!(clock.place(at(1012)), Place::Late);
-        assert_eq!(clock.place(at(1045)), Place::Ahead(3));
-        assert_eq!(clock.place(None), Place::Current);
+        assert_eq!(clock.place(at(1012)), PanePosition::Late);
+        assert_eq!(clock.place(at(1045)), PanePosition::Ahead(3));
+        assert_eq!(clock.place(None), PanePosition::Current);
     }
 
     #[test]
     fn a_jump_of_more_than_a_thousand_windows_ahead_or_one_back_is_in_doubt() {
-        let mut clock = Clock::new(10, 10);
-        assert_eq!(clock.place(at(0)), Place::Current);
-        assert_eq!(clock.place(at(10_000)), Place::Ahead(1000));
-        assert_eq!(clock.place(at(10_001)), Place::Doubtful);
+        let mut clock = PaneClock::new(10, 10);
+        assert_eq!(clock.place(at(0)), PanePosition::Current);
+        assert_eq!(clock.place(at(10_000)), PanePosition::Ahead(1000));
+        assert_eq!(clock.place(at(10_001)), PanePosition::Unconfirmed);
         let ahead = Timestamp::from_nanoseconds(1_000_000);
         assert!(!clock.confirms(ahead, Timestamp::from_nanoseconds(15)));
         assert!(clock.confirms(ahead, Timestamp::from_nanoseconds(999_999)));
         assert_eq!(clock.panes_to(ahead), 100_000);
 
-        assert_eq!(clock.place(at(-10)), Place::Late);
-        assert_eq!(clock.place(at(-11)), Place::Doubtful);
+        assert_eq!(clock.place(at(-10)), PanePosition::Late);
+        assert_eq!(clock.place(at(-11)), PanePosition::Unconfirmed);
         let back = Timestamp::from_nanoseconds(-100);
         assert!(clock.confirms(back, Timestamp::from_nanoseconds(-11)));
         assert!(!clock.confirms(back, Timestamp::from_nanoseconds(-10)));
@@ -201,14 +201,14 @@ mod tests {
         assert!(!clock.confirms(farther, back));
         assert!(clock.confirms(farther, Timestamp::from_nanoseconds(-600_000)));
         clock.set_back(back);
-        assert_eq!(clock.place(at(-91)), Place::Current);
-        assert_eq!(clock.place(at(-90)), Place::Ahead(1));
+        assert_eq!(clock.place(at(-91)), PanePosition::Current);
+        assert_eq!(clock.place(at(-90)), PanePosition::Ahead(1));
     }
 
     #[test]
     fn a_clock_stands_still_until_it_believes_another_timestamp() {
         for (other, moves) in [(1, true), (10, true), (-10, true), (-11, false), (10_001, false)] {
-            let mut clock = Clock::new(10, 10);
+            let mut clock = PaneClock::new(10, 10);
             for time in [None, at(0), at(0), None] {
                 clock.place(time);
                 assert!(clock.stands_still());
@@ -225,20 +225,20 @@ mod tests {
             times in prop::collection::vec(any::<i64>(), 1..50),
             step in 1i64..1_000_000_000_000,
         ) {
-            let mut clock = Clock::new(step, step);
+            let mut clock = PaneClock::new(step, step);
             for &time in &times {
                 let before = clock.pane();
                 match clock.place(at(time)) {
-                    Place::Ahead(panes) => {
+                    PanePosition::Ahead(panes) => {
                         prop_assert!(panes > 0);
                         clock.advance(panes);
                         prop_assert!(clock.pane().start.nanoseconds() <= time);
                         prop_assert!(time <= clock.pane().end.nanoseconds());
                     }
-                    Place::Current | Place::Late | Place::Doubtful => {
+                    PanePosition::Current | PanePosition::Late | PanePosition::Unconfirmed => {
                         prop_assert!(before.start == clock.pane().start || before.start == Timestamp::default());
                     }
-                    Place::Back(_) | Place::Wild => prop_assert!(false, "only the frames behind tell that"),
+                    PanePosition::SetBack(_) | PanePosition::Implausible => prop_assert!(false, "only the frames behind tell that"),
                 }
             }
         }

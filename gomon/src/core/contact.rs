@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use gomon_common::{Endpoint, Sign, protocol};
+use gomon_common::{ContactFlag, Endpoint, protocol};
 
 use super::{Span, Timestamp};
 
@@ -10,9 +10,9 @@ use super::{Span, Timestamp};
 /// one second (RFC 6298), so this leaves an answer to the second SYN its time.
 pub const ANSWER_TIME: i64 = 3_000_000_000;
 
-/// The signs of one endpoint in one pane.
+/// The contacts of one endpoint in one pane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Signs {
+pub struct ContactTimes {
     times: [Timestamp; 2],
 }
 
@@ -22,13 +22,13 @@ const ANSWERED: usize = 1;
 /// Stands for a time that is not there.
 const NEVER: Timestamp = Timestamp::from_nanoseconds(i64::MAX);
 
-impl Default for Signs {
+impl Default for ContactTimes {
     fn default() -> Self {
         Self { times: [NEVER; 2] }
     }
 }
 
-impl Signs {
+impl ContactTimes {
     /// The first try and the first answer, as far as there were any.
     #[must_use]
     pub fn new(tried: Option<Timestamp>, answered: Option<Timestamp>) -> Self {
@@ -55,19 +55,19 @@ impl Signs {
 
     /// Enters a packet of the bot.
     #[inline]
-    pub fn sent(&mut self, sign: Sign, time: Timestamp) {
-        // Which sign a packet bears can't be guessed, so the place is computed; that it is the first one
+    pub fn sent(&mut self, flag: ContactFlag, time: Timestamp) {
+        // Which flag a packet has can't be guessed, so the place is computed; that it is the first one
         // is guessed right: a branch that is guessed wrong costs more than all the rest of counting a
         // packet.
-        let first = &mut self.times[if sign == Sign::OPENING { TRIED } else { ANSWERED }];
-        if *first == NEVER && sign != Sign::NOTHING {
+        let first = &mut self.times[if flag == ContactFlag::ATTEMPT { TRIED } else { ANSWERED }];
+        if *first == NEVER && flag != ContactFlag::NONE {
             *first = time;
         }
     }
 
     /// Enters a packet that came back.
     pub fn came_back(&mut self, time: Timestamp) {
-        self.sent(Sign::FOLLOWING, time);
+        self.sent(ContactFlag::ESTABLISHED, time);
     }
 
     /// The same with times that lie in `span`: timestamps may lie, but what is counted in a pane
@@ -102,7 +102,7 @@ impl Signs {
 }
 
 /// The earlier of each.
-impl AddAssign for Signs {
+impl AddAssign for ContactTimes {
     fn add_assign(&mut self, other: Self) {
         for (mine, theirs) in self.times.iter_mut().zip(other.times) {
             *mine = theirs.min(*mine);

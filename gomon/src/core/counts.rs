@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use gomon_common::{Address, Endpoint};
 
-use super::{Distinct, Ledger, Origin, Senders, Signs, Span, Timestamp};
+use super::{ContactTimes, HyperLogLog, Ledger, Origin, Senders, Span, Timestamp};
 
 /// Packets and their bytes, as long as the frames were on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,11 +39,11 @@ pub struct Overflow {
     /// Packets to hosts that are not listed.
     pub hosts: Counts,
     /// The hosts that are not listed; present when there are any.
-    pub distinct: Option<Distinct>,
+    pub distinct: Option<HyperLogLog>,
 }
 
 impl Overflow {
-    /// Enters a packet to a host that is not listed and has this [`hash`](gomon_common::registers::hash).
+    /// Enters a packet to a host that is not listed and has this [`hash`](gomon_common::hash::hash).
     pub(super) fn enter_unlisted(&mut self, hash: u64, frame: Counts) {
         self.endpoints += frame;
         self.hosts += frame;
@@ -81,10 +81,10 @@ pub struct WindowCounts {
     pub endpoints: Vec<(Endpoint, Counts)>,
     /// What there was no room for.
     pub overflow: Overflow,
-    /// Of the destination endpoints, those that show signs of a contact, ascending; also endpoints
+    /// Of the destination endpoints, those that show a contact attempt or a reply, ascending; also endpoints
     /// of the pane before that answered in this one.
-    pub signs: Vec<(Endpoint, Signs)>,
-    /// Whether what goes to the bot could be seen, so that the answers to UDP are among the signs.
+    pub contacts: Vec<(Endpoint, ContactTimes)>,
+    /// Whether what goes to the bot could be seen, so that the answers to UDP are among the contacts.
     pub both_directions: bool,
     /// Of every destination endpoint, ascending, where its packets came from; nothing where that is the
     /// bot.
@@ -118,14 +118,18 @@ impl WindowCounts {
         Self { span, ledger, hosts, endpoints, overflow, ..Self::default() }
     }
 
-    /// The same with the signs of contacts, in any order, and several of an endpoint if need be. Their
+    /// The same with the contacts of contacts, in any order, and several of an endpoint if need be. Their
     /// times are moved into the pane.
     #[must_use]
-    pub fn with_signs(mut self, signs: Vec<(Endpoint, Signs)>, both_directions: bool) -> Self {
-        self.signs = signs;
-        self.signs.retain(|(_, signs)| !signs.is_empty());
-        self.signs.iter_mut().for_each(|(_, signs)| *signs = signs.within(self.span));
-        add_up(&mut self.signs);
+    pub fn with_contacts(
+        mut self,
+        contacts: Vec<(Endpoint, ContactTimes)>,
+        both_directions: bool,
+    ) -> Self {
+        self.contacts = contacts;
+        self.contacts.retain(|(_, contacts)| !contacts.is_empty());
+        self.contacts.iter_mut().for_each(|(_, contacts)| *contacts = contacts.within(self.span));
+        add_up(&mut self.contacts);
         self.both_directions = both_directions;
         self
     }
@@ -179,14 +183,14 @@ impl WindowCounts {
             sum.overflow += &pane.overflow;
             sum.hosts.extend_from_slice(&pane.hosts);
             sum.endpoints.extend_from_slice(&pane.endpoints);
-            sum.signs.extend_from_slice(&pane.signs);
+            sum.contacts.extend_from_slice(&pane.contacts);
             sum.origins.extend_from_slice(&pane.origins);
             sum.both_directions |= pane.both_directions;
         }
         // Of a pane alone this finds the lists in order, and takes a look at each entry.
         add_up(&mut sum.hosts);
         add_up(&mut sum.endpoints);
-        add_up(&mut sum.signs);
+        add_up(&mut sum.contacts);
         add_up(&mut sum.origins);
         sum
     }

@@ -70,7 +70,7 @@ impl Engine {
             None => Vec::new(),
         };
         self.decided.push_back(decided);
-        counts.signs = Vec::new(); // read, and of no use to windows
+        counts.contacts = Vec::new(); // read, and of no use to windows
         self.so_far += &counts.ledger;
         self.total_so_far += counts.total();
         if let Some(sliding) = &mut self.sliding {

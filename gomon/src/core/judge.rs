@@ -6,7 +6,7 @@ use super::origin;
 use super::policy::{Policy, ScanMode};
 use super::sweep::{Service, Walk, service};
 use super::time::seconds;
-use super::{Counts, Distinct, Ledger, Span, WindowCounts};
+use super::{Counts, HyperLogLog, Ledger, Span, WindowCounts};
 
 /// What is attacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,9 +154,9 @@ pub struct WindowReport {
     pub total_so_far: Counts,
     /// Contacts that were decided in the window, by protocol and port, ascending.
     pub contacts: Vec<Contacts>,
-    /// Distinct destination hosts.
+    /// HyperLogLog destination hosts.
     pub hosts: HostCount,
-    /// Destination endpoints that are listed.
+    /// HostTraffic endpoints that are listed.
     pub endpoints: u64,
     /// Of these, the ones the scan mode counts.
     pub scanned_hosts: HostCount,
@@ -196,7 +196,7 @@ impl WindowReport {
 #[derive(Clone, Debug, Default)]
 pub(super) struct HostSet {
     listed: Vec<Address>,
-    unlisted: Option<Distinct>,
+    unlisted: Option<HyperLogLog>,
 }
 
 impl HostSet {
@@ -212,7 +212,7 @@ impl HostSet {
     }
 
     /// All hosts, listed or not, as a sketch.
-    fn sketch(&self) -> Distinct {
+    fn sketch(&self) -> HyperLogLog {
         let mut sketch = self.unlisted.clone().unwrap_or_default();
         self.listed.iter().for_each(|host| sketch.insert(*host));
         sketch
@@ -283,7 +283,7 @@ pub(super) fn judge(
     let mut attacked: Vec<Address> = Vec::new();
     let mut vertical = Vec::new();
     let mut connections = Vec::new();
-    for Destination { host, total, endpoints } in destinations(window) {
+    for HostTraffic { host, total, endpoints } in traffic_by_host(window) {
         if report.busiest.is_none_or(|busiest| total.packets > busiest.counts.packets) {
             let all = endpoints.iter().find(|(_, counts)| *counts == total);
             report.busiest = Some(Busiest { host, endpoint: all.map(|(e, _)| *e), counts: total });
@@ -364,19 +364,19 @@ fn exceeds(count: u64, threshold: f64) -> bool {
 }
 
 /// A host with its endpoints, out of the two sorted lists.
-struct Destination<'a> {
+struct HostTraffic<'a> {
     host: Address,
     total: Counts,
     endpoints: &'a [(Endpoint, Counts)],
 }
 
-fn destinations(window: &WindowCounts) -> impl Iterator<Item = Destination<'_>> {
+fn traffic_by_host(window: &WindowCounts) -> impl Iterator<Item = HostTraffic<'_>> {
     let mut rest = window.endpoints.as_slice();
     window.hosts.iter().map(move |&(host, total)| {
         let own = rest.partition_point(|(endpoint, _)| endpoint.address() <= host);
         let (endpoints, behind) = rest.split_at(own);
         rest = behind;
-        Destination { host, total, endpoints }
+        HostTraffic { host, total, endpoints }
     })
 }
 

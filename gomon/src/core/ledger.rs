@@ -24,7 +24,7 @@ pub struct Ledger {
     /// Of the frames seen, those whose timestamp lay before the current pane.
     pub late: u64,
     /// Of the frames seen, those whose timestamp was too far ahead to be believed.
-    pub wild: u64,
+    pub implausible: u64,
 }
 
 impl Ledger {
@@ -66,6 +66,6 @@ impl AddAssign<&Self> for Ledger {
         }
         self.lost += other.lost;
         self.late += other.late;
-        self.wild += other.wild;
+        self.implausible += other.implausible;
     }
 }

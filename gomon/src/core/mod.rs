@@ -5,8 +5,8 @@
 //!
 //! The way through it:
 //!
-//! 1. [`Selection`] says which packets count, [`Clock`] into which pane of time a frame falls, with
-//!    [`Doubts`] where its timestamp may lie, and [`Tally`] counts them one by one (replay; a live
+//! 1. [`PacketFilter`] says which packets count, [`PaneClock`] into which pane of time a frame falls, with
+//!    [`UnconfirmedFrames`] where its timestamp may lie, and [`Tally`] counts them one by one (replay; a live
 //!    capture counts in the kernel).
 //! 2. [`WindowCounts`] is what one pane counted: the seam. Nothing above it can tell a replay from a
 //!    live capture.
@@ -19,41 +19,41 @@ mod clock;
 mod common;
 mod contact;
 mod counts;
-mod destinations;
-mod distinct;
-mod doubts;
+mod endpoint_table;
 mod engine;
-mod hosts;
+mod filter;
+mod host_table;
+mod hyperloglog;
 pub mod judge;
 mod ledger;
 mod origin;
 mod policy;
 mod ranges;
-mod selection;
 mod senders;
 mod sliding;
 mod sweep;
 mod talkers;
 mod tally;
 mod time;
+mod unconfirmed;
 
 pub use calibration::{Calibration, Observation};
-pub use clock::{Clock, Place};
-pub use common::Common;
-pub use contact::{ANSWER_TIME, Signs};
+pub use clock::{PaneClock, PanePosition};
+pub use common::V4Packet;
+pub use contact::{ANSWER_TIME, ContactTimes};
 pub use counts::{Counts, Overflow, WindowCounts};
-pub use distinct::Distinct;
-pub use doubts::{Doubts, Known};
 pub use engine::{Engine, SILENT_WINDOWS_REPORTED};
+pub use filter::{BotMac, Fate, PacketFilter, Sources};
+pub use hyperloglog::HyperLogLog;
 pub use judge::{Busiest, Contacts, HostCount, Sweep, Target, Verdict, WindowReport};
 pub use ledger::Ledger;
 pub use origin::Origin;
 pub use policy::{MAX_PANES, Policy, ScanMode};
 pub use ranges::Ranges;
-pub use selection::{BotMac, Fate, Selection, Sources};
 pub use senders::{Senders, is_telling};
 pub use sweep::{Decision, Service, Sweeps, Walk};
 pub use talkers::{Source, Talker, Talkers};
 pub use tally::Tally;
 pub use time::{Span, Timestamp};
 pub(crate) use time::{nanoseconds, seconds};
+pub use unconfirmed::{Known, UnconfirmedFrames};

@@ -80,7 +80,7 @@ fn remove<K: Ord>(shares: &mut BTreeMap<K, Share>, list: &[(K, Counts)]) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Distinct, Ledger, Overflow, Span, Timestamp};
+    use super::super::{HyperLogLog, Ledger, Overflow, Span, Timestamp};
     use super::*;
 
     /// A pane from the destinations it lists, and a host past them.
@@ -95,7 +95,7 @@ mod tests {
         if let Some(n) = unlisted {
             overflow.hosts += Counts::frame(60);
             overflow.endpoints += Counts::frame(60);
-            overflow.distinct.get_or_insert_with(Distinct::default).insert(host(n));
+            overflow.distinct.get_or_insert_with(HyperLogLog::default).insert(host(n));
         }
         let counted = listed.len() as u64 + u64::from(unlisted.is_some());
         let ledger = Ledger { counted, not_ip: listed.len() as u64, ..Ledger::default() };

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::net::IpAddr;
 
-use gomon_common::{Endpoint, protocol, registers};
+use gomon_common::{Endpoint, hash, protocol};
 use hashbrown::HashMap;
 
 use super::contact::ANSWER_TIME;
@@ -91,14 +91,14 @@ impl Sweeps {
                 self.unseen.drain().map(|(service, contacts)| (service, (0, contacts))).collect();
         }
         let mut decided = Vec::new();
-        for (endpoint, signs) in &pane.signs {
-            if let Some(tried) = signs.tried()
+        for (endpoint, contacts) in &pane.contacts {
+            if let Some(tried) = contacts.tried()
                 && is_contact(endpoint)
                 && self.tried.insert(endpoint)
             {
                 self.waiting.insert(*endpoint, tried);
             }
-            if let Some(answered) = signs.answered()
+            if let Some(answered) = contacts.answered()
                 && let Some(tried) = self.waiting.get(endpoint)
                 && answered.since(*tried) <= ANSWER_TIME
             {
@@ -198,8 +198,8 @@ impl Filter {
             self.0.resize(Self::PAGES, None);
         }
         let (protocol, port) = service(endpoint);
-        let host = registers::hash(endpoint.address().halves());
-        let first = registers::hash([host, u64::from(protocol) << 16 | u64::from(port)]);
+        let host = hash::hash(endpoint.address().halves());
+        let first = hash::hash([host, u64::from(protocol) << 16 | u64::from(port)]);
         // Two parts of one hash make as many as are needed (Kirsch, Mitzenmacher, "Less Hashing, Same
         // Performance", ESA 2006); the page is told by a third.
         let second = first >> 16 | 1;

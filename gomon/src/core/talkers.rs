@@ -6,9 +6,9 @@
 use gomon_common::{Address, Mac, Packet, Skip};
 use hashbrown::{HashMap, HashSet};
 
-use super::{Counts, Distinct, Ledger, Timestamp};
+use super::{Counts, HyperLogLog, Ledger, Timestamp};
 
-/// Destinations of one source that are remembered each on its own; past that they are estimated.
+/// TalkerDestinations of one source that are remembered each on its own; past that they are estimated.
 const DESTINATIONS: usize = 64;
 
 /// A source: its address, and the hardware address its packets came from, where frames name it.
@@ -21,13 +21,13 @@ pub struct Talker {
     pub counts: Counts,
     /// The earliest and the latest of its packets, as far as they have times.
     pub times: Option<(Timestamp, Timestamp)>,
-    destinations: Destinations,
+    destinations: TalkerDestinations,
 }
 
 #[derive(Clone, Debug)]
-enum Destinations {
+enum TalkerDestinations {
     Few(HashSet<Address>),
-    Many(Distinct),
+    Many(HyperLogLog),
 }
 
 /// The sources of packets.
@@ -118,30 +118,30 @@ impl Talkers {
 }
 
 impl Talker {
-    /// Distinct destination hosts, and whether they are counted, not estimated.
+    /// HyperLogLog destination hosts, and whether they are counted, not estimated.
     #[must_use]
     pub fn destinations(&self) -> (u64, bool) {
         match &self.destinations {
-            Destinations::Few(hosts) => (hosts.len() as u64, true),
-            Destinations::Many(distinct) => (distinct.estimate(), false),
+            TalkerDestinations::Few(hosts) => (hosts.len() as u64, true),
+            TalkerDestinations::Many(distinct) => (distinct.estimate(), false),
         }
     }
 }
 
-impl Default for Destinations {
+impl Default for TalkerDestinations {
     fn default() -> Self {
         Self::Few(HashSet::new())
     }
 }
 
-impl Destinations {
+impl TalkerDestinations {
     fn insert(&mut self, host: Address) {
         match self {
             Self::Few(hosts) if hosts.len() < DESTINATIONS || hosts.contains(&host) => {
                 hosts.insert(host);
             }
             Self::Few(hosts) => {
-                let mut distinct = Distinct::default();
+                let mut distinct = HyperLogLog::default();
                 hosts.drain().chain([host]).for_each(|host| distinct.insert(host));
                 *self = Self::Many(distinct);
             }

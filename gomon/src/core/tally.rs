@@ -1,14 +1,14 @@
 //! Counting packet by packet, for sources that see every packet.
 
-use gomon_common::{Address, Endpoint, Flags, LinkType, Packet, Skip, protocol, registers};
+use gomon_common::{Address, Endpoint, Flags, LinkType, Packet, Skip, hash, protocol};
 use hashbrown::HashMap;
 
-use super::destinations::Destinations;
-use super::hosts::Hosts;
+use super::endpoint_table::EndpointTable;
+use super::host_table::HostTable;
 use super::senders::Watch;
 use super::{
-    Common, Counts, Fate, Ledger, Origin, Overflow, Selection, Senders, Signs, Sources, Span,
-    Timestamp, WindowCounts,
+    ContactTimes, Counts, Fate, Ledger, Origin, Overflow, PacketFilter, Senders, Sources, Span,
+    Timestamp, V4Packet, WindowCounts,
 };
 
 /// The counts of the pane that is open.
@@ -18,7 +18,7 @@ use super::{
 /// also when its endpoints no longer fit. Answers enter nothing that is not there.
 #[derive(Debug)]
 pub struct Tally {
-    selection: Selection,
+    selection: PacketFilter,
     /// The only address of the bot, if it has one of IPv4 and no other; not as long as every packet has
     /// to be looked at.
     bot: Option<[u8; 4]>,
@@ -26,13 +26,13 @@ pub struct Tally {
     watch: Option<Box<Watch>>,
     capacity: usize,
     /// A packet to a known endpoint, the common case, touches these alone.
-    endpoints: Destinations,
+    endpoints: EndpointTable,
     /// Where every source counts, whose packets went to each endpoint.
     origins: HashMap<Endpoint, Origin>,
     /// Contacts of the panes before that may still be answered.
-    awaited: HashMap<Endpoint, Signs>,
+    awaited: HashMap<Endpoint, ContactTimes>,
     both_directions: bool,
-    hosts: Hosts,
+    hosts: HostTable,
     overflow: Overflow,
     ledger: Ledger,
 }
@@ -40,17 +40,17 @@ pub struct Tally {
 impl Tally {
     /// Counts what `selection` chooses, up to `capacity` hosts and endpoints a pane.
     #[must_use]
-    pub fn new(selection: Selection, capacity: usize) -> Self {
+    pub fn new(selection: PacketFilter, capacity: usize) -> Self {
         Self {
             bot: None,
             watch: Some(Box::default()),
             selection,
             capacity,
-            endpoints: Destinations::default(),
+            endpoints: EndpointTable::default(),
             origins: HashMap::new(),
             awaited: HashMap::new(),
             both_directions: false,
-            hosts: Hosts::new(capacity),
+            hosts: HostTable::new(capacity),
             overflow: Overflow::default(),
             ledger: Ledger::default(),
         }
@@ -58,7 +58,7 @@ impl Tally {
 
     /// Which packets count.
     #[must_use]
-    pub fn selection(&self) -> &Selection {
+    pub fn selection(&self) -> &PacketFilter {
         &self.selection
     }
 
@@ -68,7 +68,7 @@ impl Tally {
         &self.ledger
     }
 
-    /// The same, for what only the caller knows (late and wild frames).
+    /// The same, for what only the caller knows (late and implausible frames).
     pub fn ledger_mut(&mut self) -> &mut Ledger {
         &mut self.ledger
     }
@@ -119,7 +119,7 @@ impl Tally {
         }
         if let Some(known) = self.endpoints.get_mut(&packet.destination) {
             known.counts += frame;
-            known.signs.sent(packet.sign, time);
+            known.contacts.sent(packet.contact, time);
             self.ledger.counted += 1;
             self.enter_origin(packet);
             return Fate::Counted;
@@ -129,7 +129,7 @@ impl Tally {
 
     /// The same for a packet of the common kind.
     #[inline]
-    pub fn count_common(&mut self, packet: &Common, length: u32, time: Timestamp) -> Fate {
+    pub fn count_v4(&mut self, packet: &V4Packet, length: u32, time: Timestamp) -> Fate {
         let host = Address::v4(packet.destination);
         if self.bot == Some(packet.source)
             && let Some(hash) = self.hosts.rejects(host)
@@ -145,12 +145,12 @@ impl Tally {
     #[inline(always)]
     #[must_use]
     #[expect(clippy::inline_always, reason = "the innermost loop of a replay")]
-    pub fn count_at_once(&mut self, packet: &Common, length: u32, time: Timestamp) -> bool {
+    pub fn try_count_cached(&mut self, packet: &V4Packet, length: u32, time: Timestamp) -> bool {
         let Some(bot) = self.bot else { return false };
         if packet.source == bot {
             let Some(known) = self.endpoints.recent_mut(packet.key()) else { return false };
             known.counts += Counts::frame(length);
-            known.signs.sent(packet.sign(), time);
+            known.contacts.sent(packet.contact(), time);
             self.ledger.counted += 1;
         } else {
             let to_bot = packet.destination == bot;
@@ -174,9 +174,9 @@ impl Tally {
             return;
         }
         let origin = packet.origin();
-        let listed = self.endpoints.get_mut(&origin).map(|known| &mut known.signs);
-        if let Some(signs) = listed.or_else(|| self.awaited.get_mut(&origin)) {
-            signs.came_back(time);
+        let listed = self.endpoints.get_mut(&origin).map(|known| &mut known.contacts);
+        if let Some(contacts) = listed.or_else(|| self.awaited.get_mut(&origin)) {
+            contacts.came_back(time);
             // Of everybody's packets, the answers show that both directions are there.
             self.both_directions = true;
         }
@@ -249,16 +249,16 @@ impl Tally {
         self.ledger.counted += 1;
         match self.hosts.entry(host) {
             Some(_) if self.endpoints.len() < self.capacity => {
-                let mut signs = Signs::default();
-                signs.sent(packet.sign, time);
-                self.endpoints.insert(endpoint, frame, signs);
+                let mut contacts = ContactTimes::default();
+                contacts.sent(packet.contact, time);
+                self.endpoints.insert(endpoint, frame, contacts);
                 self.enter_origin(packet);
             }
             Some(beside) => {
                 *beside += frame;
                 self.overflow.endpoints += frame;
             }
-            None => self.overflow.enter_unlisted(registers::hash(host.halves()), frame),
+            None => self.overflow.enter_unlisted(hash::hash(host.halves()), frame),
         }
         Fate::Counted
     }
@@ -271,20 +271,21 @@ impl Tally {
     /// The same where the clock was set before the end of the pane. What is awaited goes along with
     /// [`Tally::clock_set`].
     pub fn take_cut(&mut self, span: Span) -> WindowCounts {
-        let signs = self.endpoints.iter().map(|entry| entry.signs.within(span));
-        let latest = signs.flat_map(|signs| [signs.tried(), signs.answered()]).flatten().max();
+        let contacts = self.endpoints.iter().map(|entry| entry.contacts.within(span));
+        let latest =
+            contacts.flat_map(|contacts| [contacts.tried(), contacts.answered()]).flatten().max();
         let cut = latest.unwrap_or(span.start);
         WindowCounts { cut: Some(cut), ..self.take_until(span, cut) }
     }
 
     /// The clock was set by so many nanoseconds.
     pub fn clock_set(&mut self, by: i64) {
-        self.awaited.values_mut().for_each(|signs| *signs = signs.after(by));
+        self.awaited.values_mut().for_each(|contacts| *contacts = contacts.after(by));
     }
 
     /// Closes a pane that is watched up to `end`.
     fn take_until(&mut self, span: Span, end: Timestamp) -> WindowCounts {
-        let signs = self.carry_over(span, end);
+        let contacts = self.carry_over(span, end);
         let senders = self.doubtful_senders();
         let counts = WindowCounts::from_parts(
             span,
@@ -295,27 +296,27 @@ impl Tally {
         );
         let counts =
             WindowCounts { senders, ..counts }.with_origins(self.origins.drain().collect());
-        counts.with_signs(signs, std::mem::take(&mut self.both_directions))
+        counts.with_contacts(contacts, std::mem::take(&mut self.both_directions))
     }
 
-    /// The signs of the pane `span`. Contacts that may still be answered after `end` are awaited from
+    /// The contacts of the pane `span`. Contacts that may still be answered after `end` are awaited from
     /// here on, up to `capacity`; another one is no contact, since its answer would not be seen.
-    fn carry_over(&mut self, span: Span, end: Timestamp) -> Vec<(Endpoint, Signs)> {
+    fn carry_over(&mut self, span: Span, end: Timestamp) -> Vec<(Endpoint, ContactTimes)> {
         let endpoints = self.endpoints.iter();
         let mut all: Vec<_> =
-            endpoints.map(|entry| (entry.endpoint, entry.signs.within(span))).collect();
+            endpoints.map(|entry| (entry.endpoint, entry.contacts.within(span))).collect();
         // Which ones find room must not hang on the order of a hash.
-        all.sort_unstable_by_key(|(endpoint, signs)| (signs.tried(), *endpoint));
+        all.sort_unstable_by_key(|(endpoint, contacts)| (contacts.tried(), *endpoint));
         let before = self.awaited.iter();
         let answers: Vec<_> =
-            before.map(|(endpoint, signs)| (*endpoint, signs.without_try())).collect();
-        self.awaited.retain(|endpoint, signs| signs.waits(endpoint, end));
-        for (endpoint, signs) in &mut all {
-            if signs.waits(endpoint, end) && !self.awaited.contains_key(endpoint) {
+            before.map(|(endpoint, contacts)| (*endpoint, contacts.without_try())).collect();
+        self.awaited.retain(|endpoint, contacts| contacts.waits(endpoint, end));
+        for (endpoint, contacts) in &mut all {
+            if contacts.waits(endpoint, end) && !self.awaited.contains_key(endpoint) {
                 if self.awaited.len() < self.capacity {
-                    self.awaited.insert(*endpoint, *signs);
+                    self.awaited.insert(*endpoint, *contacts);
                 } else {
-                    *signs = signs.without_try();
+                    *contacts = contacts.without_try();
                 }
             }
         }
@@ -328,7 +329,7 @@ impl Tally {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use gomon_common::Sign;
+    use gomon_common::ContactFlag;
     use proptest::prelude::*;
 
     use super::*;
@@ -339,7 +340,7 @@ mod tests {
 
     fn tally(capacity: usize) -> Tally {
         let bot = Sources::Bot { first: host(0), others: vec![] };
-        Tally::new(Selection::new(bot, vec![(host(1), host(1))]), capacity)
+        Tally::new(PacketFilter::new(bot, vec![(host(1), host(1))]), capacity)
     }
 
     /// `(source, destination, port, frame length)` over few values, so that keys repeat.
@@ -354,7 +355,7 @@ mod tests {
             let mut truth: BTreeMap<Endpoint, Counts> = BTreeMap::new();
             for &(source, destination, port, length) in &packets {
                 let destination = Endpoint::new(host(destination), 17, port);
-                let packet = Packet { source: host(source), destination, sign: Sign::OPENING, ..Packet::default() };
+                let packet = Packet { source: host(source), destination, contact: ContactFlag::ATTEMPT, ..Packet::default() };
                 if tally.count(&packet, length, Timestamp::default()) == Fate::Counted {
                     *truth.entry(destination).or_default() += Counts::frame(length);
                 }
@@ -377,7 +378,7 @@ mod tests {
                 prop_assert_eq!(*seen, total);
             }
             let hosts: BTreeSet<_> = truth.keys().map(Endpoint::address).collect();
-            let unlisted = counts.overflow.distinct.as_ref().map_or(0, super::super::Distinct::estimate);
+            let unlisted = counts.overflow.distinct.as_ref().map_or(0, super::super::HyperLogLog::estimate);
             prop_assert_eq!(counts.hosts.len() as u64 + unlisted, hosts.len() as u64, "few hosts are estimated exactly");
             prop_assert!(tally.awaited.len() <= capacity);
             let rest = WindowCounts { senders: Senders::default(), ..tally.take(Span::default()) };
@@ -393,7 +394,7 @@ mod tests {
             let (mut quick, mut slow) = (tally(capacity), tally(capacity));
             for (second, (source, destination, port, [is_tcp, opens])) in (0..).zip(packets) {
                 let time = Timestamp::from_nanoseconds(second * 1_000_000_000);
-                let packet = Common {
+                let packet = V4Packet {
                     source: [192, 0, 2, source],
                     source_port: port,
                     destination: [192, 0, 2, destination],
@@ -402,8 +403,8 @@ mod tests {
                     opens: opens || !is_tcp,
                 };
                 slow.count(&packet.packet(Flags::NONE), 60, time);
-                if !quick.count_at_once(&packet, 60, time) {
-                    quick.count_common(&packet, 60, time);
+                if !quick.try_count_cached(&packet, 60, time) {
+                    quick.count_v4(&packet, 60, time);
                 }
                 if second % 50 == 49 {
                     let span = Span::starting(Timestamp::default(), 300_000_000_000);

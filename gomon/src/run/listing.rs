@@ -3,7 +3,7 @@
 use anyhow::{Context, Error, Result, anyhow};
 
 use super::input::{self, Named};
-use super::{Source, of_input};
+use super::{OpenSource, of_input};
 use crate::core::Talkers;
 use crate::settings::Settings;
 use crate::sink::console::{self, Progress};
@@ -18,7 +18,7 @@ const SOURCES: usize = 4096;
 /// A list that can be made: its input is open.
 pub struct Listing {
     settings: Settings,
-    source: Source,
+    source: OpenSource,
     size: Option<u64>,
     stop: Stop,
 }
@@ -35,10 +35,10 @@ impl Listing {
         let opening = || opening(&settings);
         let mut size = None;
         let source = match input::find(&settings.input, stop.clone()).with_context(opening)? {
-            Named::Interface(name) => Source::Interface(name, Vec::new()),
+            Named::Interface(name) => OpenSource::Interface(name, Vec::new()),
             Named::Capture(input) => {
                 size = input.size();
-                Source::of_capture(input).with_context(opening)?
+                OpenSource::of_capture(input).with_context(opening)?
             }
         };
         Ok(Self { settings, source, size, stop })
@@ -58,11 +58,11 @@ impl Listing {
             outcome.map_err(|incomplete| of_input(&settings, incomplete, "is listed"))
         };
         let outcome = match source {
-            Source::Reader(reader) => read(*reader),
-            Source::Stream(input) => {
+            OpenSource::Reader(reader) => read(*reader),
+            OpenSource::Stream(input) => {
                 Reader::new(input).with_context(|| opening(&settings)).and_then(read)
             }
-            Source::Interface(name, _) => {
+            OpenSource::Interface(name, _) => {
                 let time = settings.policy.window;
                 log::info!("listening on {name} for {}", humantime::format_duration(time));
                 listing::of_interface(&name, time, &stop, &mut talkers)

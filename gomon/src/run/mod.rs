@@ -16,14 +16,14 @@ pub use self::listing::Listing;
 
 use self::input::{Named, hint};
 use self::pipeline::Pipeline;
-use crate::core::{BotMac, Clock, Selection, Tally};
+use crate::core::{BotMac, PacketFilter, PaneClock, Tally};
 use crate::settings::{Attach, EveTarget, Settings};
 use crate::sink::artifacts::{Artifacts, Recall};
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{self, Ended, Eve, Output, WhenFull};
-use crate::source::live::{self, LADDER, Live, Rung, Selected};
+use crate::source::live::{self, AttachMode, CounterConfig, FALLBACK_ORDER, Live};
 use crate::source::replay::{Incomplete, Input, Reader, Replay};
-use crate::source::{Receiver as _, Stop};
+use crate::source::{PaneSink as _, Stop};
 
 /// The failure of a run whose input is damaged: all before that was analysed, and is no failure beside
 /// it.
@@ -41,7 +41,7 @@ impl std::error::Error for Damaged {}
 /// A run that can start: its input and its outputs are open.
 pub struct Run {
     settings: Settings,
-    source: Source,
+    source: OpenSource,
     size: Option<u64>,
     stop: Stop,
     eve: Option<Eve>,
@@ -49,16 +49,16 @@ pub struct Run {
 }
 
 /// An input, as far as it can be opened without waiting for somebody else.
-enum Source {
+enum OpenSource {
     /// A plain file, looked into.
     Reader(Box<Reader>),
     /// A FIFO or standard input, whose first bytes may be long in coming.
     Stream(Input),
     /// An interface, and the ways to attach to it.
-    Interface(String, Vec<Rung>),
+    Interface(String, Vec<AttachMode>),
 }
 
-impl Source {
+impl OpenSource {
     /// A capture that was opened; a file is looked into.
     fn of_capture(input: Input) -> Result<Self> {
         if input.size().is_none() {
@@ -88,12 +88,12 @@ impl Run {
         let mut size = None;
         let mut source = match input::find(&settings.input, stop.clone()).with_context(opening)? {
             Named::Interface(name) => {
-                let rungs = rungs(&settings).with_context(opening)?;
-                Source::Interface(name, rungs)
+                let modes = modes(&settings).with_context(opening)?;
+                OpenSource::Interface(name, modes)
             }
             Named::Capture(input) => {
                 size = input.size();
-                Source::of_capture(input).with_context(opening)?
+                OpenSource::of_capture(input).with_context(opening)?
             }
         };
         let eve = if settings.calibrate {
@@ -104,11 +104,11 @@ impl Run {
                 bail!("opening EVE file {eve:?}: it is the input: name another file");
             }
             let (input, when_full) = match &source {
-                Source::Interface(..) => (eve::Input::Interface(name), WhenFull::Lose),
-                Source::Reader(_) | Source::Stream(_) => {
+                OpenSource::Interface(..) => (eve::InputName::Interface(name), WhenFull::Lose),
+                OpenSource::Reader(_) | OpenSource::Stream(_) => {
                     let stop = stop.clone();
                     let is_stopped = Box::new(move || stop.is_requested());
-                    (eve::Input::Capture(name), WhenFull::Wait(is_stopped))
+                    (eve::InputName::Capture(name), WhenFull::Wait(is_stopped))
                 }
             };
             let stop_reading = stop.clone();
@@ -141,14 +141,14 @@ impl Run {
             console::show_configuration(&settings);
         }
         let progress = match source {
-            Source::Interface(..) => Progress::none(),
-            Source::Reader(_) | Source::Stream(_) => Progress::new(&settings, size),
+            OpenSource::Interface(..) => Progress::none(),
+            OpenSource::Reader(_) | OpenSource::Stream(_) => Progress::new(&settings, size),
         };
         let mut pipeline = Pipeline::new(&settings, eve, artifacts, progress);
-        let is_live = matches!(source, Source::Interface(..));
+        let is_live = matches!(source, OpenSource::Interface(..));
         let outcome = match source {
-            Source::Interface(name, rungs) => {
-                match attach(&settings, &name, &rungs, pipeline.wants_packets()) {
+            OpenSource::Interface(name, modes) => {
+                match attach(&settings, &name, &modes, pipeline.wants_packets()) {
                     Ok(live) => {
                         console::never_wait();
                         count(live, &settings, &stop, &mut pipeline)
@@ -157,8 +157,8 @@ impl Run {
                     Err(error) => return vec![error],
                 }
             }
-            Source::Reader(reader) => replay(&settings, *reader, &stop, &mut pipeline),
-            Source::Stream(input) => Reader::new(input)
+            OpenSource::Reader(reader) => replay(&settings, *reader, &stop, &mut pipeline),
+            OpenSource::Stream(input) => Reader::new(input)
                 .with_context(|| {
                     format!("opening input {:?}", settings.input.display().to_string())
                 })
@@ -180,7 +180,7 @@ impl Run {
 fn replay(settings: &Settings, reader: Reader, stop: &Stop, pipeline: &mut Pipeline) -> Result<()> {
     let tally = tally(settings, settings.bot_mac);
     let policy = &settings.policy;
-    let clock = Clock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
+    let clock = PaneClock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
     Replay::new(clock, tally)
         .run(reader, stop, pipeline)
         .map_err(|incomplete| of_input(settings, incomplete, "was analysed"))
@@ -197,18 +197,18 @@ fn of_input(settings: &Settings, incomplete: Incomplete, done: &str) -> Error {
 }
 
 /// What spares keeping packets, where the capture can be read again and windows don't overlap.
-fn recall(settings: &Settings, source: &mut Source) -> Option<Recall> {
-    let Source::Reader(reader) = source else { return None };
+fn recall(settings: &Settings, source: &mut OpenSource) -> Option<Recall> {
+    let OpenSource::Reader(reader) = source else { return None };
     // Who sent the first frame is not known any more where packets are read again.
     let is_possible = settings.policy.panes() == 1 && settings.bot_mac.is_none();
-    let mut again = reader.take_again().filter(|_| is_possible)?;
+    let mut again = reader.take_reread().filter(|_| is_possible)?;
     let selection = selection(settings);
     Some(Recall::new(move |range, each| again.packets_from_the_last(range, &selection, each)))
 }
 
 /// The packets that the settings choose.
-fn selection(settings: &Settings) -> Selection {
-    Selection::new(settings.sources.clone(), settings.ignored_ranges())
+fn selection(settings: &Settings) -> PacketFilter {
+    PacketFilter::new(settings.sources.clone(), settings.ignored_ranges())
 }
 
 /// Counts what the settings ask for, of frames with the bot's MAC address.
@@ -217,10 +217,15 @@ fn tally(settings: &Settings, bot_mac: Option<BotMac>) -> Tally {
 }
 
 /// Has the kernel count what the settings ask for on `interface`.
-fn attach(settings: &Settings, interface: &str, rungs: &[Rung], artifacts: bool) -> Result<Live> {
+fn attach(
+    settings: &Settings,
+    interface: &str,
+    modes: &[AttachMode],
+    artifacts: bool,
+) -> Result<Live> {
     // What comes in at a tap is the bot's: nothing has to be found out.
     let bot_mac = settings.bot_mac.filter(|bot_mac| *bot_mac != BotMac::First);
-    let selected = Selected {
+    let selected = CounterConfig {
         sources: settings.sources.clone(),
         bot_mac,
         ignored: settings.ignored_prefixes(),
@@ -232,7 +237,7 @@ fn attach(settings: &Settings, interface: &str, rungs: &[Rung], artifacts: bool)
         },
         sweeps: settings.policy.sweep_hosts.is_some() && !settings.calibrate,
     };
-    Live::attach(interface, rungs, &selected, tally(settings, bot_mac))
+    Live::attach(interface, modes, &selected, tally(settings, bot_mac))
         .with_context(|| format!("attaching to {interface}"))
 }
 
@@ -245,7 +250,7 @@ fn count(live: Live, settings: &Settings, stop: &Stop, pipeline: &mut Pipeline) 
 }
 
 /// The ways of attaching that are asked for.
-fn rungs(settings: &Settings) -> Result<Vec<Rung>> {
+fn modes(settings: &Settings) -> Result<Vec<AttachMode>> {
     ensure!(
         settings.policy.step >= live::SHORTEST_PANE,
         "reading --step or --window: less than the {} an interface needs: give more",
@@ -264,11 +269,11 @@ fn rungs(settings: &Settings) -> Result<Vec<Rung>> {
          addresses: give fewer"
     );
     Ok(match settings.attach {
-        Attach::Auto => LADDER.to_vec(),
-        Attach::Xdp => vec![Rung::Xdp],
-        Attach::XdpGeneric => vec![Rung::XdpGeneric],
-        Attach::Tc => vec![Rung::Tcx, Rung::Clsact],
-        Attach::Pcap => vec![Rung::Pcap],
+        Attach::Auto => FALLBACK_ORDER.to_vec(),
+        Attach::Xdp => vec![AttachMode::Xdp],
+        Attach::XdpGeneric => vec![AttachMode::XdpGeneric],
+        Attach::Tc => vec![AttachMode::Tcx, AttachMode::Clsact],
+        Attach::Pcap => vec![AttachMode::Pcap],
     })
 }
 

@@ -14,7 +14,7 @@ use crate::sink::calibration;
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{Ended, Eve};
 use crate::sink::summary::{Summary, ledger_text};
-use crate::source::{Receiver, wall_clock};
+use crate::source::{PaneSink, wall_clock};
 
 /// What is doubtful where every source is the bot's, and both directions are there.
 const EVERYBODY: &str = "every source is taken for the bot, and hosts send to each other: whoever \
@@ -217,7 +217,7 @@ impl Pipeline {
     }
 }
 
-impl Receiver for Pipeline {
+impl PaneSink for Pipeline {
     fn pane(&mut self, mut counts: WindowCounts) -> ControlFlow<()> {
         self.summary.pane(&counts);
         if !counts.senders.is_empty() {

@@ -8,7 +8,7 @@ use indicatif::HumanCount;
 
 use super::largest::{Largest, Weigh};
 use super::words::{count, date, times};
-use crate::core::{Counts, Distinct, Span, WindowCounts, WindowReport};
+use crate::core::{Counts, HyperLogLog, Span, WindowCounts, WindowReport};
 
 /// Hosts that are counted each on their own, about 80 bytes each.
 const KEPT: usize = 4096;
@@ -32,7 +32,7 @@ pub(super) struct Observed {
     /// Packets to hosts that there was no room for in their window.
     unlisted: u64,
     /// All hosts, from where not all of them are kept.
-    distinct: Option<Distinct>,
+    distinct: Option<HyperLogLog>,
 }
 
 impl Default for Observed {
@@ -67,10 +67,10 @@ impl Observed {
     }
 
     /// The estimate of distinct hosts, which starts with those that are kept.
-    fn estimate(&mut self) -> &mut Distinct {
+    fn estimate(&mut self) -> &mut HyperLogLog {
         let hosts = &self.hosts;
         self.distinct.get_or_insert_with(|| {
-            let mut distinct = Distinct::default();
+            let mut distinct = HyperLogLog::default();
             hosts.keys().for_each(|host| distinct.insert(*host));
             distinct
         })
@@ -119,7 +119,7 @@ impl Observed {
         let more = if exact && self.unlisted == 0 {
             count(known as u64, "other host")
         } else {
-            let others = self.distinct.as_ref().map_or(known as u64, Distinct::estimate);
+            let others = self.distinct.as_ref().map_or(known as u64, HyperLogLog::estimate);
             let others = others.saturating_sub(top.len() as u64);
             format!("about {}", count(others.max(known as u64), "other host"))
         };

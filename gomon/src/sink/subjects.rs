@@ -18,18 +18,18 @@ const SHOWN: usize = 10;
 
 /// The kinds of subjects, in the order in which they are shown.
 #[derive(Clone, Copy)]
-enum Kind {
+enum AlertKind {
     Attack,
     VerticalScan,
     Scan,
     Sweep,
 }
 
-const KINDS: [(Kind, &str); 4] = [
-    (Kind::Attack, "attack"),
-    (Kind::VerticalScan, "vertical scan"),
-    (Kind::Scan, "scan"),
-    (Kind::Sweep, "sweep"),
+const KINDS: [(AlertKind, &str); 4] = [
+    (AlertKind::Attack, "attack"),
+    (AlertKind::VerticalScan, "vertical scan"),
+    (AlertKind::Scan, "scan"),
+    (AlertKind::Sweep, "sweep"),
 ];
 
 /// What alerts are about.
@@ -44,7 +44,7 @@ enum Subject {
 
 /// What all alerts about one subject said together.
 #[derive(Debug, Default)]
-struct Told {
+struct Reported {
     /// From the first window's start to the last one's end.
     span: Option<Span>,
     windows: u64,
@@ -56,18 +56,18 @@ struct Told {
     /// The most ports or hosts of a window, and whether one was estimated.
     most: u64,
     estimated: bool,
-    /// Of a sweep, the test as it was told last.
+    /// Of a sweep, the test as it was reported last.
     walk: Walk,
     weight: u64,
 }
 
-impl Weigh for Told {
+impl Weigh for Reported {
     fn weight(&self) -> u64 {
         self.weight
     }
 }
 
-impl Told {
+impl Reported {
     /// Enters a window.
     fn window(&mut self, report: &WindowReport) {
         let span = self.span.get_or_insert(report.span);
@@ -91,8 +91,8 @@ impl Told {
 pub(super) struct Subjects {
     /// Panes in a window.
     panes: u64,
-    /// By [`Kind`].
-    told: [Largest<Subject, Told>; KINDS.len()],
+    /// By [`AlertKind`].
+    reported: [Largest<Subject, Reported>; KINDS.len()],
     /// The first panes of the first and of the last window of the latest scan.
     scan: Option<(u64, u64)>,
 }
@@ -100,11 +100,13 @@ pub(super) struct Subjects {
 impl Subjects {
     /// None so far, in windows of so many panes.
     pub(super) fn new(panes: u64) -> Self {
-        let told = KINDS.map(|(kind, _)| match kind {
-            Kind::Attack => Largest::of_sums(KEPT),
-            Kind::VerticalScan | Kind::Scan | Kind::Sweep => Largest::of_maxima(KEPT),
+        let reported = KINDS.map(|(kind, _)| match kind {
+            AlertKind::Attack => Largest::of_sums(KEPT),
+            AlertKind::VerticalScan | AlertKind::Scan | AlertKind::Sweep => {
+                Largest::of_maxima(KEPT)
+            }
         });
-        Self { panes, told, scan: None }
+        Self { panes, reported, scan: None }
     }
 
     /// Enters the alerts of a window.
@@ -117,41 +119,42 @@ impl Subjects {
                         Target::Endpoint(endpoint) => (Subject::Endpoint(*endpoint), 0),
                         Target::Host { host, ports, .. } => (Subject::Host(*host), *ports),
                     };
-                    let told = self.entry(Kind::Attack, subject, report);
-                    told.packets(*counts, report, panes);
-                    told.most = told.most.max(ports);
-                    told.weight = told.packets;
+                    let reported = self.entry(AlertKind::Attack, subject, report);
+                    reported.packets(*counts, report, panes);
+                    reported.most = reported.most.max(ports);
+                    reported.weight = reported.packets;
                 }
                 Verdict::VerticalScan { host, ports, counts, .. } => {
-                    let told = self.entry(Kind::VerticalScan, Subject::Host(*host), report);
-                    told.packets(*counts, report, panes);
-                    told.most = told.most.max(*ports);
-                    told.weight = told.most;
+                    let reported =
+                        self.entry(AlertKind::VerticalScan, Subject::Host(*host), report);
+                    reported.packets(*counts, report, panes);
+                    reported.most = reported.most.max(*ports);
+                    reported.weight = reported.most;
                 }
                 Verdict::Scan { .. } => {
                     let follows = |(_, last): &(u64, u64)| report.first_pane == last + 1;
                     let (first, _) = self.scan.filter(follows).unwrap_or((report.first_pane, 0));
                     self.scan = Some((first, report.first_pane));
-                    let told = self.entry(Kind::Scan, Subject::Windows(first), report);
-                    told.most = told.most.max(report.scanned_hosts.count);
-                    told.estimated |= !report.scanned_hosts.exact;
-                    told.weight = told.most;
+                    let reported = self.entry(AlertKind::Scan, Subject::Windows(first), report);
+                    reported.most = reported.most.max(report.scanned_hosts.count);
+                    reported.estimated |= !report.scanned_hosts.exact;
+                    reported.weight = reported.most;
                 }
                 Verdict::Sweep { sweep: Sweep { protocol, port, walk, .. }, .. } => {
                     let subject = Subject::Service((*protocol, *port));
-                    let told = self.entry(Kind::Sweep, subject, report);
-                    told.walk = *walk;
-                    told.weight = walk.unanswered;
+                    let reported = self.entry(AlertKind::Sweep, subject, report);
+                    reported.walk = *walk;
+                    reported.weight = walk.unanswered;
                 }
                 Verdict::Connection { .. } | Verdict::Idle => {}
             }
         }
     }
 
-    fn entry(&mut self, kind: Kind, subject: Subject, report: &WindowReport) -> &mut Told {
-        let told = self.told[kind as usize].entry(subject);
-        told.window(report);
-        told
+    fn entry(&mut self, kind: AlertKind, subject: Subject, report: &WindowReport) -> &mut Reported {
+        let reported = self.reported[kind as usize].entry(subject);
+        reported.window(report);
+        reported
     }
 
     /// A line for each of the subjects that matter most, and one for the others. The largest of each
@@ -159,7 +162,7 @@ impl Subjects {
     /// scans by ports, scans by hosts, sweeps by hosts that did not answer. With `dated`, points in time
     /// come with their date.
     pub(super) fn lines(&self, dated: bool) -> Vec<String> {
-        let heaviest = self.told.each_ref().map(|told| told.heaviest(SHOWN));
+        let heaviest = self.reported.each_ref().map(|reported| reported.heaviest(SHOWN));
         let mut places: Vec<_> = (0..KINDS.len())
             .flat_map(|kind| (0..heaviest[kind].len()).map(move |rank| (rank, kind)))
             .collect();
@@ -169,13 +172,13 @@ impl Subjects {
         let mut lines: Vec<_> = places
             .iter()
             .map(|&(rank, kind)| {
-                let (subject, told) = heaviest[kind][rank];
-                self.line(KINDS[kind].0, subject, told, dated)
+                let (subject, reported) = heaviest[kind][rank];
+                self.line(KINDS[kind].0, subject, reported, dated)
             })
             .collect();
         let more = |kind: usize| {
             let shown = places.iter().filter(|(_, of)| *of == kind).count();
-            let more = self.told[kind].len() - shown;
+            let more = self.reported[kind].len() - shown;
             (more > 0).then(|| count(more as u64, KINDS[kind].1))
         };
         let more: Vec<_> = (0..KINDS.len()).filter_map(more).collect();
@@ -188,8 +191,8 @@ impl Subjects {
 
     /// What there is no room for. A subject that comes again, and goes again, is two here.
     fn dropped(&self) -> Option<String> {
-        let dropped = self.told.iter().zip(KINDS).filter_map(|(told, (_, name))| {
-            let entries = told.dropped().entries;
+        let dropped = self.reported.iter().zip(KINDS).filter_map(|(reported, (_, name))| {
+            let entries = reported.dropped().entries;
             (entries > 0).then(|| count(entries, name))
         });
         let dropped: Vec<_> = dropped.collect();
@@ -202,8 +205,8 @@ impl Subjects {
         })
     }
 
-    fn line(&self, kind: Kind, subject: &Subject, told: &Told, dated: bool) -> String {
-        let Told { packets, most, walk, .. } = told;
+    fn line(&self, kind: AlertKind, subject: &Subject, reported: &Reported, dated: bool) -> String {
+        let Reported { packets, most, walk, .. } = reported;
         let name = match subject {
             Subject::Endpoint(endpoint) => endpoint_name(endpoint),
             Subject::Host(host) => host.to_string(),
@@ -213,30 +216,30 @@ impl Subjects {
         // Of windows that overlap, only the packets of some that don't can be added up.
         let least = if self.panes > 1 { "at least " } else { "" };
         let packets = format!("{least}{}", count(*packets, "packet"));
-        let windows = count(told.windows, "window");
-        let times = told.span.map(|span| times(span, dated)).unwrap_or_default();
+        let windows = count(reported.windows, "window");
+        let times = reported.span.map(|span| times(span, dated)).unwrap_or_default();
         match kind {
-            Kind::Attack => {
+            AlertKind::Attack => {
                 let ports = match most {
                     0 => String::new(),
                     ports => format!(", over {}", count(*ports, "port")),
                 };
-                let peak = rate(told.peak);
+                let peak = rate(reported.peak);
                 format!(
                     "attack {name}{ports}: {packets}, peak {peak} packets/s, {windows}, {times}"
                 )
             }
-            Kind::VerticalScan => {
+            AlertKind::VerticalScan => {
                 let ports = count(*most, "port");
                 format!("vertical scan {name}: {ports}, {packets}, {windows}, {times}")
             }
-            Kind::Scan => {
-                let about = if told.estimated { "about " } else { "" };
-                let each = if told.windows > 1 { " at most in a window" } else { "" };
+            AlertKind::Scan => {
+                let about = if reported.estimated { "about " } else { "" };
+                let each = if reported.windows > 1 { " at most in a window" } else { "" };
                 let hosts = count(*most, "host");
                 format!("scan: {about}{hosts}{each}, {windows}, {times}")
             }
-            Kind::Sweep => {
+            AlertKind::Sweep => {
                 let hosts = count(walk.contacts(), "host");
                 let answered = HumanCount(walk.answered);
                 format!("sweep {name}: {hosts}, {answered} answered, {times}")

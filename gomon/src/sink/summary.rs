@@ -121,7 +121,7 @@ impl Summary {
 /// A ledger in one line.
 #[must_use]
 pub fn ledger_text(ledger: &Ledger) -> String {
-    let Ledger { counted, not_from_bot, ignored, not_ip, late, wild, .. } = ledger;
+    let Ledger { counted, not_from_bot, ignored, not_ip, late, implausible, .. } = ledger;
     let reasons: Vec<_> = ledger
         .malformed_by_reason()
         .map(|(reason, frames)| format!("{frames} {}", reason.name()))
@@ -130,7 +130,7 @@ pub fn ledger_text(ledger: &Ledger) -> String {
         if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
     format!(
         "{} frames seen = {counted} counted + {not_from_bot} not from the bot + {ignored} ignored + \
-         {not_ip} not IP + {} malformed{reasons}; {late} late, {wild} with a wild timestamp",
+         {not_ip} not IP + {} malformed{reasons}; {late} late, {implausible} with a wild timestamp",
         ledger.seen(),
         ledger.malformed_total(),
     )

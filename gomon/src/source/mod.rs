@@ -1,7 +1,7 @@
 //! Where packets come from.
 //!
 //! A source counts, and hands the counts on pane by pane; the frames themselves go along only for
-//! artifacts. What it hands them to is a [`Receiver`].
+//! artifacts. What it hands them to is a [`PaneSink`].
 
 pub mod listing;
 pub mod live;
@@ -12,7 +12,7 @@ mod wall;
 
 use std::ops::ControlFlow;
 
-use gomon_common::{LinkType, Packet, Skip, parse, parse_common};
+use gomon_common::{LinkType, Packet, Skip, parse, parse_plain};
 
 pub use stop::Stop;
 pub(crate) use wall::now as wall_clock;
@@ -23,7 +23,7 @@ use crate::frame::{Frame, RemoteHosts};
 /// Takes what a source counts, in the order of time.
 ///
 /// A method that answers [`ControlFlow::Break`] ends the source early, in order.
-pub trait Receiver {
+pub trait PaneSink {
     /// The next pane is complete.
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()>;
 
@@ -39,7 +39,7 @@ pub trait Receiver {
     /// The frames of the only pane, which comes next, have no times or all the same one.
     fn stands_still(&mut self) {}
 
-    /// Whether [`Receiver::packet`] is to be called at all.
+    /// Whether [`PaneSink::packet`] is to be called at all.
     fn wants_packets(&self) -> bool;
 
     /// A packet between the bot and `hosts`, either way, in the open pane.
@@ -49,7 +49,7 @@ pub trait Receiver {
     /// that can read it again, and only of captures that can be.
     fn starts_at(&mut self, _position: u64) {}
 
-    /// So many packets of the open pane, or of the one before, that [`Receiver::packet`] should have got
+    /// So many packets of the open pane, or of the one before, that [`PaneSink::packet`] should have got
     /// were lost on the way.
     fn packets_lost(&mut self, packets: u64);
 
@@ -67,7 +67,7 @@ fn count(
     tally: &mut Tally,
     link: LinkType,
     frame: &Frame<'_>,
-    receiver: &mut impl Receiver,
+    receiver: &mut impl PaneSink,
 ) -> Result<Packet, Skip> {
     // A packet without a timestamp belongs to the start of its pane.
     let time = frame.time.unwrap_or_default();
@@ -87,8 +87,8 @@ fn count(
     } else if link == LinkType::Ethernet
         && let Some(packet) = quick::parse(frame.data)
     {
-        if !tally.count_at_once(&packet, frame.length, time) {
-            tally.count_common(&packet, frame.length, time);
+        if !tally.try_count_cached(&packet, frame.length, time) {
+            tally.count_v4(&packet, frame.length, time);
         }
         packet.packet(quick::flags(frame.data, &packet))
     } else {
@@ -112,7 +112,7 @@ fn count(
 /// The packet in a frame that starts with a `link` header.
 fn read(link: LinkType, frame: &Frame<'_>) -> Result<Packet, Skip> {
     if link == LinkType::Ethernet {
-        return parse_common(frame.data).map_or_else(|| parse(LinkType::Ethernet, frame.data), Ok);
+        return parse_plain(frame.data).map_or_else(|| parse(LinkType::Ethernet, frame.data), Ok);
     }
     parse(link, frame.data)
 }
@@ -123,7 +123,7 @@ fn hand_on(
     link: LinkType,
     packet: &Packet,
     frame: &Frame<'_>,
-    receiver: &mut impl Receiver,
+    receiver: &mut impl PaneSink,
 ) {
     let hosts = tally.selection().remote_hosts_of_frame(packet, link, frame.data);
     receiver.packet(hosts.map(|host| host.map(|host| (host, tally.knows(host)))), frame);

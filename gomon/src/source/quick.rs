@@ -9,7 +9,7 @@
 
 use gomon_common::{Flags, protocol};
 
-use crate::core::Common;
+use crate::core::V4Packet;
 
 const ETHERNET: usize = 14;
 const IPV4: usize = 20;
@@ -27,7 +27,7 @@ const FLAGS: usize = ETHERNET + IPV4 + SEGMENT - 1;
     clippy::verbose_bit_mask,
     reason = "the innermost loop of a replay, without branches"
 )]
-pub fn parse(frame: &[u8]) -> Option<Common> {
+pub fn parse(frame: &[u8]) -> Option<V4Packet> {
     let head: &[u8; ETHERNET + IPV4 + SEGMENT] = frame.first_chunk()?;
     let u16 = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
     let address = |at: usize| [head[at], head[at + 1], head[at + 2], head[at + 3]];
@@ -43,7 +43,7 @@ pub fn parse(frame: &[u8]) -> Option<Common> {
         && !is_neither
         && u16(16) >= needed
         && u16(20) & 0x1fff == 0;
-    is_common.then_some(Common {
+    is_common.then_some(V4Packet {
         source: address(26),
         source_port: u16(34),
         destination: address(30),
@@ -56,7 +56,7 @@ pub fn parse(frame: &[u8]) -> Option<Common> {
 /// The flags of `packet`, which [`parse`] found in `frame`.
 #[must_use]
 #[inline]
-pub fn flags(frame: &[u8], packet: &Common) -> Flags {
+pub fn flags(frame: &[u8], packet: &V4Packet) -> Flags {
     match frame.get(FLAGS) {
         Some(flags) if packet.protocol == protocol::TCP => Flags::of(*flags),
         _ => Flags::NONE,

@@ -7,12 +7,12 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use gomon::core::{
-    Clock, Engine, Ledger, Policy, ScanMode, Selection, Sources, Tally, Timestamp, WindowCounts,
+    PaneClock, Engine, Ledger, Policy, ScanMode, PacketFilter, Sources, Tally, Timestamp, WindowCounts,
     WindowReport,
 };
 use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::replay::{Input, Reader, Replay};
-use gomon::source::{Receiver, Stop};
+use gomon::source::{PaneSink, Stop};
 use gomon_common::Address;
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -26,7 +26,7 @@ struct Books {
     reported: u64,
 }
 
-impl Receiver for Books {
+impl PaneSink for Books {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
         assert_eq!(counts.total().packets, counts.ledger.counted);
         self.panes += &counts.ledger;
@@ -130,13 +130,13 @@ fuzz_target!(|data: &[u8]| {
         connections: true,
     };
     let tumbling = policy.panes() == 1;
-    let clock = Clock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
+    let clock = PaneClock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
     // A bot whose address any bytes can be, so that frames of the common kind are its own.
     let sources = match panes % 8 {
         0..4 => Sources::Any,
         _ => Sources::Bot { first: Address::v4([0; 4]), others: vec![] },
     };
-    let tally = Tally::new(Selection::new(sources, vec![]), 4);
+    let tally = Tally::new(PacketFilter::new(sources, vec![]), 4);
     let mut books = Books {
         engine: Engine::new(policy),
         frames: 0,

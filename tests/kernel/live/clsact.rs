@@ -6,10 +6,10 @@ use std::io::{Write, stderr};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use gomon::core::{Selection, Sources, Tally, Timestamp, WindowCounts};
+use gomon::core::{PacketFilter, Sources, Tally, Timestamp, WindowCounts};
 use gomon::frame::{Frame, RemoteHosts};
-use gomon::source::live::{Live, Rung, Selected};
-use gomon::source::{Receiver, Stop};
+use gomon::source::live::{AttachMode, CounterConfig, Live};
+use gomon::source::{PaneSink, Stop};
 
 use super::{BOT, net, packet, until_counted};
 use crate::support::frames::ip;
@@ -27,7 +27,7 @@ fn live_clsact_process() {
     let say = |text: &str| writeln!(stderr(), "{text}").unwrap();
     let stop = Stop::on_signals().unwrap();
     let sources = Sources::Bot { first: ip(BOT).into(), others: vec![] };
-    let selected = Selected {
+    let selected = CounterConfig {
         bot_mac: None,
         sources: sources.clone(),
         ignored: vec![],
@@ -35,8 +35,8 @@ fn live_clsact_process() {
         packets: 0,
         sweeps: false,
     };
-    let tally = Tally::new(Selection::new(sources, vec![]), 64);
-    let live = Live::attach(&interface, &[Rung::Clsact], &selected, tally).unwrap();
+    let tally = Tally::new(PacketFilter::new(sources, vec![]), 64);
+    let live = Live::attach(&interface, &[AttachMode::Clsact], &selected, tally).unwrap();
     say(&format!("attached by {live}"));
     let mut counted = Counted(0);
     live.run(Duration::from_secs(3600), &stop, &mut counted).unwrap();
@@ -45,7 +45,7 @@ fn live_clsact_process() {
 
 struct Counted(u64);
 
-impl Receiver for Counted {
+impl PaneSink for Counted {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
         self.0 += counts.ledger.counted;
         ControlFlow::Continue(())

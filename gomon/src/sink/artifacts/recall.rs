@@ -10,9 +10,9 @@ use crate::core::{Verdict, WindowReport};
 use crate::frame::Frame;
 
 /// Takes a packet between the bot and a host, and where it lies in the capture.
-type Each<'a> = &'a mut dyn FnMut(u64, Address, &Frame<'_>) -> ControlFlow<()>;
+type PacketVisitor<'a> = &'a mut dyn FnMut(u64, Address, &Frame<'_>) -> ControlFlow<()>;
 /// Reads a part of a capture, given by its bytes, from its end to its start, until no more is wanted.
-type ReadAgain = dyn FnMut(Range<u64>, Each<'_>) -> Result<ControlFlow<()>>;
+type ReadAgain = dyn FnMut(Range<u64>, PacketVisitor<'_>) -> Result<ControlFlow<()>>;
 
 /// A capture whose parts can be read again.
 pub struct Recall {
@@ -29,7 +29,7 @@ impl Recall {
     /// where it lies and its remote host.
     #[must_use]
     pub fn new(
-        read: impl FnMut(Range<u64>, Each<'_>) -> Result<ControlFlow<()>> + 'static,
+        read: impl FnMut(Range<u64>, PacketVisitor<'_>) -> Result<ControlFlow<()>> + 'static,
     ) -> Self {
         Self { read: Box::new(read), pane: 0..0, waypoints: Vec::new() }
     }

@@ -12,7 +12,7 @@ use crate::core::Timestamp;
 /// What all packets together may take, in bytes.
 pub const MEMORY: usize = 64 << 20;
 /// Hosts whose packets are kept although the bot has not sent them anything (yet).
-const STRANGERS: usize = 1024;
+const MAX_UNSOLICITED: usize = 1024;
 /// What keeping a packet costs beside its bytes.
 const OVERHEAD: usize = size_of::<Stored>();
 
@@ -51,14 +51,14 @@ struct Ring {
 /// The last packets of every host that matters.
 ///
 /// A host the bot has sent to and that is counted on its own is always kept; of others the latest
-/// `STRANGERS`, since what reaches the bot first may turn out to belong to a flood it answers with.
+/// `MAX_UNSOLICITED`, since what reaches the bot first may turn out to belong to a flood it answers with.
 /// When [`MEMORY`] is used up, the hosts that take most give up their oldest packets.
 #[derive(Debug)]
 pub struct Rings {
     packets_per_host: usize,
     memory: usize,
     hosts: HashMap<Address, Ring>,
-    strangers: VecDeque<Address>,
+    unsolicited: VecDeque<Address>,
     bytes: usize,
     given_up: bool,
     /// Rings that want older packets than they have.
@@ -73,7 +73,7 @@ impl Rings {
             packets_per_host,
             memory: MEMORY,
             hosts: HashMap::new(),
-            strangers: VecDeque::new(),
+            unsolicited: VecDeque::new(),
             bytes: 0,
             given_up: false,
             wanting: 0,
@@ -89,7 +89,7 @@ impl Rings {
     pub fn push(&mut self, host: Address, known: bool, packet: &Stored<&[u8]>) {
         let ring = self.hosts.entry(host).or_insert_with(|| {
             if !known {
-                self.strangers.push_back(host);
+                self.unsolicited.push_back(host);
             }
             Ring::default()
         });
@@ -102,8 +102,8 @@ impl Rings {
         let packet = ring.store(packet);
         self.bytes += size(&packet);
         ring.packets.push_back(packet);
-        if self.strangers.len() > STRANGERS {
-            self.forget_a_stranger();
+        if self.unsolicited.len() > MAX_UNSOLICITED {
+            self.forget_unsolicited();
         }
         if self.bytes > self.memory {
             self.give_up_packets();
@@ -115,7 +115,7 @@ impl Rings {
     pub fn expect(&mut self, hosts: impl IntoIterator<Item = Address>) {
         let ring = |host| (host, Ring { wants_older: true, ..Ring::default() });
         self.hosts = hosts.into_iter().map(ring).collect();
-        self.strangers.clear();
+        self.unsolicited.clear();
         self.bytes = 0;
         self.wanting = self.hosts.len();
     }
@@ -147,25 +147,25 @@ impl Rings {
     /// Forgets what no window from `first_pane` on can ask for.
     pub fn forget_before(&mut self, first_pane: u64) {
         let bytes = &mut self.bytes;
-        let mut strange_again = Vec::new();
+        let mut now_unsolicited = Vec::new();
         self.hosts.retain(|host, ring| {
             while ring.packets.front().is_some_and(|packet| packet.pane < first_pane) {
                 *bytes -= ring.drop_oldest();
             }
             if ring.known.is_some_and(|pane| pane < first_pane) {
                 ring.known = None;
-                strange_again.push(*host);
+                now_unsolicited.push(*host);
             }
             !ring.packets.is_empty()
         });
-        strange_again.sort_unstable();
-        self.strangers.extend(strange_again);
-        self.strangers.retain(|host| self.hosts.contains_key(host));
+        now_unsolicited.sort_unstable();
+        self.unsolicited.extend(now_unsolicited);
+        self.unsolicited.retain(|host| self.hosts.contains_key(host));
     }
 
     /// Makes room among the hosts the bot has not sent to.
-    fn forget_a_stranger(&mut self) {
-        if let Some(host) = self.strangers.pop_front()
+    fn forget_unsolicited(&mut self) {
+        if let Some(host) = self.unsolicited.pop_front()
             && self.hosts.get(&host).is_some_and(|ring| ring.known.is_none())
             && let Some(ring) = self.hosts.remove(&host)
         {
@@ -363,7 +363,7 @@ mod tests {
         for n in 0..10_000u32 {
             rings.push(Address::v4(n.to_be_bytes()), false, &packet(u64::from(n), 0, 60));
         }
-        assert_eq!(rings.hosts.len(), STRANGERS);
+        assert_eq!(rings.hosts.len(), MAX_UNSOLICITED);
         rings.push(host(1), true, &packet(10_000, 0, 60));
         assert_eq!(rings.of(host(1), 0).count(), 1);
     }

@@ -1,6 +1,6 @@
 //! What a record is about, and the number that the records about it share.
 
-use gomon_common::{Address, Endpoint, protocol, registers};
+use gomon_common::{Address, Endpoint, hash, protocol};
 
 use crate::core::Span;
 
@@ -91,7 +91,7 @@ impl WindowSeed {
     /// What a record is known by: a hash of its window, of its flow, and of what it says of it.
     pub(super) fn record_id(self, flow_id: u64, classification: &str, scope: &str) -> u64 {
         let says = hash(self.0, classification.bytes().chain([0xff]).chain(scope.bytes()));
-        registers::hash([says, flow_id])
+        hash::hash([says, flow_id])
     }
 }
 

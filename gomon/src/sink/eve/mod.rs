@@ -73,7 +73,7 @@ const SWEEP: Signature = Signature {
 /// Writes records.
 pub struct Eve {
     output: Output,
-    input: Input,
+    input: InputName,
     sources: Sources,
     sensor_name: Option<String>,
     sample_id: Option<String>,
@@ -101,7 +101,7 @@ struct Window<'a> {
 
 /// Where the packets came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
+pub enum InputName {
     /// A capture file.
     Capture(String),
     /// A network interface.
@@ -111,7 +111,7 @@ pub enum Input {
 impl Eve {
     /// Records about packets of `input`, written to `output`.
     #[must_use]
-    pub fn new(settings: &Settings, input: Input, output: Output) -> Self {
+    pub fn new(settings: &Settings, input: InputName, output: Output) -> Self {
         let c2: Vec<_> = settings.c2_ip.iter().map(ToString::to_string).collect();
         Self {
             output,
@@ -296,8 +296,8 @@ impl Eve {
     /// What the ids of a window's records start with.
     fn window_seed(&self, window: Span) -> WindowSeed {
         let interface = match &self.input {
-            Input::Interface(name) => name.as_str(),
-            Input::Capture(_) => "",
+            InputName::Interface(name) => name.as_str(),
+            InputName::Capture(_) => "",
         };
         self.seed.window(interface, window)
     }
@@ -310,8 +310,8 @@ impl Eve {
         destination: &Destination,
     ) -> Record<'a> {
         let (in_iface, pcap_filename) = match &self.input {
-            Input::Interface(name) => (Some(name.as_str()), None),
-            Input::Capture(name) => (None, Some(name.as_str())),
+            InputName::Interface(name) => (Some(name.as_str()), None),
+            InputName::Capture(name) => (None, Some(name.as_str())),
         };
         let bot = match &self.sources {
             Sources::Bot { first, .. } => *first,

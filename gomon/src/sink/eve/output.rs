@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
-use super::queue::{CAPACITY, Delivery, Queue, State, count};
+use super::queue::{CAPACITY, Delivery, Queue, QueueState, count};
 use super::target::Target;
 use super::writer::{FIRST_RETRY, OnClose, Writer, watch};
 use crate::settings::EveTarget;
@@ -116,7 +116,7 @@ impl Output {
             return;
         }
         let mut state = self.queue.lock();
-        let is_full = |state: &State| state.bytes > 0 && state.bytes + lines.len() > CAPACITY;
+        let is_full = |state: &QueueState| state.bytes > 0 && state.bytes + lines.len() > CAPACITY;
         let is_stuck = state.stuck_at == Some(state.handled());
         if is_full(&state) && !is_stuck && matches!(self.when_full, WhenFull::Wait(_)) {
             state = self.wait_while(state, is_full);
@@ -175,9 +175,9 @@ impl Output {
     /// Waits while something holds, as long as writing gets on.
     fn wait_while<'a>(
         &self,
-        mut state: MutexGuard<'a, State>,
-        holds: impl Fn(&State) -> bool,
-    ) -> MutexGuard<'a, State> {
+        mut state: MutexGuard<'a, QueueState>,
+        holds: impl Fn(&QueueState) -> bool,
+    ) -> MutexGuard<'a, QueueState> {
         let mut handled = state.handled();
         let mut since = Instant::now();
         while holds(&state) && (state.ended || !state.closed) {

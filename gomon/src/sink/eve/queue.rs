@@ -17,7 +17,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// What the source and the thread that writes share.
 #[derive(Default)]
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// There is something to write, to reopen or to end.
     pub(super) work: Condvar,
     /// Something was written.
@@ -26,7 +26,7 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub(super) struct State {
+pub(super) struct QueueState {
     pub(super) batches: VecDeque<Vec<u8>>,
     pub(super) bytes: usize,
     /// Lines in the queue, and of the batch that is being written.
@@ -84,12 +84,12 @@ impl Queue {
         is_due
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl QueueState {
     pub(super) fn push(&mut self, lines: &[u8]) {
         self.bytes += lines.len();
         match self.batches.back_mut() {

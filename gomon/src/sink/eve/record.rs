@@ -160,7 +160,7 @@ pub(super) struct Gomon<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contacts_by_port_omitted: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ledger: Option<Books>,
+    pub ledger: Option<LedgerRecord>,
     #[serde(flatten)]
     pub closing: Option<Closing<'a>>,
 }
@@ -206,7 +206,7 @@ pub(super) struct Walk {
 
 /// The ledger of the window.
 #[derive(Debug, Serialize)]
-pub(super) struct Books {
+pub(super) struct LedgerRecord {
     pub frames: u64,
     pub counted: u64,
     pub not_from_bot: u64,
@@ -215,5 +215,6 @@ pub(super) struct Books {
     pub malformed: u64,
     pub lost: u64,
     pub late: u64,
-    pub wild: u64,
+    #[serde(rename = "wild")]
+    pub implausible: u64,
 }

@@ -2,7 +2,7 @@
 
 use super::destination::Destination;
 use super::record::{
-    Books, Capture, Closing, Decoder, Detect, Gomon, PortContacts, Record, Stats, StatsFlow,
+    Capture, Closing, Decoder, Detect, Gomon, LedgerRecord, PortContacts, Record, Stats, StatsFlow,
 };
 use super::{Eve, Window, add_line, identify, timestamp, whole_seconds};
 use crate::core::{Contacts, Counts, Ledger, Span, Timestamp, WindowReport};
@@ -68,7 +68,7 @@ impl Eve {
             is_final: Some(true),
             windows: Some(self.totals.windows),
             packet_rate: if seconds > 0.0 { as_rate(packets, seconds) } else { 0.0 },
-            ledger: Some(Books::from(&self.totals.ledger)),
+            ledger: Some(LedgerRecord::from(&self.totals.ledger)),
             closing: Some(Closing {
                 ended: ended.name(),
                 attach,
@@ -112,7 +112,7 @@ impl Eve {
         let listed = self.stats.then(|| by_port(&report.contacts));
         let gomon = Gomon {
             windows: Some(report.windows),
-            ledger: Some(Books::from(&report.ledger)),
+            ledger: Some(LedgerRecord::from(&report.ledger)),
             contacts_by_port_omitted: listed
                 .as_ref()
                 .map(|listed| (report.contacts.len() - listed.len()) as u64),
@@ -137,7 +137,7 @@ fn as_rate(packets: u64, seconds: f64) -> f64 {
     packets as f64 / seconds
 }
 
-impl From<&Ledger> for Books {
+impl From<&Ledger> for LedgerRecord {
     fn from(ledger: &Ledger) -> Self {
         Self {
             frames: ledger.seen(),
@@ -148,7 +148,7 @@ impl From<&Ledger> for Books {
             malformed: ledger.malformed_total(),
             lost: ledger.lost,
             late: ledger.late,
-            wild: ledger.wild,
+            implausible: ledger.implausible,
         }
     }
 }

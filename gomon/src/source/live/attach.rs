@@ -12,16 +12,16 @@ use aya::programs::{LinkOrder, Program, ProgramError, SchedClassifier, Xdp};
 use gomon_common::kernel::names;
 
 use super::Counter;
-use super::capture::Capture;
+use super::capture::PcapCounter;
 use super::clsact::{self, Claim};
-use super::interface::{self, State};
-use super::kernel::{Kernel, Selected};
+use super::interface::{self, LinkState};
+use super::kernel::{CounterConfig, KernelCounter};
 use super::refusal::{explain, is_denied};
 use crate::core::Tally;
 
 /// A way to attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rung {
+pub enum AttachMode {
     /// XDP in the driver.
     Xdp,
     /// TC at the head of the chain, by a link (Linux 6.6).
@@ -35,9 +35,15 @@ pub enum Rung {
 }
 
 /// The ladder, from its top.
-pub const LADDER: [Rung; 5] = [Rung::Xdp, Rung::Tcx, Rung::XdpGeneric, Rung::Clsact, Rung::Pcap];
+pub const FALLBACK_ORDER: [AttachMode; 5] = [
+    AttachMode::Xdp,
+    AttachMode::Tcx,
+    AttachMode::XdpGeneric,
+    AttachMode::Clsact,
+    AttachMode::Pcap,
+];
 
-impl fmt::Display for Rung {
+impl fmt::Display for AttachMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Xdp => "XDP (native)",
@@ -50,35 +56,39 @@ impl fmt::Display for Rung {
 }
 
 /// What is to be counted, for the kernel and for this side.
-pub(super) struct Wanted<'a> {
-    pub(super) selected: &'a Selected,
+pub(super) struct AttachRequest<'a> {
+    pub(super) selected: &'a CounterConfig,
     pub(super) tally: Tally,
 }
 
 /// What counts, and by which way.
 pub(super) struct Attached {
-    pub(super) rung: Rung,
+    pub(super) mode: AttachMode,
     pub(super) counter: Counter,
     /// For filters that stay behind when this process is killed.
     pub(super) claims: Vec<Claim>,
 }
 
-/// Attaches by the first of `rungs` that works, and says which.
+/// Attaches by the first of `modes` that works, and says which.
 ///
 /// # Errors
 ///
 /// When none does, with the reason of each.
-pub(super) fn attach(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attached> {
-    let attached = try_each(interface, rungs, wanted)?;
+pub(super) fn attach(
+    interface: &str,
+    modes: &[AttachMode],
+    wanted: AttachRequest<'_>,
+) -> Result<Attached> {
+    let attached = try_each(interface, modes, wanted)?;
     warn_of_silence(interface);
     Ok(attached)
 }
 
-fn try_each(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attached> {
-    let (capture, programs): (Vec<Rung>, Vec<Rung>) =
-        rungs.iter().partition(|rung| **rung == Rung::Pcap);
+fn try_each(interface: &str, modes: &[AttachMode], wanted: AttachRequest<'_>) -> Result<Attached> {
+    let (capture, programs): (Vec<AttachMode>, Vec<AttachMode>) =
+        modes.iter().partition(|mode| **mode == AttachMode::Pcap);
     let capture = capture.first().copied();
-    let otherwise = (rungs.len() < LADDER.len()).then_some("try --attach auto");
+    let otherwise = (modes.len() < FALLBACK_ORDER.len()).then_some("try --attach auto");
     let mut refusals = Vec::new();
     let mut refused = |error: Error, another_is_next: bool| {
         if another_is_next {
@@ -90,23 +100,23 @@ fn try_each(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attac
         match kernel(interface, wanted.selected) {
             Err(error) => refused(explain(error, interface, None, otherwise), capture.is_some()),
             Ok(mut kernel) => {
-                for (&rung, left) in programs.iter().zip((0..programs.len()).rev()) {
-                    let error = match step(&mut kernel, interface, rung) {
+                for (&mode, left) in programs.iter().zip((0..programs.len()).rev()) {
+                    let error = match step(&mut kernel, interface, mode) {
                         Ok(claim) => {
                             let mut claims = Vec::from_iter(claim);
                             if wanted.selected.packets > 0 || wanted.selected.sweeps {
                                 claims.extend(answers(&mut kernel, interface, wanted.selected));
                             }
                             let counter = Counter::Kernel(Box::new(kernel));
-                            return Ok(Attached { rung, counter, claims });
+                            return Ok(Attached { mode, counter, claims });
                         }
                         Err(error) => error,
                     };
                     // What may not be attached in one way may not be in another.
                     let left = if is_denied(&error) { 0 } else { left };
                     let otherwise = otherwise.filter(|_| left == 0);
-                    let error = explain(error, interface, Some(rung), otherwise);
-                    let error = error.context(rung.to_string());
+                    let error = explain(error, interface, Some(mode), otherwise);
+                    let error = error.context(mode.to_string());
                     refused(error, left > 0 || capture.is_some());
                     if left == 0 {
                         break;
@@ -115,15 +125,15 @@ fn try_each(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attac
             }
         }
     }
-    if let Some(rung) = capture {
-        match Capture::open(interface, wanted.tally, wanted.selected) {
+    if let Some(mode) = capture {
+        match PcapCounter::open(interface, wanted.tally, wanted.selected) {
             Ok(capture) => {
                 let counter = Counter::Capture(Box::new(capture));
-                return Ok(Attached { rung, counter, claims: vec![] });
+                return Ok(Attached { mode, counter, claims: vec![] });
             }
             Err(error) => {
-                let error = explain(error, interface, Some(rung), otherwise);
-                refused(error.context(rung.to_string()), false);
+                let error = explain(error, interface, Some(mode), otherwise);
+                refused(error.context(mode.to_string()), false);
             }
         }
     }
@@ -131,27 +141,27 @@ fn try_each(interface: &str, rungs: &[Rung], wanted: Wanted<'_>) -> Result<Attac
 }
 
 /// The maps of the kernel's program, where it can have frames to count.
-fn kernel(interface: &str, selected: &Selected) -> Result<Kernel> {
+fn kernel(interface: &str, selected: &CounterConfig) -> Result<KernelCounter> {
     inspect(interface)?;
-    Kernel::new(selected)
+    KernelCounter::new(selected)
 }
 
-fn step(kernel: &mut Kernel, interface: &str, rung: Rung) -> Result<Option<Claim>> {
-    match rung {
-        Rung::Xdp => xdp(kernel, interface, XdpMode::Driver)?,
-        Rung::XdpGeneric => xdp(kernel, interface, XdpMode::Skb)?,
-        Rung::Tcx => tc(kernel, interface, TcAttachOptions::TcxOrder(LinkOrder::first()))?,
-        Rung::Clsact => {
+fn step(kernel: &mut KernelCounter, interface: &str, mode: AttachMode) -> Result<Option<Claim>> {
+    match mode {
+        AttachMode::Xdp => xdp(kernel, interface, XdpMode::Driver)?,
+        AttachMode::XdpGeneric => xdp(kernel, interface, XdpMode::Skb)?,
+        AttachMode::Tcx => tc(kernel, interface, TcAttachOptions::TcxOrder(LinkOrder::first()))?,
+        AttachMode::Clsact => {
             let claim = clsact::prepare(interface)?;
             tc(kernel, interface, TcAttachOptions::Netlink(NlOptions::default()))?;
             return Ok(Some(claim));
         }
-        Rung::Pcap => bail!("libpcap takes no program"),
+        AttachMode::Pcap => bail!("libpcap takes no program"),
     }
     Ok(None)
 }
 
-fn xdp(kernel: &mut Kernel, interface: &str, mode: XdpMode) -> Result<()> {
+fn xdp(kernel: &mut KernelCounter, interface: &str, mode: XdpMode) -> Result<()> {
     let mut refused = None;
     // The program for frames in several buffers needs a kernel that has them.
     for name in [names::XDP_FRAGS, names::XDP] {
@@ -171,12 +181,12 @@ fn xdp(kernel: &mut Kernel, interface: &str, mode: XdpMode) -> Result<()> {
     Err(refused.unwrap_or_else(|| anyhow!("the object has no XDP program")))
 }
 
-fn tc(kernel: &mut Kernel, interface: &str, options: TcAttachOptions) -> Result<()> {
+fn tc(kernel: &mut KernelCounter, interface: &str, options: TcAttachOptions) -> Result<()> {
     classifier(kernel, names::TC, interface, TcAttachType::Ingress, options)
 }
 
 fn classifier(
-    kernel: &mut Kernel,
+    kernel: &mut KernelCounter,
     name: &str,
     interface: &str,
     direction: TcAttachType,
@@ -190,7 +200,7 @@ fn classifier(
 
 /// Has the answers to the bot looked at, which go out at its tap. Without them, artifacts hold one
 /// direction and contacts by UDP can't be judged, and the log says so.
-fn answers(kernel: &mut Kernel, interface: &str, selected: &Selected) -> Option<Claim> {
+fn answers(kernel: &mut KernelCounter, interface: &str, selected: &CounterConfig) -> Option<Claim> {
     let mut egress =
         |options| classifier(kernel, names::TC_EGRESS, interface, TcAttachType::Egress, options);
     let mut attach = || {
@@ -221,7 +231,7 @@ fn answers(kernel: &mut Kernel, interface: &str, selected: &Selected) -> Option<
     }
 }
 
-fn program<'a>(kernel: &'a mut Kernel, name: &str) -> Result<&'a mut Program> {
+fn program<'a>(kernel: &'a mut KernelCounter, name: &str) -> Result<&'a mut Program> {
     kernel.ebpf().program_mut(name).ok_or_else(|| anyhow!("the object has no program {name}"))
 }
 
@@ -249,7 +259,7 @@ pub fn load(mut attempt: impl FnMut() -> Result<(), ProgramError>) -> Result<(),
     result
 }
 
-/// A program that an earlier rung loaded is as good.
+/// A program that an earlier mode loaded is as good.
 fn loaded(result: Result<(), ProgramError>) -> Result<()> {
     match result {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
@@ -264,14 +274,14 @@ fn loaded(result: Result<(), ProgramError>) -> Result<()> {
 /// Says why no frame can come in, where that is so.
 fn warn_of_silence(interface: &str) {
     match interface::state(interface) {
-        State::Down => log::warn!(
+        LinkState::Down => log::warn!(
             "{interface} is down: nothing is counted until it is up: ip link set {interface} up"
         ),
-        State::NoCarrier => log::warn!(
+        LinkState::NoCarrier => log::warn!(
             "{interface} is up and has no carrier: nothing is counted until something is connected \
              to its other end"
         ),
-        State::Up => {}
+        LinkState::Up => {}
     }
 }
 

@@ -11,14 +11,14 @@ use gomon_common::{LinkType, Mac, Packet, protocol};
 use pcap::{Active, Direction, Precision};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::kernel::Selected;
-use super::order::Waiting;
+use super::kernel::CounterConfig;
 use super::refusal::explain;
-use super::{Rung, interface};
+use super::reorder::Waiting;
+use super::{AttachMode, interface};
 use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts, nanoseconds};
 use crate::frame::{Frame, FrameLink, KeptFrame};
 use crate::source::replay::libpcap::{message, unsupported};
-use crate::source::{Receiver, Stop, count, hand_on, read, wall};
+use crate::source::{PaneSink, Stop, count, hand_on, read, wall};
 
 /// Bytes kept of a frame: all of it, as tcpdump does.
 const SNAP_LENGTH: i32 = 262_144;
@@ -32,22 +32,22 @@ const SMALL_BUFFER: i32 = 8 << 20;
 const RETENTION: i32 = 20;
 /// After so long it keeps nothing back from before: that takes twice the time above, and two ticks of
 /// its clock, of which there are a hundred a second at least.
-const SETTLED: Duration = Duration::from_millis(70);
+const CAPTURE_LATENCY: Duration = Duration::from_millis(70);
 /// The longest that closing a pane takes, whatever the wall clock does meanwhile.
-const PATIENCE: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often to look for what is still handed on of an interface that is gone.
 const AFTERWARDS: Duration = Duration::from_millis(5);
 /// Frames between two looks at the clock and at signals.
-const BREATH: usize = 4096;
+const BATCH: usize = 4096;
 
 /// Counts what libpcap reads from an interface.
-pub(super) struct Capture {
+pub(super) struct PcapCounter {
     link: LinkType,
     tally: Tally,
     /// What comes in through the interface, as XDP and TC see it.
-    incoming: Tap,
+    incoming: CaptureHandle,
     /// What goes out, for artifacts and for answers: it is not counted, and not in the ledger.
-    outgoing: Option<Tap>,
+    outgoing: Option<CaptureHandle>,
     /// Answers to the bot that the packets they answer may not have been read before, by time.
     answers: VecDeque<(Timestamp, Packet)>,
     /// Whether what goes out is wanted for artifacts.
@@ -73,13 +73,13 @@ pub fn listen(
     stop: &Stop,
     mut each: impl FnMut(LinkType, &Frame<'_>),
 ) -> Result<()> {
-    let tap = Tap::open(interface, Direction::In, BUFFER);
-    let mut tap = tap.map_err(|error| explain(error, interface, Some(Rung::Pcap), None))?;
+    let tap = CaptureHandle::open(interface, Direction::In, BUFFER);
+    let mut tap = tap.map_err(|error| explain(error, interface, Some(AttachMode::Pcap), None))?;
     let (link, end) = (tap.link()?, Instant::now() + time);
     let mut closed = None;
     loop {
         match tap.read(link, closed.map(|(closed, _)| closed), |frame| each(link, frame)) {
-            Ok(End::Breath) => {}
+            Ok(End::Batch) => {}
             Ok(End::Dry) => match closed {
                 None => {
                     stop.wait_until(&[tap.capture.as_fd()], end)?;
@@ -93,21 +93,21 @@ pub fn listen(
         }
         if closed.is_none() && (stop.is_requested() || Instant::now() >= end) {
             // The kernel may still keep back what was captured until now.
-            closed = Some((wall::now(), Instant::now() + SETTLED));
+            closed = Some((wall::now(), Instant::now() + CAPTURE_LATENCY));
         }
     }
 }
 
 /// Waits until there are frames to read from one of some directions.
-fn wait<'a>(taps: impl IntoIterator<Item = &'a Tap>, longest: Duration) {
-    let fd = |tap: &'a Tap| PollFd::from_borrowed_fd(tap.capture.as_fd(), PollFlags::IN);
+fn wait<'a>(taps: impl IntoIterator<Item = &'a CaptureHandle>, longest: Duration) {
+    let fd = |tap: &'a CaptureHandle| PollFd::from_borrowed_fd(tap.capture.as_fd(), PollFlags::IN);
     let mut fds: Vec<_> = taps.into_iter().map(fd).collect();
     // A signal has its turn when what is waited for was read, which is soon.
     let _ = poll(&mut fds, Timespec::try_from(longest).ok().as_ref());
 }
 
 /// One direction of an interface.
-struct Tap {
+struct CaptureHandle {
     capture: pcap::Capture<Active>,
     /// The first frame of the pane that is not open yet.
     next: Option<KeptFrame>,
@@ -121,23 +121,23 @@ enum End {
     /// There are no more.
     Dry,
     /// It is time to look at the clock.
-    Breath,
+    Batch,
     /// The next one belongs to the next pane.
     Later,
 }
 
-impl Capture {
+impl PcapCounter {
     /// Starts to capture on `interface`: what comes in is counted with `tally`, and for artifacts and
     /// contacts what goes out is captured too.
     ///
     /// # Errors
     ///
     /// When libpcap can't capture there, or not in a form that gomon can look into.
-    pub(super) fn open(interface: &str, tally: Tally, selected: &Selected) -> Result<Self> {
-        let incoming = Tap::open(interface, Direction::In, BUFFER)?;
+    pub(super) fn open(interface: &str, tally: Tally, selected: &CounterConfig) -> Result<Self> {
+        let incoming = CaptureHandle::open(interface, Direction::In, BUFFER)?;
         let packets = selected.packets > 0;
         let outgoing = (packets || selected.sweeps)
-            .then(|| Tap::open(interface, Direction::Out, SMALL_BUFFER));
+            .then(|| CaptureHandle::open(interface, Direction::Out, SMALL_BUFFER));
         let link = incoming.link()?;
         ensure!(
             Mac::is_in(link) || !tally.selection().looks_at_senders(),
@@ -165,7 +165,7 @@ impl Capture {
 
     /// How often to read although nothing becomes readable.
     pub(super) fn tick(&self) -> Option<Duration> {
-        self.failed.as_ref().map(|_| PATIENCE)
+        self.failed.as_ref().map(|_| CLOSE_TIMEOUT)
     }
 
     /// Counts what was captured, or as much of it as takes no time to speak of.
@@ -173,18 +173,18 @@ impl Capture {
     /// # Errors
     ///
     /// When libpcap can't read, and not because the interface goes.
-    pub(super) fn read(&mut self, receiver: &mut impl Receiver) -> Result<()> {
+    pub(super) fn read(&mut self, receiver: &mut impl PaneSink) -> Result<()> {
         let before = self.frames;
         self.read_until(None, receiver);
         if self.frames > before {
             log::debug!("{} frames read", self.frames);
         }
-        let settled = nanoseconds(SETTLED);
+        let settled = nanoseconds(CAPTURE_LATENCY);
         let settled = wall::now().after(-settled);
         self.waiting.hand_on(settled, receiver);
         self.enter_answers(settled);
         match &self.failed {
-            Some((why, since)) if since.elapsed() >= PATIENCE => bail!("{why}"),
+            Some((why, since)) if since.elapsed() >= CLOSE_TIMEOUT => bail!("{why}"),
             _ => Ok(()),
         }
     }
@@ -197,15 +197,15 @@ impl Capture {
     /// Closes the open pane: counts what was captured until now, what the kernel still keeps back
     /// included. A frame captured later is the first of the next pane; once there is one, nothing is
     /// waited for, so that what goes out can't keep what comes in waiting.
-    pub(super) fn close_pane(&mut self, span: Span, receiver: &mut impl Receiver) -> WindowCounts {
+    pub(super) fn close_pane(&mut self, span: Span, receiver: &mut impl PaneSink) -> WindowCounts {
         let (closed, begun) = (wall::now(), Instant::now());
-        while begun.elapsed() < PATIENCE {
-            let left = SETTLED.saturating_sub(begun.elapsed());
+        while begun.elapsed() < CLOSE_TIMEOUT {
+            let left = CAPTURE_LATENCY.saturating_sub(begun.elapsed());
             match self.read_until(Some(closed), receiver) {
                 End::Later => break,
                 End::Dry if left.is_zero() => break,
                 End::Dry => self.wait(left),
-                End::Breath => {}
+                End::Batch => {}
             }
         }
         // What comes in for the next pane is not read yet.
@@ -213,7 +213,7 @@ impl Capture {
         self.waiting.hand_on(all, receiver);
         self.enter_answers(all);
         self.tally.ledger_mut().lost = self.incoming.newly_lost();
-        let missed = self.outgoing.as_mut().map_or(0, Tap::newly_lost);
+        let missed = self.outgoing.as_mut().map_or(0, CaptureHandle::newly_lost);
         if missed > 0 && self.packets {
             receiver.packets_lost(missed);
         }
@@ -221,7 +221,7 @@ impl Capture {
         counts.both_directions |= self.outgoing.is_some();
         if missed > 0 {
             // Answers may be among what was lost: nothing is said of contacts that seem to have none.
-            counts.signs.retain(|(endpoint, signs)| !signs.waits(endpoint, span.start));
+            counts.contacts.retain(|(endpoint, contacts)| !contacts.waits(endpoint, span.start));
         }
         counts
     }
@@ -239,13 +239,13 @@ impl Capture {
         }
     }
 
-    fn taps(&self) -> impl Iterator<Item = &Tap> {
+    fn taps(&self) -> impl Iterator<Item = &CaptureHandle> {
         [&self.incoming].into_iter().chain(&self.outgoing)
     }
 
     /// Reads both directions, up to the first frame at or after `closed` in each, and says why it ended
     /// with what comes in.
-    fn read_until(&mut self, closed: Option<Timestamp>, receiver: &mut impl Receiver) -> End {
+    fn read_until(&mut self, closed: Option<Timestamp>, receiver: &mut impl PaneSink) -> End {
         let Self { link, tally, incoming, outgoing, waiting, answers, packets, frames, failed } =
             self;
         let receiver = &mut waiting.before(receiver);
@@ -258,7 +258,7 @@ impl Capture {
         });
         let other = outgoing.as_mut().map_or(Ok(End::Later), |outgoing| {
             // Of what comes in there is more: what goes out may not run ahead of it.
-            let until = if end == Ok(End::Breath) { latest } else { closed };
+            let until = if end == Ok(End::Batch) { latest } else { closed };
             outgoing.read(*link, until, |frame| {
                 if let Ok(packet) = read(*link, frame) {
                     if *packets {
@@ -274,7 +274,7 @@ impl Capture {
             // What was captured before the interface went is still there to read, behind the error.
             (Err(error), _) | (_, Err(error)) if failed.is_none() => {
                 *failed = Some((message(&error), Instant::now()));
-                End::Breath
+                End::Batch
             }
             // A part of it may not have been handed on by the kernel yet, which it is in time.
             (end, _) => end.unwrap_or(End::Dry),
@@ -291,7 +291,7 @@ impl Capture {
     }
 }
 
-impl Tap {
+impl CaptureHandle {
     fn open(interface: &str, direction: Direction, buffer: i32) -> Result<Self> {
         let refused = |error: pcap::Error| -> Error { anyhow!("{}", message(&error)) };
         let capture = pcap::Capture::from_device(interface)
@@ -319,7 +319,7 @@ impl Tap {
         LinkType::from_number(number).ok_or_else(|| anyhow!(unsupported(number)))
     }
 
-    /// Reads frames, [`BREATH`] at most, up to the first one at or after `closed`, which is read the
+    /// Reads frames, [`BATCH`] at most, up to the first one at or after `closed`, which is read the
     /// next time.
     fn read(
         &mut self,
@@ -335,7 +335,7 @@ impl Tap {
             }
             frame(&next.frame());
         }
-        for _ in 0..BREATH {
+        for _ in 0..BATCH {
             let packet = match self.capture.next_packet() {
                 Ok(packet) => packet,
                 Err(pcap::Error::TimeoutExpired) => return Ok(End::Dry),
@@ -355,7 +355,7 @@ impl Tap {
             }
             frame(&this);
         }
-        Ok(End::Breath)
+        Ok(End::Batch)
     }
 
     /// Frames lost since the last time.

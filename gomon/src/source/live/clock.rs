@@ -20,13 +20,13 @@ const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// The moment counting began, on every clock there is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(super) struct MonotonicClock {
     wall: Timestamp,
     instant: Instant,
     monotonic: u64,
 }
 
-impl Clock {
+impl MonotonicClock {
     /// Counting begins now.
     pub(super) fn start() -> Self {
         Self { wall: wall::now(), instant: Instant::now(), monotonic: monotonic() }
@@ -104,8 +104,8 @@ mod tests {
     fn windows_and_packets_move_with_the_wall_and_the_monotonic_clock_does_not() {
         // Counting began an hour before what the wall shows, by a monotonic clock that says: just now.
         let hour = 3_600_000_000_000;
-        let begun = Clock::start();
-        let mut clock = Clock { wall: begun.wall.after(-hour), ..begun };
+        let begun = MonotonicClock::start();
+        let mut clock = MonotonicClock { wall: begun.wall.after(-hour), ..begun };
         let by = clock.follow_wall().expect("an hour away");
         assert!((by - hour).abs() < APART, "{by}");
         assert_eq!(clock.follow_wall(), None, "once");

@@ -23,7 +23,7 @@ pub(super) fn number(interface: &str) -> Option<String> {
 
 /// Whether frames can come in through an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum LinkState {
     Up,
     /// It is switched off.
     Down,
@@ -32,16 +32,16 @@ pub(super) enum State {
 }
 
 /// The state of an interface.
-pub(super) fn state(interface: &str) -> State {
+pub(super) fn state(interface: &str) -> LinkState {
     /// `IFF_UP` of netdevice(7).
     const UP: u32 = 1;
     let flags = read(interface, "flags");
     let flags = flags.and_then(|text| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok());
     // Of an interface that is down the kernel does not show the carrier.
     match (flags.is_none_or(|flags| flags & UP != 0), read(interface, "carrier").as_deref()) {
-        (false, _) => State::Down,
-        (true, Some("0")) => State::NoCarrier,
-        (true, _) => State::Up,
+        (false, _) => LinkState::Down,
+        (true, Some("0")) => LinkState::NoCarrier,
+        (true, _) => LinkState::Up,
     }
 }
 

@@ -11,46 +11,46 @@ use aya::maps::{
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use gomon_common::kernel::{self, Entry, GENERATIONS, LedgerPage, SEVERAL, names};
+use gomon_common::kernel::{self, CpuLedger, GENERATIONS, LedgerEntry, SEVERAL, names};
 use gomon_common::parse::Malformed;
-use gomon_common::{Address, Endpoint, Skip, registers, sieve};
+use gomon_common::{Address, Endpoint, Skip, bloom, hyperloglog};
 use log::{LevelFilter, Log};
 
-use super::awaited::Awaited;
-use super::clock::Clock;
-use super::near::{self, Near};
+use super::clock::MonotonicClock;
+use super::flow_cache::{self, FlowCache};
 use super::object;
 use super::packets::Packets;
+use super::pending_replies::PendingReplies;
 use super::senders::Sampled;
 use crate::core::{
-    BotMac, Counts, Distinct, Ledger, Origin, Overflow, Sources, Span, WindowCounts,
+    BotMac, Counts, HyperLogLog, Ledger, Origin, Overflow, Sources, Span, WindowCounts,
 };
-use crate::source::Receiver;
+use crate::source::PaneSink;
 
 /// How often the program's own messages are looked for.
 const LOG_TICK: Duration = Duration::from_millis(100);
 
-/// As [`gomon_common::kernel::Destination`] lies there; what is behind the counts is the program's own.
-type Destination = [u64; 3];
+/// As [`gomon_common::kernel::DestinationValue`] lies there; what is behind the counts is the program's own.
+type HostValue = [u64; 3];
 /// The same, with a [`gomon_common::kernel::Contact`] and a source behind it.
 pub(super) type EndpointValue = [u64; 7];
-pub(super) type Endpoints = HashMap<MapData, [u8; 24], EndpointValue>;
-type Hosts = HashMap<MapData, [u8; 16], Destination>;
+pub(super) type EndpointMap = HashMap<MapData, [u8; 24], EndpointValue>;
+type HostMap = HashMap<MapData, [u8; 16], HostValue>;
 /// As [`gomon_common::kernel::Current`] lies there.
 type CurrentValue = [u64; 3];
-type Registers = [u8; registers::REGISTERS];
-type SievePart = [u8; sieve::PART];
+type Registers = [u8; hyperloglog::REGISTERS];
+type BloomPart = [u8; bloom::PART_SLOTS];
 
 /// What the program is to count.
 #[derive(Clone, Debug)]
-pub struct Selected {
+pub struct CounterConfig {
     /// Whose packets.
     pub sources: Sources,
     /// Whose frames.
     pub bot_mac: Option<BotMac>,
     /// Prefixes to leave out, as addresses with lengths in bits (IPv4 ones 96 bits longer).
     pub ignored: Vec<(Address, u32)>,
-    /// Hosts, and endpoints, counted each on its own in a window.
+    /// HostMap, and endpoints, counted each on its own in a window.
     pub capacity: u32,
     /// Packets of each host that are sent up for artifacts in a slot of time; 0 for none.
     pub packets: u32,
@@ -59,22 +59,22 @@ pub struct Selected {
 }
 
 /// A program's maps.
-pub struct Kernel {
+pub struct KernelCounter {
     ebpf: Ebpf,
     current: Array<MapData, CurrentValue>,
-    endpoints: ArrayOfMaps<MapData, Endpoints>,
-    hosts: ArrayOfMaps<MapData, Hosts>,
-    ledger: PerCpuArray<MapData, LedgerPage>,
+    endpoints: ArrayOfMaps<MapData, EndpointMap>,
+    hosts: ArrayOfMaps<MapData, HostMap>,
+    ledger: PerCpuArray<MapData, CpuLedger>,
     registers: PerCpuArray<MapData, Registers>,
-    sieve: Array<MapData, SievePart>,
-    near: Near,
+    bloom: Array<MapData, BloomPart>,
+    flow_cache: FlowCache,
     /// Whether every source is the bot's.
     any: bool,
     senders: Sampled,
     /// The maps of each generation.
-    open: [(Endpoints, Hosts); GENERATIONS as usize],
+    open: [(EndpointMap, HostMap); GENERATIONS as usize],
     generation: u32,
-    awaited: Awaited,
+    pending_replies: PendingReplies,
     /// Whether what goes out to the bot is looked at.
     sees_answers: bool,
     /// When the pane of each ends, in nanoseconds on the monotonic clock.
@@ -88,14 +88,14 @@ pub struct Kernel {
     cpus: usize,
 }
 
-impl Kernel {
+impl KernelCounter {
     /// Makes the maps and fills in what the program is to count. The programs themselves are not
     /// loaded yet.
     ///
     /// # Errors
     ///
     /// When the kernel refuses, with its reason.
-    pub fn new(selected: &Selected) -> Result<Self> {
+    pub fn new(selected: &CounterConfig) -> Result<Self> {
         let mut loader = EbpfLoader::new();
         let others: Vec<Address> = selected.sources.addresses().skip(1).collect();
         let bot = selected.sources.addresses().next().map_or([0; 16], Address::bytes);
@@ -107,9 +107,10 @@ impl Kernel {
         let more = u8::from(!others.is_empty());
         let leaves_out = u8::from(!selected.ignored.is_empty());
         let talks = log::max_level() >= LevelFilter::Debug;
-        let parts = sieve::parts(selected.capacity);
+        let parts = bloom::parts(selected.capacity);
         let cpus = nr_cpus().map_err(|(what, error)| anyhow!("reading {what}: {error}"))?;
-        let near = near::number_of_parts(selected.capacity, cpus, any || selected.packets > 0);
+        let flow_cache =
+            flow_cache::number_of_parts(selected.capacity, cpus, any || selected.packets > 0);
         let level = if talks { aya_log::Level::Debug as u8 } else { 0 };
         let mut ebpf = loader
             .override_global(names::BOT, &bot, true)
@@ -119,11 +120,11 @@ impl Kernel {
             .override_global(names::IGNORES, &leaves_out, true)
             .override_global(names::PACKETS_PER_HOST, &selected.packets, true)
             .override_global(names::SWEEPS, &u8::from(selected.sweeps), true)
-            .override_global(names::SIEVE_PARTS, &parts, true)
-            .override_global(names::NEAR_PARTS, &near, true)
-            .map_max_entries(names::AWAITED, selected.capacity)
-            .map_max_entries(names::SIEVE, GENERATIONS * parts)
-            .map_max_entries(names::NEAR, GENERATIONS * near.max(1))
+            .override_global(names::BLOOM_PARTS, &parts, true)
+            .override_global(names::FLOW_CACHE_PARTS, &flow_cache, true)
+            .map_max_entries(names::PENDING_REPLIES, selected.capacity)
+            .map_max_entries(names::BLOOM_FILTER, GENERATIONS * parts)
+            .map_max_entries(names::FLOW_CACHE, GENERATIONS * flow_cache.max(1))
             .override_global(aya_log::LEVEL, &level, true)
             .load(object::bytes())
             .map_err(|error| root(&error))
@@ -152,14 +153,17 @@ impl Kernel {
             endpoints: take(&mut ebpf, names::ENDPOINTS)?,
             hosts: take(&mut ebpf, names::HOSTS)?,
             ledger: take(&mut ebpf, names::LEDGER)?,
-            registers: take(&mut ebpf, names::REGISTERS)?,
-            sieve: take(&mut ebpf, names::SIEVE)?,
-            near: Near::new(take(&mut ebpf, names::NEAR)?, near, cpus),
+            registers: take(&mut ebpf, names::HLL_REGISTERS)?,
+            bloom: take(&mut ebpf, names::BLOOM_FILTER)?,
+            flow_cache: FlowCache::new(take(&mut ebpf, names::FLOW_CACHE)?, flow_cache, cpus),
             any,
             senders: Sampled::new(take(&mut ebpf, names::SENDERS)?),
             open: [fresh(selected.capacity)?, fresh(selected.capacity)?],
             generation: 0,
-            awaited: Awaited::new(take(&mut ebpf, names::AWAITED)?, selected.capacity),
+            pending_replies: PendingReplies::new(
+                take(&mut ebpf, names::PENDING_REPLIES)?,
+                selected.capacity,
+            ),
             sees_answers: false,
             ends: [0; GENERATIONS as usize],
             packets,
@@ -186,12 +190,12 @@ impl Kernel {
         self.sees_answers = true;
     }
 
-    /// What becomes readable when [`Kernel::read`] is to be called.
+    /// What becomes readable when [`KernelCounter::read`] is to be called.
     pub(super) fn wakes(&self) -> Vec<BorrowedFd<'_>> {
         self.packets.as_ref().map_or_else(Vec::new, Packets::wakes)
     }
 
-    /// How often [`Kernel::read`] is to be called in any case, if at all.
+    /// How often [`KernelCounter::read`] is to be called in any case, if at all.
     pub(super) fn tick(&self) -> Option<Duration> {
         let of_log = self.logger.as_ref().map(|_| LOG_TICK);
         self.packets.as_ref().and_then(Packets::tick).or(of_log)
@@ -204,7 +208,7 @@ impl Kernel {
     }
 
     /// Hands on the packets that came up, and logs what the program has to say.
-    pub(super) fn read(&mut self, clock: &Clock, receiver: &mut impl Receiver) {
+    pub(super) fn read(&mut self, clock: &MonotonicClock, receiver: &mut impl PaneSink) {
         if let Some(packets) = &mut self.packets {
             packets.read(self.generation, clock, receiver);
         }
@@ -216,7 +220,7 @@ impl Kernel {
         if let Some(packets) = &mut self.packets {
             packets.clock_set(by);
         }
-        self.awaited.clock_set(by);
+        self.pending_replies.clock_set(by);
     }
 
     fn flush_log(&mut self) {
@@ -235,10 +239,10 @@ impl Kernel {
         &mut self,
         span: Span,
         end: u64,
-        clock: &Clock,
-        receiver: &mut impl Receiver,
+        clock: &MonotonicClock,
+        receiver: &mut impl PaneSink,
     ) -> Result<WindowCounts> {
-        let closed = self.turn(end)?;
+        let closed = self.swap_generations(end)?;
         if let Some(packets) = &mut self.packets {
             packets.finish(closed, clock, receiver);
         }
@@ -258,13 +262,13 @@ impl Kernel {
     ///
     /// When the kernel refuses, which it does not without being out of memory.
     pub fn take(&mut self, span: Span) -> Result<WindowCounts> {
-        let closed = self.turn(0)?;
-        self.collect(closed, span, &Clock::start())
+        let closed = self.swap_generations(0)?;
+        self.collect(closed, span, &MonotonicClock::start())
     }
 
     /// Turns the page and returns the generation that was closed, whose maps are nobody's but ours from
     /// there on.
-    fn turn(&mut self, end: u64) -> Result<u32> {
+    fn swap_generations(&mut self, end: u64) -> Result<u32> {
         let closed = self.generation;
         self.generation = (closed + 1) % GENERATIONS;
         self.ends[self.generation as usize] = end;
@@ -285,7 +289,7 @@ impl Kernel {
     }
 
     /// The counts of a closed generation, whose maps are then ready for the next turn.
-    fn collect(&mut self, closed: u32, span: Span, clock: &Clock) -> Result<WindowCounts> {
+    fn collect(&mut self, closed: u32, span: Span, clock: &MonotonicClock) -> Result<WindowCounts> {
         let counts = self.drain(closed, span, clock).context("draining the counts")?;
         self.clean(closed, &counts).context("cleaning the page")?;
         Ok(counts)
@@ -296,20 +300,25 @@ impl Kernel {
         Ok(ledger_of(&sum(&self.ledger.get(&self.generation, 0)?)))
     }
 
-    fn drain(&mut self, generation: u32, span: Span, clock: &Clock) -> Result<WindowCounts> {
+    fn drain(
+        &mut self,
+        generation: u32,
+        span: Span,
+        clock: &MonotonicClock,
+    ) -> Result<WindowCounts> {
         let (endpoints, hosts) = &self.open[generation as usize];
-        let counts = |[packets, bytes, _]: Destination| Counts { packets, bytes };
-        let pages = self.ledger.get(&generation, 0)?;
-        let page = sum(&pages);
-        let at = |entry: Entry| page[entry as usize];
-        self.packets_lost += at(Entry::PacketsLost);
+        let counts = |[packets, bytes, _]: HostValue| Counts { packets, bytes };
+        let cpus = self.ledger.get(&generation, 0)?;
+        let page = sum(&cpus);
+        let at = |entry: LedgerEntry| page[entry as usize];
+        self.packets_lost += at(LedgerEntry::PacketsLost);
         let both = |packets, bytes| Counts { packets: at(packets), bytes: at(bytes) };
-        let unlisted = both(Entry::UnlistedPackets, Entry::UnlistedBytes);
+        let unlisted = both(LedgerEntry::UnlistedPackets, LedgerEntry::UnlistedBytes);
         let ledger = ledger_of(&page);
         let mut overflow = Overflow { endpoints: unlisted, hosts: unlisted, distinct: None };
-        overflow.endpoints += both(Entry::OverflowPackets, Entry::OverflowBytes);
+        overflow.endpoints += both(LedgerEntry::OverflowPackets, LedgerEntry::OverflowBytes);
         if overflow.hosts.packets > 0 {
-            let mut distinct = Distinct::default();
+            let mut distinct = HyperLogLog::default();
             for cpu in self.registers.get(&generation, 0)?.iter() {
                 distinct.merge_registers(cpu);
             }
@@ -319,23 +328,23 @@ impl Kernel {
             .iter()
             .map(|entry| entry.map(|(key, value)| (Endpoint::from_bytes(key), value)))
             .collect::<Result<_, _>>()?;
-        let signs = self.awaited.settle(endpoints, &drained, span, clock)?;
+        let contacts = self.pending_replies.settle(endpoints, &drained, span, clock)?;
         let origins = if self.any { drained.iter().map(origin).collect() } else { Vec::new() };
         let mut endpoints: Vec<_> = drained
             .into_iter()
             .map(|(endpoint, [packets, bytes, ..])| (endpoint, Counts { packets, bytes }))
             .collect();
         if ledger.counted > 0 {
-            endpoints.extend(self.near.take(generation)?);
+            endpoints.extend(self.flow_cache.take(generation)?);
         }
         let hosts = hosts
             .iter()
             .map(|entry| entry.map(|(key, value)| (Address::v6(key), counts(value))))
             .collect::<Result<_, _>>()?;
-        let senders = self.senders.take(generation, &ledger, pages.iter())?;
+        let senders = self.senders.take(generation, &ledger, cpus.iter())?;
         let counts = WindowCounts::from_parts(span, ledger, endpoints, hosts, overflow);
         let counts = WindowCounts { senders, ..counts }.with_origins(origins);
-        Ok(counts.with_signs(signs, self.sees_answers))
+        Ok(counts.with_contacts(contacts, self.sees_answers))
     }
 
     /// Makes a drained generation ready for its next turn.
@@ -352,15 +361,15 @@ impl Kernel {
             }
         }
         if !drained.hosts.is_empty() {
-            let parts = self.sieve.len() / GENERATIONS;
+            let parts = self.bloom.len() / GENERATIONS;
             for part in generation * parts..(generation + 1) * parts {
-                self.sieve.set(part, [0; sieve::PART], 0)?;
+                self.bloom.set(part, [0; bloom::PART_SLOTS], 0)?;
             }
         }
-        let blank = PerCpuValues::try_from(vec![LedgerPage::default(); self.cpus])?;
+        let blank = PerCpuValues::try_from(vec![CpuLedger::default(); self.cpus])?;
         self.ledger.set(generation, blank, 0)?;
         if drained.overflow.distinct.is_some() {
-            let blank = PerCpuValues::try_from(vec![[0; registers::REGISTERS]; self.cpus])?;
+            let blank = PerCpuValues::try_from(vec![[0; hyperloglog::REGISTERS]; self.cpus])?;
             self.registers.set(generation, blank, 0)?;
         }
         Ok(())
@@ -368,10 +377,10 @@ impl Kernel {
 }
 
 /// The entries of a ledger, summed over all processors.
-fn sum(pages: &PerCpuValues<LedgerPage>) -> LedgerPage {
-    let mut page = LedgerPage::default();
-    for (number, cpu) in pages.iter().enumerate() {
-        let lost = cpu[Entry::PacketsLost as usize];
+fn sum(cpus: &PerCpuValues<CpuLedger>) -> CpuLedger {
+    let mut page = CpuLedger::default();
+    for (number, cpu) in cpus.iter().enumerate() {
+        let lost = cpu[LedgerEntry::PacketsLost as usize];
         if lost > 0 {
             log::debug!("processor {number} had no room for {lost} packets for artifacts");
         }
@@ -381,17 +390,17 @@ fn sum(pages: &PerCpuValues<LedgerPage>) -> LedgerPage {
 }
 
 /// The ledger that the program's entries make up.
-fn ledger_of(page: &LedgerPage) -> Ledger {
-    let at = |entry: Entry| page[entry as usize];
+fn ledger_of(page: &CpuLedger) -> Ledger {
+    let at = |entry: LedgerEntry| page[entry as usize];
     let mut ledger = Ledger {
-        counted: at(Entry::Counted) + at(Entry::UnlistedPackets),
-        not_from_bot: at(Entry::NotFromBot),
-        ignored: at(Entry::Ignored),
-        not_ip: at(Entry::NotIp),
+        counted: at(LedgerEntry::Counted) + at(LedgerEntry::UnlistedPackets),
+        not_from_bot: at(LedgerEntry::NotFromBot),
+        ignored: at(LedgerEntry::Ignored),
+        not_ip: at(LedgerEntry::NotIp),
         ..Ledger::default()
     };
     for reason in Malformed::ALL {
-        ledger.malformed[reason as usize] = at(Entry::of(Skip::Malformed(reason)));
+        ledger.malformed[reason as usize] = at(LedgerEntry::of(Skip::Malformed(reason)));
     }
     ledger
 }
@@ -410,7 +419,7 @@ fn is_not_found(error: &MapError) -> bool {
 }
 
 /// Fresh maps for one generation.
-fn fresh(capacity: u32) -> Result<(Endpoints, Hosts)> {
+fn fresh(capacity: u32) -> Result<(EndpointMap, HostMap)> {
     let maps = || Ok::<_, MapError>((HashMap::create(capacity, 0)?, HashMap::create(capacity, 0)?));
     maps().context("making maps")
 }

@@ -17,7 +17,7 @@ const LINK_GROUP: u32 = 1;
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Woken {
+pub(super) enum WakeReason {
     /// The pane is over.
     Due,
     /// There is something to read.
@@ -56,29 +56,29 @@ impl Links {
         inputs: Vec<BorrowedFd<'_>>,
         due: Instant,
         stop: &Stop,
-    ) -> io::Result<Woken> {
+    ) -> io::Result<WakeReason> {
         let mut fds = vec![self.socket.as_fd()];
         fds.extend(inputs);
         loop {
             let ready = stop.wait_until_or_status(&fds, due)?;
             if stop.is_requested() {
-                return Ok(Woken::Stopped);
+                return Ok(WakeReason::Stopped);
             }
             if stop.take_status_request() {
-                return Ok(Woken::Status);
+                return Ok(WakeReason::Status);
             }
             if ready == Some(0) {
                 self.forget_announcements();
                 if self.is_gone() {
-                    return Ok(Woken::Gone);
+                    return Ok(WakeReason::Gone);
                 }
             }
             if Instant::now() >= due {
-                return Ok(Woken::Due);
+                return Ok(WakeReason::Due);
             }
             // Perf buffers say once that they can be read, which they may have done beside the socket.
             if ready.is_some() && fds.len() > 1 {
-                return Ok(Woken::Readable);
+                return Ok(WakeReason::Readable);
             }
         }
     }

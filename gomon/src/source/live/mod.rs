@@ -2,19 +2,19 @@
 //! the frames, and they are counted here.
 
 mod attach;
-mod awaited;
 mod capture;
 mod clock;
 mod clsact;
+mod flow_cache;
 pub mod interface;
 mod kernel;
 mod link;
-mod near;
 mod object;
-mod order;
 mod packets;
+mod pending_replies;
 mod refusal;
 mod release;
+mod reorder;
 mod rights;
 mod senders;
 
@@ -25,16 +25,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-pub use attach::{LADDER, Rung, load};
+pub use attach::{AttachMode, FALLBACK_ORDER, load};
 pub use capture::listen;
-pub use kernel::{Kernel, Selected};
+pub use kernel::{CounterConfig, KernelCounter};
 
-use self::attach::{Attached, Wanted};
-use self::capture::Capture;
-use self::clock::Clock;
+use self::attach::{AttachRequest, Attached};
+use self::capture::PcapCounter;
+use self::clock::MonotonicClock;
 use self::clsact::Claim;
-use self::link::{Links, Woken};
-use super::{Receiver, Stop};
+use self::link::{Links, WakeReason};
+use super::{PaneSink, Stop};
 use crate::core::{Ledger, Span, Tally, WindowCounts, seconds};
 
 /// The shortest pane of an interface: turning the page waits for every processor once.
@@ -49,16 +49,16 @@ pub struct Live {
     /// Dropped after the filters they are for.
     _claims: Vec<Claim>,
     links: Links,
-    rung: Rung,
-    clock: Clock,
+    mode: AttachMode,
+    clock: MonotonicClock,
 }
 
 /// What counts the open pane.
 enum Counter {
     /// A program in the kernel.
-    Kernel(Box<Kernel>),
+    Kernel(Box<KernelCounter>),
     /// This process, frame by frame.
-    Capture(Box<Capture>),
+    Capture(Box<PcapCounter>),
 }
 
 impl Counter {
@@ -79,7 +79,7 @@ impl Counter {
     }
 
     /// Reads what there is, or as much of it as takes no time to speak of.
-    fn read(&mut self, clock: &Clock, receiver: &mut impl Receiver) -> Result<()> {
+    fn read(&mut self, clock: &MonotonicClock, receiver: &mut impl PaneSink) -> Result<()> {
         match self {
             Self::Kernel(kernel) => {
                 kernel.read(clock, receiver);
@@ -119,8 +119,8 @@ impl Counter {
         &mut self,
         span: Span,
         end: u64,
-        clock: &Clock,
-        receiver: &mut impl Receiver,
+        clock: &MonotonicClock,
+        receiver: &mut impl PaneSink,
     ) -> Result<WindowCounts> {
         match self {
             Self::Kernel(kernel) => kernel.close_pane(span, end, clock, receiver),
@@ -131,12 +131,12 @@ impl Counter {
 
 impl fmt::Display for Live {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {}", self.rung, self.interface)
+        write!(f, "{} on {}", self.mode, self.interface)
     }
 }
 
 impl Live {
-    /// Attaches to `interface` by the first of `rungs` that works. Counting starts here: what is
+    /// Attaches to `interface` by the first of `modes` that works. Counting starts here: what is
     /// `selected`, or where the kernel does not count, with `tally`, which is to select the same.
     ///
     /// # Errors
@@ -144,16 +144,16 @@ impl Live {
     /// When nothing can be attached, with the reasons.
     pub fn attach(
         interface: &str,
-        rungs: &[Rung],
-        selected: &Selected,
+        modes: &[AttachMode],
+        selected: &CounterConfig,
         tally: Tally,
     ) -> Result<Self> {
         let links = Links::watch(interface).context("watching the interface")?;
-        let wanted = Wanted { selected, tally };
-        let Attached { rung, counter, claims } = attach::attach(interface, rungs, wanted)?;
-        let clock = Clock::start();
+        let wanted = AttachRequest { selected, tally };
+        let Attached { mode, counter, claims } = attach::attach(interface, modes, wanted)?;
+        let clock = MonotonicClock::start();
         let interface = interface.to_owned();
-        Ok(Self { interface, counter, _claims: claims, links, rung, clock })
+        Ok(Self { interface, counter, _claims: claims, links, mode, clock })
     }
 
     /// Hands on a pane every `pane` until the stop is requested or the interface goes. The last,
@@ -162,7 +162,7 @@ impl Live {
     /// # Errors
     ///
     /// When the kernel's counts can't be fetched, or libpcap can't read.
-    pub fn run(mut self, pane: Duration, stop: &Stop, receiver: &mut impl Receiver) -> Result<()> {
+    pub fn run(mut self, pane: Duration, stop: &Stop, receiver: &mut impl PaneSink) -> Result<()> {
         // A pane is a year at most, and this lasts for five centuries.
         let length = u64::try_from(pane.as_nanos()).unwrap_or(u64::MAX).max(1);
         let end_of = |number: u64| length.saturating_mul(number + 1);
@@ -182,8 +182,8 @@ impl Live {
             let span = Span { start: clock.at(length.saturating_mul(number)), end };
             let next_end = clock.monotonic_at(end_of(next));
             let counts = self.counter.close_pane(span, next_end, &clock, receiver)?;
-            if receiver.pane(counts).is_break() || woken != Woken::Due {
-                if woken == Woken::Gone {
+            if receiver.pane(counts).is_break() || woken != WakeReason::Due {
+                if woken == WakeReason::Gone {
                     log::info!("interface {} is gone", self.interface);
                 }
                 return outcome;
@@ -198,7 +198,7 @@ impl Live {
     }
 
     /// Times are later by so many nanoseconds from the open pane on.
-    fn clock_set(&mut self, by: i64, receiver: &mut impl Receiver) -> ControlFlow<()> {
+    fn clock_set(&mut self, by: i64, receiver: &mut impl PaneSink) -> ControlFlow<()> {
         log::warn!(
             "the clock of this machine was set: it is {:.1} s {} where windows had it, and they follow it \
              from here on",
@@ -215,25 +215,25 @@ impl Live {
         &mut self,
         due: u64,
         stop: &Stop,
-        receiver: &mut impl Receiver,
+        receiver: &mut impl PaneSink,
         outcome: &mut Result<()>,
-    ) -> Result<Woken> {
+    ) -> Result<WakeReason> {
         let end = self.clock.instant(due);
         loop {
             let tick = self.counter.tick().map_or(end, |tick| end.min(Instant::now() + tick));
             match self.links.wait(self.counter.wakes(), tick, stop)? {
-                Woken::Due if Instant::now() >= end => return Ok(Woken::Due),
-                Woken::Due | Woken::Readable => {
+                WakeReason::Due if Instant::now() >= end => return Ok(WakeReason::Due),
+                WakeReason::Due | WakeReason::Readable => {
                     *outcome = self.counter.read(&self.clock, receiver);
                 }
-                Woken::Status => match self.counter.open_ledger() {
+                WakeReason::Status => match self.counter.open_ledger() {
                     Ok(open) => receiver.status(&open),
                     Err(error) => log::warn!("reading the counts of the open window: {error:#}"),
                 },
-                woken @ (Woken::Stopped | Woken::Gone) => return Ok(woken),
+                woken @ (WakeReason::Stopped | WakeReason::Gone) => return Ok(woken),
             }
             if outcome.is_err() {
-                return Ok(Woken::Stopped);
+                return Ok(WakeReason::Stopped);
             }
         }
     }

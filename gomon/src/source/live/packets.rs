@@ -15,15 +15,15 @@ use anyhow::{Context, Result, anyhow};
 use aya::maps::{Array, Map, MapData};
 use aya::util::online_cpus;
 use gomon_common::LinkType;
-use gomon_common::kernel::{GENERATIONS, Saved};
+use gomon_common::kernel::{GENERATIONS, PacketRecord};
 use perf_event::events::Software;
 use perf_event::{Builder, SampleFlag, Sampler};
 
-use super::clock::{Clock, monotonic};
-use super::order::Waiting;
+use super::clock::{MonotonicClock, monotonic};
+use super::reorder::Waiting;
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
-use crate::source::Receiver;
+use crate::source::PaneSink;
 
 /// How long the buffers are left alone after they were read, so that a flood does not wake the reader
 /// each time a watermark is passed.
@@ -36,7 +36,7 @@ const MEMORY: usize = 8 << 20;
 const SMALLEST: usize = 128 << 10;
 const LARGEST: usize = 2 << 20;
 /// How long a packet waits for one of another processor that is older, in nanoseconds.
-const HOLD: u64 = 1_000_000;
+const REORDER_DELAY: u64 = 1_000_000;
 /// `PERF_RECORD_SAMPLE`: a record of the program's own, its length in four bytes in front.
 const SAMPLE: u32 = 9;
 /// Where VLAN tags stand in an Ethernet frame.
@@ -89,8 +89,13 @@ impl Packets {
     }
 
     /// Hands on the packets of a pane that is open.
-    pub(super) fn read(&mut self, generation: u32, clock: &Clock, receiver: &mut impl Receiver) {
-        let until = clock.time(monotonic().saturating_sub(HOLD));
+    pub(super) fn read(
+        &mut self,
+        generation: u32,
+        clock: &MonotonicClock,
+        receiver: &mut impl PaneSink,
+    ) {
+        let until = clock.time(monotonic().saturating_sub(REORDER_DELAY));
         let most = self.hand_on(generation, until, clock, receiver);
         // After being woken it looks a second time in any case, so that a buffer that only ever claims
         // to be readable, as that of a processor that is switched off may, costs no more than that.
@@ -98,7 +103,12 @@ impl Packets {
     }
 
     /// Hands on what is left of a pane that is over.
-    pub(super) fn finish(&mut self, generation: u32, clock: &Clock, receiver: &mut impl Receiver) {
+    pub(super) fn finish(
+        &mut self,
+        generation: u32,
+        clock: &MonotonicClock,
+        receiver: &mut impl PaneSink,
+    ) {
         self.hand_on(generation, Timestamp::from_nanoseconds(i64::MAX), clock, receiver);
     }
 
@@ -113,8 +123,8 @@ impl Packets {
         &mut self,
         generation: u32,
         until: Timestamp,
-        clock: &Clock,
-        receiver: &mut impl Receiver,
+        clock: &MonotonicClock,
+        receiver: &mut impl PaneSink,
     ) -> usize {
         let mut most = 0;
         for buffer in &mut self.buffers {
@@ -124,7 +134,7 @@ impl Packets {
                 // The kernel counts those it has no room for, by itself and for the program.
                 if record.ty() == SAMPLE
                     && let Some((_size, sample)) = record.to_contiguous().split_first_chunk::<4>()
-                    && let Some((saved, data)) = Saved::split(sample)
+                    && let Some((saved, data)) = PacketRecord::split(sample)
                     && let Some(waiting) = self.waiting.get_mut(saved.generation() as usize)
                 {
                     let frame = Frame {
@@ -153,7 +163,7 @@ fn buffer(cpu: u32, bytes: usize, watermark: usize) -> Result<Sampler> {
 }
 
 /// A frame as it was on the wire: with the tag that the kernel took out of it.
-fn whole<'a>(saved: &Saved, frame: &'a [u8]) -> Cow<'a, [u8]> {
+fn whole<'a>(saved: &PacketRecord, frame: &'a [u8]) -> Cow<'a, [u8]> {
     match (saved.tag(), frame.split_at_checked(TAGS)) {
         (Some(tag), Some((addresses, rest))) => [addresses, &tag, rest].concat().into(),
         _ => frame.into(),

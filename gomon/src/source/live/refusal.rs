@@ -3,8 +3,8 @@
 use anyhow::{Error, anyhow};
 use rustix::io::Errno;
 
-use super::interface::{self, State};
-use super::{Rung, release, rights};
+use super::interface::{self, LinkState};
+use super::{AttachMode, release, rights};
 
 /// The kernel's number in an error, if it has one.
 pub(super) fn errno(error: &Error) -> Option<Errno> {
@@ -18,31 +18,31 @@ pub(super) fn is_denied(error: &Error) -> bool {
         && rights::lacking(&rights::PROGRAMS).is_some()
 }
 
-/// Adds to an error on `rung`, or before any program was attached, what it means and what to do;
+/// Adds to an error on `mode`, or before any program was attached, what it means and what to do;
 /// `otherwise` is what to do where nothing is known of the error.
 pub(super) fn explain(
     error: Error,
     interface: &str,
-    rung: Option<Rung>,
+    mode: Option<AttachMode>,
     otherwise: Option<&str>,
 ) -> Error {
-    let why = match (rung, errno(&error)) {
+    let why = match (mode, errno(&error)) {
         // libpcap has words, and no numbers.
-        (Some(Rung::Pcap), _) if interface::state(interface) == State::Down => {
+        (Some(AttachMode::Pcap), _) if interface::state(interface) == LinkState::Down => {
             Some(format!("type: ip link set {interface} up"))
         }
-        (Some(Rung::Pcap), _) => {
+        (Some(AttachMode::Pcap), _) => {
             let denied = error.to_string().contains("not permitted");
             rights::lacking(&rights::CAPTURE).filter(|_| denied)
         }
         (_, None) => None,
         // Busy: held in the same mode. There already: held in the other one.
-        (Some(Rung::Xdp | Rung::XdpGeneric), Some(Errno::BUSY | Errno::EXIST)) => {
+        (Some(AttachMode::Xdp | AttachMode::XdpGeneric), Some(Errno::BUSY | Errno::EXIST)) => {
             Some(format!("another XDP program holds {interface}: take it off, or give --attach tc"))
         }
-        (rung, Some(number @ (Errno::PERM | Errno::ACCESS))) => denied(rung, number),
+        (mode, Some(number @ (Errno::PERM | Errno::ACCESS))) => denied(mode, number),
         (_, Some(Errno::NODEV)) => Some("there is no such interface".to_owned()),
-        (rung, Some(number)) => release::missing(rung, number),
+        (mode, Some(number)) => release::missing(mode, number),
     };
     match why.as_deref().or(otherwise) {
         Some(why) => anyhow!("{error:#}: {why}"),
@@ -50,10 +50,10 @@ pub(super) fn explain(
     }
 }
 
-fn denied(rung: Option<Rung>, number: Errno) -> Option<String> {
+fn denied(mode: Option<AttachMode>, number: Errno) -> Option<String> {
     let lacking = rights::lacking(&rights::PROGRAMS);
-    let lacking = lacking.or_else(|| match rung {
-        Some(Rung::Clsact) => rights::lacking(&rights::FILTERS),
+    let lacking = lacking.or_else(|| match mode {
+        Some(AttachMode::Clsact) => rights::lacking(&rights::FILTERS),
         _ => None,
     });
     lacking.or_else(|| match number {

@@ -4,17 +4,17 @@ use std::fs;
 
 use rustix::io::Errno;
 
-use super::Rung;
+use super::AttachMode;
 
 /// Major and minor number.
 type Release = (u32, u32);
 
-/// What a rung takes, the first release that has it, and what the kernel says without it.
-const FEATURES: [(&[Rung], &str, Release, &[Errno]); 2] = [
-    (&[Rung::Tcx], "TCX", (6, 6), UNKNOWN),
+/// What a mode takes, the first release that has it, and what the kernel says without it.
+const FEATURES: [(&[AttachMode], &str, Release, &[Errno]); 2] = [
+    (&[AttachMode::Tcx], "TCX", (6, 6), UNKNOWN),
     // A program for frames in one buffer is refused where a frame may take several.
     (
-        &[Rung::Xdp, Rung::XdpGeneric],
+        &[AttachMode::Xdp, AttachMode::XdpGeneric],
         "XDP on frames larger than a page",
         (5, 18),
         &[Errno::INVAL, Errno::RANGE],
@@ -26,19 +26,19 @@ const UNKNOWN: &[Errno] = &[Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS, Errno:
 const OLDEST: Release = (5, 10);
 
 /// What the kernel that is running is too old for, as far as its number `errno` may mean that: on
-/// `rung`, or before any.
-pub(super) fn missing(rung: Option<Rung>, errno: Errno) -> Option<String> {
+/// `mode`, or before any.
+pub(super) fn missing(mode: Option<AttachMode>, errno: Errno) -> Option<String> {
     let text = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
-    explain(text.trim(), rung, errno)
+    explain(text.trim(), mode, errno)
 }
 
-fn explain(text: &str, rung: Option<Rung>, errno: Errno) -> Option<String> {
-    if rung.is_none() && errno == Errno::NOSYS {
+fn explain(text: &str, mode: Option<AttachMode>, errno: Errno) -> Option<String> {
+    if mode.is_none() && errno == Errno::NOSYS {
         return Some(format!("this Linux, {text}, is built without BPF"));
     }
     let running = parse(text)?;
-    let lacking = FEATURES.iter().find(|(rungs, _, release, errnos)| {
-        rung.is_some_and(|rung| rungs.contains(&rung))
+    let lacking = FEATURES.iter().find(|(modes, _, release, errnos)| {
+        mode.is_some_and(|mode| modes.contains(&mode))
             && running < *release
             && errnos.contains(&errno)
     });
@@ -74,9 +74,10 @@ mod tests {
 
     #[test]
     fn a_kernel_that_is_too_old_is_told_what_it_lacks() {
-        let said = |text, rung, errno| explain(text, rung, errno).unwrap_or_default();
-        let (xdp, tcx, clsact) = (Some(Rung::Xdp), Some(Rung::Tcx), Some(Rung::Clsact));
-        for (text, rung, errno, expected) in [
+        let said = |text, mode, errno| explain(text, mode, errno).unwrap_or_default();
+        let (xdp, tcx, clsact) =
+            (Some(AttachMode::Xdp), Some(AttachMode::Tcx), Some(AttachMode::Clsact));
+        for (text, mode, errno, expected) in [
             ("6.5.9", tcx, Errno::INVAL, "TCX takes Linux 6.6, and here runs 6.5.9"),
             ("6.6.0", tcx, Errno::INVAL, ""),
             ("6.1.0", tcx, Errno::BUSY, ""),
@@ -92,7 +93,7 @@ mod tests {
             ("6.1.0", None, Errno::NOSYS, "this Linux, 6.1.0, is built without BPF"),
             ("unheard of", tcx, Errno::INVAL, ""),
         ] {
-            assert_eq!(said(text, rung, errno), expected, "{text} {rung:?}");
+            assert_eq!(said(text, mode, errno), expected, "{text} {mode:?}");
         }
     }
 }

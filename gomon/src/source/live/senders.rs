@@ -3,7 +3,7 @@
 use anyhow::Result;
 use aya::maps::{MapData, PerCpuArray};
 use gomon_common::Address;
-use gomon_common::kernel::{Entry, LedgerPage, SAMPLES};
+use gomon_common::kernel::{CpuLedger, LedgerEntry, SAMPLES};
 use hashbrown::HashMap;
 
 use crate::core::{Ledger, Senders, is_telling};
@@ -31,7 +31,7 @@ impl Sampled {
         &mut self,
         generation: u32,
         ledger: &Ledger,
-        pages: impl IntoIterator<Item = &'a LedgerPage>,
+        pages: impl IntoIterator<Item = &'a CpuLedger>,
     ) -> Result<Senders> {
         let is_bot_there = ledger.counted + ledger.ignored > 0;
         self.doubtful &= !is_bot_there;
@@ -41,7 +41,7 @@ impl Sampled {
         let samples = self.map.get(&generation, 0)?;
         for (samples, page) in samples.iter().zip(pages) {
             // What is behind the packets that came is from another pane.
-            let packets = page[Entry::NotFromBot as usize];
+            let packets = page[LedgerEntry::NotFromBot as usize];
             let fresh = usize::try_from(packets).unwrap_or(usize::MAX);
             let sources = samples.iter().take(fresh).map(|source| Address::v6(*source));
             for source in sources.filter(|source| is_telling(*source)) {

@@ -25,14 +25,14 @@ pub(super) const MAGIC: [[u8; 4]; 6] = [
 
 /// What the file's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Format {
+pub(super) struct PcapFormat {
     pub(super) big_endian: bool,
     /// Nanoseconds in one unit of a timestamp's fraction.
     unit: i64,
     link: LinkType,
 }
 
-impl Format {
+impl PcapFormat {
     /// What the start of a capture says, if it is of the common kind.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         head.first_chunk().and_then(Self::read)

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-use super::again::Again;
-use super::behind::Formats;
+use super::concatenated::Formats;
+use super::reread::Reread;
 use crate::source::Stop;
 
 /// An input that was opened and not yet read.
@@ -102,9 +102,9 @@ impl Input {
     }
 
     /// The same file to be read again, which has plain captures of these formats from where it stands.
-    pub(super) fn again(&mut self, formats: Formats) -> io::Result<Again> {
+    pub(super) fn again(&mut self, formats: Formats) -> io::Result<Reread> {
         let start = self.file.stream_position()?;
-        Ok(Again::new(self.file.try_clone()?, start, formats))
+        Ok(Reread::new(self.file.try_clone()?, start, formats))
     }
 }
 

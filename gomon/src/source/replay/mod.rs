@@ -1,18 +1,18 @@
 //! Replay: a capture file, counted frame by frame on the clock of its timestamps.
 
-mod again;
-mod ahead;
-mod behind;
 mod compression;
+mod concatenated;
 mod format;
-mod hidden;
 mod incomplete;
 mod input;
 pub(super) mod libpcap;
+mod opaque;
 mod pace;
 mod pcapng;
 mod plain;
+mod read_ahead;
 mod reader;
+mod reread;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -20,28 +20,28 @@ use std::ops::ControlFlow;
 use anyhow::{Error, anyhow};
 use gomon_common::{LinkType, Mac, Skip};
 
-pub use again::Again;
 pub use compression::Compression;
 pub use incomplete::Incomplete;
 pub use input::Input;
 pub use libpcap::Pcap;
 pub use pcapng::Pcapng;
 pub use plain::Plain;
-pub use reader::{Each, Reader};
+pub use reader::{FrameVisitor, Reader};
+pub use reread::Reread;
 
-use self::hidden::Hidden;
+use self::opaque::OpaqueLayers;
 use self::pace::Pace;
 use super::wall::Moment;
-use super::{Receiver, Stop, quick};
-use crate::core::{Clock, Doubts, Known, Place, Tally, Timestamp, seconds};
+use super::{PaneSink, Stop, quick};
+use crate::core::{Known, PaneClock, PanePosition, Tally, Timestamp, UnconfirmedFrames, seconds};
 use crate::frame::{Frame, FrameLink, KeptFrame};
 
 /// Counts the frames of a capture and hands the panes on.
 pub struct Replay {
-    clock: Clock,
+    clock: PaneClock,
     tally: Tally,
     /// Frames whose timestamps are in doubt, each with where its record starts.
-    doubts: Doubts<(KeptFrame, u64)>,
+    doubts: UnconfirmedFrames<(KeptFrame, u64)>,
     /// Whether the log has that the clock was set back.
     step_logged: bool,
     /// Whether windows of a stream close by the wall's clock, and up to when they did.
@@ -49,7 +49,7 @@ pub struct Replay {
     closed_by_wall: Option<Timestamp>,
     /// Frames of link types that can't be looked into, by type.
     unsupported: BTreeMap<u32, u64>,
-    hidden: Hidden,
+    hidden: OpaqueLayers,
     /// With `--bot-mac`, frames that do not name their sender, by link type.
     nameless: BTreeMap<LinkType, u64>,
 }
@@ -57,16 +57,16 @@ pub struct Replay {
 impl Replay {
     /// A replay that counts with `tally` in the panes of `clock`.
     #[must_use]
-    pub fn new(clock: Clock, tally: Tally) -> Self {
+    pub fn new(clock: PaneClock, tally: Tally) -> Self {
         Self {
             clock,
             tally,
-            doubts: Doubts::default(),
+            doubts: UnconfirmedFrames::default(),
             step_logged: false,
             keeps_pace: true,
             closed_by_wall: None,
             unsupported: BTreeMap::new(),
-            hidden: Hidden::default(),
+            hidden: OpaqueLayers::default(),
             nameless: BTreeMap::new(),
         }
     }
@@ -81,7 +81,7 @@ impl Replay {
         mut self,
         mut reader: Reader,
         stop: &Stop,
-        receiver: &mut impl Receiver,
+        receiver: &mut impl PaneSink,
     ) -> Result<(), Incomplete> {
         let mut frames = 0;
         let mut pace = reader.is_stream().then(|| Pace::new(self.clock.window()));
@@ -142,7 +142,7 @@ impl Replay {
 
     /// Whether a frame of the open pane has only to be counted: packets and senders are not asked for
     /// the frame, and no frame waits for the next.
-    fn may_be_quick(&self, receiver: &impl Receiver) -> bool {
+    fn may_be_quick(&self, receiver: &impl PaneSink) -> bool {
         !receiver.wants_packets()
             && self.doubts.is_empty()
             && !self.tally.selection().looks_at_senders()
@@ -154,7 +154,7 @@ impl Replay {
         &mut self,
         frame: Frame<'_>,
         position: u64,
-        receiver: &mut impl Receiver,
+        receiver: &mut impl PaneSink,
     ) -> ControlFlow<()> {
         // A record without bytes tells nothing of when, either: there are such with a time of 0.
         let time = frame.time.filter(|_| !frame.data.is_empty());
@@ -167,7 +167,7 @@ impl Replay {
 
     /// Counts the frames whose timestamps are in doubt no more.
     #[cold]
-    fn settle(&mut self, known: Known, receiver: &mut impl Receiver) -> ControlFlow<()> {
+    fn settle(&mut self, known: Known, receiver: &mut impl PaneSink) -> ControlFlow<()> {
         while let Some((place, (frame, position))) = self.doubts.next(&mut self.clock, known) {
             self.enter(place, &frame.frame(), position, receiver)?;
         }
@@ -177,17 +177,19 @@ impl Replay {
     /// Counts a frame where it belongs.
     fn enter(
         &mut self,
-        place: Place,
+        place: PanePosition,
         frame: &Frame<'_>,
         position: u64,
-        receiver: &mut impl Receiver,
+        receiver: &mut impl PaneSink,
     ) -> ControlFlow<()> {
         match place {
-            Place::Current => {}
-            Place::Late => self.tally.ledger_mut().late += 1,
-            Place::Wild | Place::Doubtful => self.tally.ledger_mut().wild += 1,
-            Place::Ahead(panes) => self.advance(panes, position, receiver)?,
-            Place::Back(start) => self.set_back(start, position, receiver)?,
+            PanePosition::Current => {}
+            PanePosition::Late => self.tally.ledger_mut().late += 1,
+            PanePosition::Implausible | PanePosition::Unconfirmed => {
+                self.tally.ledger_mut().implausible += 1
+            }
+            PanePosition::Ahead(panes) => self.advance(panes, position, receiver)?,
+            PanePosition::SetBack(start) => self.set_back(start, position, receiver)?,
         }
         self.count(frame, receiver);
         ControlFlow::Continue(())
@@ -199,7 +201,7 @@ impl Replay {
         pace: &mut Pace,
         came: bool,
         position: u64,
-        receiver: &mut impl Receiver,
+        receiver: &mut impl PaneSink,
     ) -> ControlFlow<()> {
         if !self.keeps_pace {
             return ControlFlow::Continue(());
@@ -230,7 +232,7 @@ impl Replay {
         &mut self,
         panes: u64,
         position: u64,
-        receiver: &mut impl Receiver,
+        receiver: &mut impl PaneSink,
     ) -> ControlFlow<()> {
         let span = self.clock.pane();
         self.clock.advance(panes);
@@ -249,7 +251,7 @@ impl Replay {
         &mut self,
         start: Timestamp,
         position: u64,
-        receiver: &mut impl Receiver,
+        receiver: &mut impl PaneSink,
     ) -> ControlFlow<()> {
         let counts = self.tally.take_cut(self.clock.pane());
         let by = start.since(counts.watched_until());
@@ -285,14 +287,14 @@ impl Replay {
     }
 
     /// Counts a frame in the open pane.
-    fn count(&mut self, frame: &Frame<'_>, receiver: &mut impl Receiver) {
+    fn count(&mut self, frame: &Frame<'_>, receiver: &mut impl PaneSink) {
         match frame.link {
             FrameLink::Known(link) => {
                 if self.tally.selection().looks_at_senders() && !Mac::is_in(link) {
                     *self.nameless.entry(link).or_default() += 1;
                 }
                 match super::count(&mut self.tally, link, frame, receiver) {
-                    Ok(packet) if Hidden::concerns(&packet) => {
+                    Ok(packet) if OpaqueLayers::concerns(&packet) => {
                         let is_from_bot = self.tally.selection().is_from_bot(&packet)
                             && self.tally.selection().is_sent_by_bot(link, frame.data);
                         if is_from_bot {
@@ -326,7 +328,7 @@ struct Counting<'a, R> {
     frames: u64,
 }
 
-impl<'a, R: Receiver> Counting<'a, R> {
+impl<'a, R: PaneSink> Counting<'a, R> {
     fn new(replay: &'a mut Replay, receiver: &'a mut R) -> Self {
         let is_quick = replay.may_be_quick(receiver);
         Self { replay, receiver, is_quick, frames: 0 }
@@ -338,14 +340,14 @@ impl<'a, R: Receiver> Counting<'a, R> {
 #[inline(never)]
 fn count_rest(tally: &mut Tally, data: &[u8], length: u32, time: Timestamp) {
     if let Some(packet) = quick::parse(data) {
-        tally.count_common(&packet, length, time);
+        tally.count_v4(&packet, length, time);
     }
 }
 
-impl<R: Receiver> Each for Counting<'_, R> {
+impl<R: PaneSink> FrameVisitor for Counting<'_, R> {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the innermost loop")]
-    fn at_once(&mut self, frame: &Frame<'_>) -> bool {
+    fn visit_fast(&mut self, frame: &Frame<'_>) -> bool {
         // As nearly all are: in the open pane, and of the common kind.
         if self.is_quick
             && let Some(time) = frame.time
@@ -353,7 +355,7 @@ impl<R: Receiver> Each for Counting<'_, R> {
             && frame.link == FrameLink::Known(LinkType::Ethernet)
             && let Some(packet) = quick::parse(frame.data)
         {
-            if !self.replay.tally.count_at_once(&packet, frame.length, time) {
+            if !self.replay.tally.try_count_cached(&packet, frame.length, time) {
                 count_rest(&mut self.replay.tally, frame.data, frame.length, time);
             }
             self.frames += 1;

@@ -17,7 +17,7 @@ const ALLOWANCE: Duration = Duration::from_secs(2);
 /// After so long without a frame those that are there have to do to settle which timestamps to believe.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The shortest time between two looks at a silent stream.
-const BREATH: Duration = Duration::from_millis(100);
+const MIN_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a stream's frames have to do with the wall's clock.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Pace {
         let end = self.live?.instant_at(pane.end)?;
         // Of panes that are shorter than that, several are closed at once.
         let latest = self.closed.map_or(latest, |closed| closed.max(latest));
-        Some((end + ALLOWANCE).max(latest + BREATH))
+        Some((end + ALLOWANCE).max(latest + MIN_PAUSE))
     }
 
     /// Whether a pause begins: nothing came for a while, which was not said before.

@@ -16,9 +16,9 @@ use pcap_parser::pcapng::{
 };
 use pcap_parser::traits::PcapNGPacketBlock;
 
-use super::ahead::{Ahead, LONGEST};
-use super::behind;
+use super::concatenated;
 use super::format::RECORD_HEADER;
+use super::read_ahead::{LONGEST, ReadAhead};
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 
@@ -36,7 +36,7 @@ const ENHANCED_PACKET: u32 = 6;
 
 /// A pcapng capture.
 pub struct Pcapng {
-    input: Ahead,
+    input: ReadAhead,
     block: Vec<u8>,
     big_endian: bool,
     interfaces: Vec<Interface>,
@@ -79,7 +79,7 @@ impl Pcapng {
     /// When it can't be read at all.
     pub fn new(input: impl Read + Send + 'static) -> io::Result<Self> {
         Ok(Self {
-            input: Ahead::new(input)?,
+            input: ReadAhead::new(input)?,
             block: Vec::new(),
             big_endian: false,
             interfaces: Vec::new(),
@@ -96,7 +96,7 @@ impl Pcapng {
     }
 
     /// The bytes that are read.
-    pub(super) fn input(&mut self) -> &mut Ahead {
+    pub(super) fn input(&mut self) -> &mut ReadAhead {
         &mut self.input
     }
 
@@ -180,8 +180,8 @@ impl Pcapng {
         if !self.input.comes(RECORD_HEADER)? {
             return Ok(false);
         }
-        if behind::starts_pcap(self.input.at_hand()) {
-            return Err(behind::left("pcap capture", self.position, behind::ALONE));
+        if concatenated::starts_pcap(self.input.at_hand()) {
+            return Err(concatenated::left("pcap capture", self.position, concatenated::ALONE));
         }
         let Some(&[t0, t1, t2, t3, l0, l1, l2, l3]) = self.input.at_hand().first_chunk() else {
             return Ok(true);

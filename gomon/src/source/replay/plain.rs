@@ -10,19 +10,19 @@ use std::ops::ControlFlow;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 
-use super::ahead::{Ahead, LONGEST};
-use super::behind::{self, Formats};
-use super::format::{FILE_HEADER, Format, MAX_RECORD, RECORD_HEADER};
+use super::concatenated::{self, Formats};
+use super::format::{FILE_HEADER, MAX_RECORD, PcapFormat, RECORD_HEADER};
 use super::pcapng::Pcapng;
-use super::reader::Each;
+use super::read_ahead::{LONGEST, ReadAhead};
+use super::reader::FrameVisitor;
 
 const _: () = assert!(RECORD_HEADER + MAX_RECORD <= LONGEST);
 
 /// A plain pcap capture.
 #[derive(Debug)]
 pub struct Plain {
-    input: Ahead,
-    format: Format,
+    input: ReadAhead,
+    format: PcapFormat,
     /// For whoever reads the file again.
     formats: Option<Formats>,
     /// Bytes handed on, and frames.
@@ -34,7 +34,7 @@ impl Plain {
     /// Whether a capture that starts with `header` is of the common kind.
     #[must_use]
     pub fn recognise(header: &[u8]) -> bool {
-        Format::of(header).is_some()
+        PcapFormat::of(header).is_some()
     }
 
     /// Reads the capture from its start.
@@ -45,8 +45,8 @@ impl Plain {
     pub fn new(mut input: impl Read + Send + 'static) -> Result<Self> {
         let mut header = [0; FILE_HEADER];
         input.read_exact(&mut header)?;
-        let Some(format) = Format::read(&header) else { bail!("not a plain pcap file") };
-        let (input, position) = (Ahead::new(input)?, FILE_HEADER as u64);
+        let Some(format) = PcapFormat::read(&header) else { bail!("not a plain pcap file") };
+        let (input, position) = (ReadAhead::new(input)?, FILE_HEADER as u64);
         Ok(Self { input, format, formats: None, position, frames: 0 })
     }
 
@@ -56,7 +56,7 @@ impl Plain {
     }
 
     /// The bytes that are read.
-    pub(super) fn input(&mut self) -> &mut Ahead {
+    pub(super) fn input(&mut self) -> &mut ReadAhead {
         &mut self.input
     }
 
@@ -73,24 +73,27 @@ impl Plain {
     ///
     /// When the capture is damaged here, with the frame's number and the record's offset.
     #[inline]
-    pub fn frames(&mut self, each: &mut impl Each) -> Result<ControlFlow<()>> {
+    pub fn frames(&mut self, each: &mut impl FrameVisitor) -> Result<ControlFlow<()>> {
         if self.format.big_endian { self.read::<true>(each) } else { self.read::<false>(each) }
     }
 
     #[inline]
-    fn read<const BIG_ENDIAN: bool>(&mut self, each: &mut impl Each) -> Result<ControlFlow<()>> {
+    fn read<const BIG_ENDIAN: bool>(
+        &mut self,
+        each: &mut impl FrameVisitor,
+    ) -> Result<ControlFlow<()>> {
         let block = self.input.at_hand();
         let end = self.position + block.len() as u64;
         let (mut rest, mut frames, mut flow) = (block, 0, ControlFlow::Continue(()));
         loop {
             while let Some((frame, behind)) = self.format.record::<BIG_ENDIAN>(rest)
-                && each.at_once(&frame)
+                && each.visit_fast(&frame)
             {
                 (rest, frames) = (behind, frames + 1);
             }
             // Looked at anew: what is kept for it above would cost every frame.
             let Some((frame, behind)) = self.format.record::<BIG_ENDIAN>(rest) else { break };
-            if frame.data.is_empty() && behind::starts_pcap(rest) {
+            if frame.data.is_empty() && concatenated::starts_pcap(rest) {
                 break;
             }
             flow = each.frame(&frame, end - rest.len() as u64);
@@ -114,13 +117,18 @@ impl Plain {
         }
         let mut wanted = RECORD_HEADER;
         if let Some(header) = self.input.at_hand().first_chunk() {
-            if behind::starts_pcap(header) {
+            if concatenated::starts_pcap(header) {
                 return self.next_capture();
             }
             if Pcapng::starts(header) {
-                return Err(behind::left("pcapng capture", self.position, behind::ALONE).into());
+                return Err(concatenated::left(
+                    "pcapng capture",
+                    self.position,
+                    concatenated::ALONE,
+                )
+                .into());
             }
-            let [_, _, captured, _] = Format::numbers::<BIG_ENDIAN>(*header);
+            let [_, _, captured, _] = PcapFormat::numbers::<BIG_ENDIAN>(*header);
             let captured = captured as usize;
             if captured > MAX_RECORD {
                 return Err(self.damaged(&format!(
@@ -148,7 +156,7 @@ impl Plain {
                 self.damaged("the capture ends in the middle of the header of a second one")
             );
         };
-        self.format = behind::format(header, self.position)?;
+        self.format = concatenated::format(header, self.position)?;
         self.input.pass(FILE_HEADER);
         self.position += FILE_HEADER as u64;
         if let Some(formats) = &self.formats {

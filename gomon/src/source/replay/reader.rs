@@ -8,30 +8,30 @@ use std::time::Instant;
 
 use anyhow::{Error, Result, anyhow, bail};
 
-use super::again::Again;
-use super::ahead::Ahead;
-use super::behind::Formats;
 use super::compression::Compression;
+use super::concatenated::Formats;
 use super::format::{self, FILE_HEADER, MAGIC};
 use super::input::Input;
 use super::libpcap::Pcap;
 use super::pcapng::Pcapng;
 use super::plain::Plain;
+use super::read_ahead::ReadAhead;
+use super::reread::Reread;
 use crate::frame::Frame;
 
 /// Bytes that tell every format: the header of a classic pcap file is the longest.
 const HEAD: usize = FILE_HEADER;
 
 /// Frames that libpcap and pcapng yield at once.
-const BREATH: u32 = 1 << 12;
+const BATCH: u32 = 1 << 12;
 
 /// Takes frames one by one. A closure does; a loop that is to be fast says with a type of its own what
 /// is compiled into it.
-pub trait Each {
+pub trait FrameVisitor {
     /// Takes a frame if it is one of those that are taken without a look at where they lie; never one without
-    /// bytes. False leaves it to [`Each::frame`].
+    /// bytes. False leaves it to [`FrameVisitor::frame`].
     #[inline]
-    fn at_once(&mut self, _frame: &Frame<'_>) -> bool {
+    fn visit_fast(&mut self, _frame: &Frame<'_>) -> bool {
         false
     }
 
@@ -40,7 +40,7 @@ pub trait Each {
     fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()>;
 }
 
-impl<F: FnMut(&Frame<'_>, u64) -> ControlFlow<()>> Each for F {
+impl<F: FnMut(&Frame<'_>, u64) -> ControlFlow<()>> FrameVisitor for F {
     fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()> {
         self(frame, position)
     }
@@ -48,14 +48,14 @@ impl<F: FnMut(&Frame<'_>, u64) -> ControlFlow<()>> Each for F {
 
 /// Yields the frames of a capture, in the order of the file.
 pub struct Reader {
-    format: Format,
+    format: FormatReader,
     /// Bytes taken from an input whose bytes are not those of the capture.
     read: Option<Arc<AtomicU64>>,
-    again: Option<Again>,
+    again: Option<Reread>,
     is_stream: bool,
 }
 
-enum Format {
+enum FormatReader {
     Plain(Box<Plain>),
     Pcap(Box<Pcap>),
     Pcapng(Box<Pcapng>),
@@ -72,22 +72,29 @@ impl Reader {
     /// When this is no capture, or none that could be looked into.
     pub fn new(mut input: Input) -> Result<Self> {
         if let Some(head) = input.peek(HEAD)?
-            && let Some(first) = format::Format::of(&head)
+            && let Some(first) = format::PcapFormat::of(&head)
         {
             let formats = Formats::new(first);
             let again = Some(input.again(formats.clone())?);
             let mut plain = Box::new(Plain::new(input)?);
             plain.enter_formats(formats);
-            return Ok(Self { format: Format::Plain(plain), read: None, again, is_stream: false });
+            return Ok(Self {
+                format: FormatReader::Plain(plain),
+                read: None,
+                again,
+                is_stream: false,
+            });
         }
         let read = Some(input.read_counter());
         let is_stream = input.size().is_none();
         let (head, stream) = sniff(Box::new(input))?;
         let format = match Compression::recognise(&head) {
-            None => Format::new(&head, stream)?,
+            None => FormatReader::new(&head, stream)?,
             Some(compression) => match compression.reader(stream).and_then(sniff) {
-                Ok((head, stream)) => Format::new(&head, stream)?,
-                Err(error) => Format::Damaged(Some(Error::from(error).context(compression.name()))),
+                Ok((head, stream)) => FormatReader::new(&head, stream)?,
+                Err(error) => {
+                    FormatReader::Damaged(Some(Error::from(error).context(compression.name())))
+                }
             },
         };
         Ok(Self { format, read, again: None, is_stream })
@@ -117,11 +124,11 @@ impl Reader {
         self.ahead().is_some_and(|input| input.timed_out())
     }
 
-    fn ahead(&mut self) -> Option<&mut Ahead> {
+    fn ahead(&mut self) -> Option<&mut ReadAhead> {
         match &mut self.format {
-            Format::Plain(plain) => Some(plain.input()),
-            Format::Pcapng(pcapng) => Some(pcapng.input()),
-            Format::Pcap(_) | Format::Damaged(_) => None,
+            FormatReader::Plain(plain) => Some(plain.input()),
+            FormatReader::Pcapng(pcapng) => Some(pcapng.input()),
+            FormatReader::Pcap(_) | FormatReader::Damaged(_) => None,
         }
     }
 
@@ -132,26 +139,26 @@ impl Reader {
     ///
     /// When the capture is damaged here. What came before it was whole.
     #[inline]
-    pub fn frames(&mut self, each: &mut impl Each) -> Result<ControlFlow<()>> {
-        if let Format::Plain(plain) = &mut self.format {
+    pub fn frames(&mut self, each: &mut impl FrameVisitor) -> Result<ControlFlow<()>> {
+        if let FormatReader::Plain(plain) = &mut self.format {
             return plain.frames(each);
         }
-        for number in 0..BREATH {
+        for number in 0..BATCH {
             // Those that are there are worth to be looked up from.
             if number == 1 && self.is_stream {
                 self.wait_until(Some(Instant::now()));
             }
             let next = match &mut self.format {
-                Format::Pcap(pcap) => pcap.next_frame()?,
-                Format::Pcapng(pcapng) => pcapng.next_frame()?,
-                Format::Damaged(error) => error.take().map_or(Ok(None), Err)?,
-                Format::Plain(_) => None,
+                FormatReader::Pcap(pcap) => pcap.next_frame()?,
+                FormatReader::Pcapng(pcapng) => pcapng.next_frame()?,
+                FormatReader::Damaged(error) => error.take().map_or(Ok(None), Err)?,
+                FormatReader::Plain(_) => None,
             };
             let Some(frame) = next else {
                 let ended = !self.timed_out();
                 return Ok(if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
             };
-            if !each.at_once(&frame) && each.frame(&frame, 0).is_break() {
+            if !each.visit_fast(&frame) && each.frame(&frame, 0).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -159,7 +166,7 @@ impl Reader {
     }
 
     /// What can be read again, if the capture can be.
-    pub fn take_again(&mut self) -> Option<Again> {
+    pub fn take_reread(&mut self) -> Option<Reread> {
         self.again.take()
     }
 
@@ -168,14 +175,14 @@ impl Reader {
     pub fn position(&self) -> u64 {
         match (&self.read, &self.format) {
             (Some(read), _) => read.load(Ordering::Relaxed),
-            (None, Format::Plain(plain)) => plain.position(),
-            (None, Format::Pcapng(pcapng)) => pcapng.position(),
-            (None, Format::Pcap(_) | Format::Damaged(_)) => 0,
+            (None, FormatReader::Plain(plain)) => plain.position(),
+            (None, FormatReader::Pcapng(pcapng)) => pcapng.position(),
+            (None, FormatReader::Pcap(_) | FormatReader::Damaged(_)) => 0,
         }
     }
 }
 
-impl Format {
+impl FormatReader {
     fn new(head: &[u8], stream: Box<dyn Read + Send>) -> Result<Self> {
         if Pcapng::recognise(head) {
             return Ok(Self::Pcapng(Box::new(Pcapng::new(stream)?)));

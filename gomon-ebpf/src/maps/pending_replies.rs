@@ -6,12 +6,12 @@ use gomon_common::Endpoint;
 use gomon_common::kernel::DEFAULT_DESTINATIONS;
 
 #[btf_map]
-static AWAITED: HashMap<Endpoint, u64, DEFAULT_DESTINATIONS> = HashMap::new();
+static PENDING_REPLIES: HashMap<Endpoint, u64, DEFAULT_DESTINATIONS> = HashMap::new();
 
 /// Enters an answer; false when it is none.
 #[inline(always)]
 pub(crate) fn answer(from: &Endpoint, now: u64) -> bool {
-    let Some(answered) = AWAITED.get_ptr_mut(from) else { return false };
+    let Some(answered) = PENDING_REPLIES.get_ptr_mut(from) else { return false };
     // SAFETY: a live value of the map; a number is read and written whole, and which of two CPUs is the
     // first to write it is no matter.
     unsafe {

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use gomon::core::{Selection, Sources};
+use gomon::core::{PacketFilter, Sources};
 use gomon::frame::Frame;
 use gomon::source::Stop;
 use gomon::source::replay::{Input, Reader};
@@ -138,8 +138,8 @@ fn a_capture_that_has_become_shorter_is_not_read_again() {
     let bytes = pcap(PLAIN, &flood(10));
     let path = scratch.file("in.pcap", &bytes);
     let input = Input::open(&path, Stop::default()).unwrap();
-    let mut again = Reader::new(input).unwrap().take_again().expect("a plain file");
-    let selection = Selection::new(Sources::Any, vec![]);
+    let mut again = Reader::new(input).unwrap().take_reread().expect("a plain file");
+    let selection = PacketFilter::new(Sources::Any, vec![]);
     let mut packets = 0;
     let whole = 24..bytes.len() as u64;
     let mut count = |_: u64, _, _: &Frame<'_>| {

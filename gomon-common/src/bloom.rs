@@ -1,10 +1,10 @@
 //! Where a host falls in the sieve that tells hosts which can't be known from those that may be.
 //!
-//! A sieve is made of holes; the hole of a host is opened before the host becomes
-//! known. Once no host has room any more, whoever finds a hole closed needs no look into a hash.
+//! A sieve is made of holes; the slot of a host is opened before the host becomes
+//! known. Once no host has room any more, whoever finds a slot closed needs no look into a hash.
 
 /// Holes of a part. A sieve has a power of two of parts.
-pub const PART: usize = 1 << OFFSET_BITS;
+pub const PART_SLOTS: usize = 1 << OFFSET_BITS;
 const OFFSET_BITS: u32 = 12;
 
 /// Hosts that can be known, for each part: 32 holes a host, so that one in 32 unknown hosts gets through
@@ -21,15 +21,15 @@ pub fn parts(hosts: u32) -> u32 {
 
 /// The place of a host in the sieve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hole {
+pub struct FilterSlot {
     /// The part, of those of all generations.
     pub part: u32,
     /// The byte in it.
     pub offset: usize,
 }
 
-impl Hole {
-    /// The hole of the host with this [`hash`](crate::registers::hash), where the sieve of every
+impl FilterSlot {
+    /// The slot of the host with this [`hash`](crate::hash::hash), where the sieve of every
     /// generation has so many parts.
     #[must_use]
     #[inline]
@@ -38,15 +38,15 @@ impl Hole {
         #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
         let low = hash as u32;
         let part = (low >> OFFSET_BITS) & (parts - 1);
-        Self { part: generation * parts + part, offset: low as usize % PART }
+        Self { part: generation * parts + part, offset: low as usize % PART_SLOTS }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hash::hash;
     use crate::kernel::GENERATIONS;
-    use crate::registers::hash;
 
     #[test]
     fn parts_grow_with_the_hosts_up_to_a_bound() {
@@ -62,10 +62,10 @@ mod tests {
             let mut used = vec![0u32; (GENERATIONS * parts) as usize];
             for n in 0..10_000 {
                 for generation in 0..GENERATIONS {
-                    let hole = Hole::of(hash([0, n]), generation, parts);
-                    assert!(hole.offset < PART);
-                    assert_eq!(hole.part / parts, generation);
-                    used[hole.part as usize] += 1;
+                    let slot = FilterSlot::of(hash([0, n]), generation, parts);
+                    assert!(slot.offset < PART_SLOTS);
+                    assert_eq!(slot.part / parts, generation);
+                    used[slot.part as usize] += 1;
                 }
             }
             assert!(used.iter().all(|&n| n > 1000), "{used:?}");

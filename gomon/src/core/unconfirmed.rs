@@ -6,16 +6,16 @@
 //!
 //! | in doubt | is believed when | otherwise |
 //! | --- | --- | --- |
-//! | the first timestamps | the grid starts at the one that most of the nine go on from, the earliest of several | those before it that lie outside its window are wild |
-//! | a jump of more than 1000 windows ahead | each of the eight behind it is nearer to it than to the open window | it is wild |
-//! | a jump of more than one window back | each of the eight is more than one window back too, and nearer to it as well or no such jump from it; then a new grid starts there | it is wild |
+//! | the first timestamps | the grid starts at the one that most of the nine go on from, the earliest of several | those before it that lie outside its window are implausible |
+//! | a jump of more than 1000 windows ahead | each of the eight behind it is nearer to it than to the open window | it is implausible |
+//! | a jump of more than one window back | each of the eight is more than one window back too, and nearer to it as well or no such jump from it; then a new grid starts there | it is implausible |
 //!
 //! Where fewer are behind it at the end, they have to do, but there has to be one. Frames without a
 //! timestamp say neither, and stay with the frame before them.
 
 use std::collections::VecDeque;
 
-use super::{Clock, Place, Timestamp};
+use super::{PaneClock, PanePosition, Timestamp};
 
 /// Frames behind one in doubt that are waited for.
 const WITNESSES: usize = 8;
@@ -31,21 +31,21 @@ pub enum Known {
     All,
 }
 
-/// Frames that wait, [`Doubts::MOST`] at most, each with its timestamp.
+/// Frames that wait, [`UnconfirmedFrames::MOST`] at most, each with its timestamp.
 #[derive(Debug)]
-pub struct Doubts<F> {
+pub struct UnconfirmedFrames<F> {
     waiting: VecDeque<(Option<Timestamp>, F)>,
     /// Of those, the ones before the frame that anchored the grid.
     before_anchor: usize,
 }
 
-impl<F> Default for Doubts<F> {
+impl<F> Default for UnconfirmedFrames<F> {
     fn default() -> Self {
         Self { waiting: VecDeque::new(), before_anchor: 0 }
     }
 }
 
-impl<F> Doubts<F> {
+impl<F> UnconfirmedFrames<F> {
     /// Frames that wait at once: one in doubt, and those that are asked about it.
     pub const MOST: usize = 1 + WITNESSES;
 
@@ -57,11 +57,11 @@ impl<F> Doubts<F> {
 
     /// Where a frame belongs, or `None` when it has to [wait](Self::wait).
     #[inline]
-    pub fn place(&self, time: Option<Timestamp>, clock: &mut Clock) -> Option<Place> {
+    pub fn place(&self, time: Option<Timestamp>, clock: &mut PaneClock) -> Option<PanePosition> {
         if !self.is_empty() || (time.is_some() && !clock.is_anchored()) {
             return None;
         }
-        Some(clock.place(time)).filter(|place| *place != Place::Doubtful)
+        Some(clock.place(time)).filter(|place| *place != PanePosition::Unconfirmed)
     }
 
     /// Has a frame wait. After that [`Self::next`] is to be asked until there is none.
@@ -71,7 +71,7 @@ impl<F> Doubts<F> {
 
     /// The next frame that need not wait any more, and where it belongs. The clock has to be moved there
     /// before this is asked again.
-    pub fn next(&mut self, clock: &mut Clock, known: Known) -> Option<(Place, F)> {
+    pub fn next(&mut self, clock: &mut PaneClock, known: Known) -> Option<(PanePosition, F)> {
         let (time, _) = self.waiting.front()?;
         let time = *time;
         let is_known = known != Known::SoFar || self.waiting.len() == Self::MOST;
@@ -82,9 +82,9 @@ impl<F> Doubts<F> {
             self.before_anchor = self.anchor(clock);
         }
         let place = match (time, clock.place(time)) {
-            (_, Place::Current) => Place::Current,
-            _ if self.before_anchor > 0 => Place::Wild,
-            (Some(time), Place::Doubtful) => self.settle(time, clock, is_known, known)?,
+            (_, PanePosition::Current) => PanePosition::Current,
+            _ if self.before_anchor > 0 => PanePosition::Implausible,
+            (Some(time), PanePosition::Unconfirmed) => self.settle(time, clock, is_known, known)?,
             (_, place) => place,
         };
         self.before_anchor = self.before_anchor.saturating_sub(1);
@@ -92,7 +92,7 @@ impl<F> Doubts<F> {
     }
 
     /// Anchors the grid, and returns how many frames wait before the one that does it.
-    fn anchor(&self, clock: &mut Clock) -> usize {
+    fn anchor(&self, clock: &mut PaneClock) -> usize {
         let times = || self.waiting.iter().map(|(time, _)| *time).enumerate();
         let mut best = (0, 0);
         for (number, first) in times() {
@@ -111,21 +111,21 @@ impl<F> Doubts<F> {
     fn settle(
         &self,
         time: Timestamp,
-        clock: &Clock,
+        clock: &PaneClock,
         is_known: bool,
         known: Known,
-    ) -> Option<Place> {
+    ) -> Option<PanePosition> {
         let mut witnesses = self.waiting.iter().skip(1).filter_map(|(time, _)| *time).peekable();
         if witnesses.peek().is_none() {
             let is_full = self.waiting.len() == Self::MOST;
-            return (known == Known::All || is_full).then_some(Place::Wild);
+            return (known == Known::All || is_full).then_some(PanePosition::Implausible);
         }
         if witnesses.any(|witness| !clock.confirms(time, witness)) {
-            return Some(Place::Wild);
+            return Some(PanePosition::Implausible);
         }
         is_known.then(|| match clock.panes_to(time) {
-            0 => Place::Back(time),
-            panes => Place::Ahead(panes),
+            0 => PanePosition::SetBack(time),
+            panes => PanePosition::Ahead(panes),
         })
     }
 }
@@ -143,16 +143,16 @@ mod tests {
         times: &[Option<i64>],
         step: i64,
         pause: impl Fn(usize) -> bool,
-    ) -> Vec<(Place, i64)> {
-        let mut clock = Clock::new(step, WINDOW);
-        let mut doubts = Doubts::default();
+    ) -> Vec<(PanePosition, i64)> {
+        let mut clock = PaneClock::new(step, WINDOW);
+        let mut doubts = UnconfirmedFrames::default();
         let mut places = Vec::new();
-        let mut enter = |place: Place, clock: &mut Clock| {
+        let mut enter = |place: PanePosition, clock: &mut PaneClock| {
             match place {
-                Place::Ahead(panes) => clock.advance(panes),
-                Place::Back(start) => clock.set_back(start),
-                Place::Current | Place::Late | Place::Wild => {}
-                Place::Doubtful => panic!("it does not belong anywhere yet"),
+                PanePosition::Ahead(panes) => clock.advance(panes),
+                PanePosition::SetBack(start) => clock.set_back(start),
+                PanePosition::Current | PanePosition::Late | PanePosition::Implausible => {}
+                PanePosition::Unconfirmed => panic!("it does not belong anywhere yet"),
             }
             places.push((place, clock.pane().start.nanoseconds()));
         };
@@ -176,10 +176,10 @@ mod tests {
     }
 
     /// The documentation, read naively: every frame is placed with the whole capture in hand.
-    fn naive(times: &[Option<i64>], step: i64) -> Vec<(Place, i64)> {
+    fn naive(times: &[Option<i64>], step: i64) -> Vec<(PanePosition, i64)> {
         let behind = |number: usize| times.iter().skip(number + 1).take(WITNESSES);
         let Some(first) = times.iter().position(Option::is_some) else {
-            return vec![(Place::Current, 0); times.len()];
+            return vec![(PanePosition::Current, 0); times.len()];
         };
         let nine = first..times.len().min(first + 1 + WITNESSES);
         let followers = |number: usize| {
@@ -193,18 +193,18 @@ mod tests {
         let candidates = nine.clone().filter(|number| times[*number].is_some());
         let anchor = candidates.rev().max_by_key(|number| followers(*number)).unwrap();
         let mut pane = times[anchor].unwrap();
-        let mut places = vec![(Place::Current, 0); first];
+        let mut places = vec![(PanePosition::Current, 0); first];
         for (number, time) in times.iter().enumerate().skip(first) {
             let time = time.unwrap_or(pane);
             let ahead = time - pane;
             let place = if (0..step).contains(&ahead) {
-                Place::Current
+                PanePosition::Current
             } else if number < anchor {
-                Place::Wild
+                PanePosition::Implausible
             } else if (-WINDOW..0).contains(&ahead) {
-                Place::Late
+                PanePosition::Late
             } else if (0..=1000 * WINDOW).contains(&ahead) {
-                Place::Ahead((ahead / step).unsigned_abs())
+                PanePosition::Ahead((ahead / step).unsigned_abs())
             } else {
                 let near = |next: i64| (next - time).abs() < (next - pane).abs();
                 let halfway = |next: i64| next - pane == time - next;
@@ -215,17 +215,20 @@ mod tests {
                 };
                 let mut witnesses = behind(number).flatten().peekable();
                 if witnesses.peek().is_none() || !witnesses.all(confirms) {
-                    Place::Wild
+                    PanePosition::Implausible
                 } else if ahead < 0 {
-                    Place::Back(Timestamp::from_nanoseconds(time))
+                    PanePosition::SetBack(Timestamp::from_nanoseconds(time))
                 } else {
-                    Place::Ahead((ahead / step).unsigned_abs())
+                    PanePosition::Ahead((ahead / step).unsigned_abs())
                 }
             };
             match place {
-                Place::Ahead(_) => pane += ahead / step * step,
-                Place::Back(_) => pane = time,
-                Place::Current | Place::Late | Place::Wild | Place::Doubtful => {}
+                PanePosition::Ahead(_) => pane += ahead / step * step,
+                PanePosition::SetBack(_) => pane = time,
+                PanePosition::Current
+                | PanePosition::Late
+                | PanePosition::Implausible
+                | PanePosition::Unconfirmed => {}
             }
             places.push((place, pane));
         }
@@ -268,16 +271,16 @@ mod tests {
 
     #[test]
     fn a_pause_settles_the_first_frame_and_leaves_a_lone_jump_in_doubt() {
-        let mut clock = Clock::new(10, WINDOW);
-        let mut doubts = Doubts::default();
+        let mut clock = PaneClock::new(10, WINDOW);
+        let mut doubts = UnconfirmedFrames::default();
         doubts.wait(Some(Timestamp::from_nanoseconds(1000)), 1);
         assert_eq!(doubts.next(&mut clock, Known::SoFar), None);
-        assert_eq!(doubts.next(&mut clock, Known::ForNow), Some((Place::Current, 1)));
+        assert_eq!(doubts.next(&mut clock, Known::ForNow), Some((PanePosition::Current, 1)));
         doubts.wait(Some(Timestamp::from_nanoseconds(0)), 2);
         assert_eq!(doubts.next(&mut clock, Known::ForNow), None);
         doubts.wait(Some(Timestamp::from_nanoseconds(4)), 3);
         assert_eq!(doubts.next(&mut clock, Known::SoFar), None);
-        let back = Place::Back(Timestamp::from_nanoseconds(0));
+        let back = PanePosition::SetBack(Timestamp::from_nanoseconds(0));
         assert_eq!(doubts.next(&mut clock, Known::ForNow), Some((back, 2)));
     }
 }

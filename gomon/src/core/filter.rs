@@ -74,14 +74,14 @@ pub enum Fate {
 
 /// Decides the [`Fate`] of packets.
 #[derive(Clone, Debug)]
-pub struct Selection {
+pub struct PacketFilter {
     sources: Sources,
     /// Without one, frames of all senders can be the bot's.
     bot_mac: Option<BotMac>,
     ignored: Ranges,
 }
 
-impl Selection {
+impl PacketFilter {
     /// Counts what `sources` send, except to the bot itself and to `ignored`, given as ranges from a
     /// first to a last address.
     #[must_use]
@@ -181,7 +181,7 @@ impl Selection {
 
 #[cfg(test)]
 mod tests {
-    use gomon_common::{Endpoint, Sign};
+    use gomon_common::{ContactFlag, Endpoint};
 
     use super::*;
 
@@ -190,7 +190,7 @@ mod tests {
             source: Address::v4([10, 0, 0, source]),
             destination: Endpoint::new(Address::v4([10, 0, 0, destination]), 17, 53),
             source_port: 53,
-            sign: Sign::OPENING,
+            contact: ContactFlag::ATTEMPT,
             ..Packet::default()
         }
     }
@@ -206,7 +206,7 @@ mod tests {
         let bot = Sources::Bot { first: host(5), others: vec![] };
         let selection = |sources: Sources| {
             let mut selection =
-                Selection::new(sources, vec![(host(9), host(9))]).sent_by(Some(BotMac::First));
+                PacketFilter::new(sources, vec![(host(9), host(9))]).sent_by(Some(BotMac::First));
             // The first frame decides, and no later one does.
             for frame in &both {
                 selection.learn_sender(LinkType::Ethernet, frame);
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn artifacts_hold_both_directions_of_the_bot() {
         let bot = Sources::Bot { first: host(5), others: vec![host(6)] };
-        let selection = Selection::new(bot, vec![(host(9), host(9))]);
+        let selection = PacketFilter::new(bot, vec![(host(9), host(9))]);
         assert_eq!(selection.remote_hosts(&packet(6, 1)), [Some(host(1)), None]);
         assert_eq!(selection.remote_hosts(&packet(1, 5)), [None, Some(host(1))]);
         assert_eq!(selection.remote_hosts(&packet(1, 2)), [None, None]);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use gomon_common::parse::{MAX_EXTENSIONS, hidden_by};
-use gomon_common::{LinkType, Packet, Sign, Skip, parse, protocol};
+use gomon_common::{ContactFlag, LinkType, Packet, Skip, parse, protocol};
 
 use crate::frame::Frame;
 
@@ -14,7 +14,7 @@ const NAMED: usize = 3;
 
 /// Counts of frames, in no more memory than one a type takes.
 #[derive(Debug, Default)]
-pub(super) struct Hidden {
+pub(super) struct OpaqueLayers {
     /// Frames in which there is no IP to be found, by the Ethernet type that hides it if there is one.
     types: BTreeMap<Option<u16>, u64>,
     /// TCP packets of the bot whose flags were not captured.
@@ -36,7 +36,7 @@ impl gomon_common::Frame for Whole<'_> {
     }
 }
 
-impl Hidden {
+impl OpaqueLayers {
     /// Enters a frame in which there is no packet.
     #[cold]
     pub(super) fn skipped(&mut self, link: LinkType, frame: &Frame<'_>, skip: Skip) {
@@ -49,11 +49,11 @@ impl Hidden {
         }
     }
 
-    /// Whether a packet may be one for [`Hidden::packet`].
+    /// Whether a packet may be one for [`OpaqueLayers::packet`].
     #[inline]
     pub(super) fn concerns(packet: &Packet) -> bool {
         let protocol = packet.destination.protocol();
-        packet.sign == Sign::NOTHING
+        packet.contact == ContactFlag::NONE
             && (protocol == protocol::TCP || protocol::is_extension(protocol))
     }
 
@@ -64,7 +64,7 @@ impl Hidden {
         let protocol = packet.destination.protocol();
         if protocol == protocol::TCP {
             // Of a later fragment, or a packet that ends in front of the flags, there would be none.
-            self.without_flags += u64::from(whole.sign != Sign::NOTHING);
+            self.without_flags += u64::from(whole.contact != ContactFlag::NONE);
         } else if !packet.destination.address().is_v4() {
             // Where it is the capture that ends, the rest would have shown more.
             self.without_ports += u64::from(whole == *packet);

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::core::{Timestamp, WindowCounts};
 use crate::frame::{Frame, KeptFrame, RemoteHosts};
-use crate::source::Receiver;
+use crate::source::PaneSink;
 
 /// Packets that wait until no earlier one can come any more.
 #[derive(Default)]
@@ -12,7 +12,7 @@ pub(super) struct Waiting(Vec<(RemoteHosts, KeptFrame)>);
 
 impl Waiting {
     /// Hands on what was captured before `time`, in order.
-    pub(super) fn hand_on(&mut self, time: Timestamp, receiver: &mut impl Receiver) {
+    pub(super) fn hand_on(&mut self, time: Timestamp, receiver: &mut impl PaneSink) {
         // Frames of one time stay in the order they came in.
         self.0.sort_by_key(|(_, frame)| frame.frame().time);
         let later = self.0.partition_point(|(_, frame)| frame.frame().time < Some(time));
@@ -43,7 +43,7 @@ pub(super) struct Before<'a, R> {
     receiver: &'a mut R,
 }
 
-impl<R: Receiver> Receiver for Before<'_, R> {
+impl<R: PaneSink> PaneSink for Before<'_, R> {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
         self.receiver.pane(counts)
     }
@@ -80,7 +80,7 @@ mod tests {
     #[derive(Default)]
     struct Bytes(Vec<u8>);
 
-    impl Receiver for Bytes {
+    impl PaneSink for Bytes {
         fn pane(&mut self, _: WindowCounts) -> ControlFlow<()> {
             ControlFlow::Continue(())
         }

@@ -1,31 +1,31 @@
 //! The hosts of a pane that are counted each on their own.
 //!
 //! Once there are as many as there may be, nearly every packet of a flood to random hosts is to one that
-//! can't be known any more. A sieve tells most of these without a look into the hash map, as it does in
+//! can't be known any more. A bloom tells most of these without a look into the hash map, as it does in
 //! the kernel.
 
 use gomon_common::Address;
-use gomon_common::registers::hash;
-use gomon_common::sieve::{Hole, PART, parts};
+use gomon_common::bloom::{FilterSlot, PART_SLOTS, parts};
+use gomon_common::hash::hash;
 use hashbrown::HashMap;
 
 use super::Counts;
 
-/// Hosts, each with what went to endpoints of it that are not listed.
+/// HostTable, each with what went to endpoints of it that are not listed.
 #[derive(Debug)]
-pub(super) struct Hosts {
+pub(super) struct HostTable {
     capacity: usize,
     beside: HashMap<Address, Counts>,
-    /// A bit for every hole, set where it is open; empty as long as there is room for hosts.
-    sieve: Vec<u64>,
+    /// A bit for every slot, set where it is open; empty as long as there is room for hosts.
+    bloom: Vec<u64>,
     parts: u32,
 }
 
-impl Hosts {
+impl HostTable {
     /// Room for so many hosts.
     pub(super) fn new(capacity: usize) -> Self {
         let parts = parts(u32::try_from(capacity).unwrap_or(u32::MAX));
-        Self { capacity, beside: HashMap::new(), sieve: Vec::new(), parts }
+        Self { capacity, beside: HashMap::new(), bloom: Vec::new(), parts }
     }
 
     /// Whether `host` is one of them.
@@ -36,12 +36,12 @@ impl Hosts {
     /// The [`hash`] of a host for which it is certain that it is none of them, nor finds room.
     #[inline]
     pub(super) fn rejects(&self, host: Address) -> Option<u64> {
-        if self.sieve.is_empty() {
+        if self.bloom.is_empty() {
             return None;
         }
         let hash = hash(host.halves());
-        let (word, bit) = self.hole(hash);
-        (self.sieve.get(word)? & bit == 0).then_some(hash)
+        let (word, bit) = self.slot(hash);
+        (self.bloom.get(word)? & bit == 0).then_some(hash)
     }
 
     /// The entry of a host, which is added while there is room.
@@ -58,26 +58,26 @@ impl Hosts {
 
     /// Takes all of them out.
     pub(super) fn take(&mut self) -> Vec<(Address, Counts)> {
-        self.sieve.clear();
+        self.bloom.clear();
         self.beside.drain().collect()
     }
 
     /// From now on there is no room: nobody gets through but whoever is there.
     #[cold]
     fn close(&mut self) {
-        self.sieve.resize(self.parts as usize * PART / 64, 0);
+        self.bloom.resize(self.parts as usize * PART_SLOTS / 64, 0);
         for host in self.beside.keys() {
-            let (word, bit) = self.hole(hash(host.halves()));
-            self.sieve[word] |= bit;
+            let (word, bit) = self.slot(hash(host.halves()));
+            self.bloom[word] |= bit;
         }
     }
 
-    /// The word that has the bit of a hole, and the bit.
+    /// The word that has the bit of a slot, and the bit.
     #[inline]
-    fn hole(&self, hash: u64) -> (usize, u64) {
-        let Hole { part, offset } = Hole::of(hash, 0, self.parts);
-        let hole = part as usize * PART + offset;
-        (hole / 64, 1 << (hole % 64))
+    fn slot(&self, hash: u64) -> (usize, u64) {
+        let FilterSlot { part, offset } = FilterSlot::of(hash, 0, self.parts);
+        let slot = part as usize * PART_SLOTS + offset;
+        (slot / 64, 1 << (slot % 64))
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
             asked in prop::collection::vec((0u8..40, 0u8..30), 0..300),
             capacity in 1usize..20,
         ) {
-            let mut hosts = Hosts::new(capacity);
+            let mut hosts = HostTable::new(capacity);
             let mut naive: BTreeMap<Address, u64> = BTreeMap::new();
             for (n, pane_ends) in asked {
                 let host = Address::v4([192, 0, 2, n]);
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn the_sieve_keeps_nearly_all_out_that_have_no_place() {
         let host = |n: u32| Address::v4(n.to_be_bytes());
-        let mut hosts = Hosts::new(1024);
+        let mut hosts = HostTable::new(1024);
         assert!((0..1024).all(|n| hosts.entry(host(n)).is_some()));
         assert!((0..1024).all(|n| hosts.rejects(host(n)).is_none()));
         let let_through = (1024..101_024).filter(|n| hosts.rejects(host(*n)).is_none()).count();

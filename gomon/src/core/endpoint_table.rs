@@ -5,11 +5,11 @@
 //! the hash map is asked, whose hash nobody can play tricks on. So the table is never cleared, and makes
 //! no difference to what is found.
 
-use gomon_common::registers::multiplicative;
+use gomon_common::hash::multiplicative;
 use gomon_common::{Endpoint, protocol};
 use hashbrown::HashMap;
 
-use super::{Counts, Signs};
+use super::{ContactTimes, Counts};
 
 /// Places in the small table: so many that few of a thousand endpoints share one, and so small that they
 /// fit into the nearest cache.
@@ -18,9 +18,9 @@ const RECENT_BITS: u32 = 13;
 
 /// An endpoint of TCP or UDP over IPv4 as one number, which is compared at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key(u64);
+pub(super) struct EndpointKey(u64);
 
-impl Key {
+impl EndpointKey {
     /// What an endpoint of another kind has: no protocol is 0.
     const NONE: Self = Self(0);
 
@@ -53,54 +53,54 @@ impl Key {
 /// One endpoint, in one line of the cache.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
-pub(super) struct Destination {
-    key: Key,
+pub(super) struct EndpointEntry {
+    key: EndpointKey,
     pub(super) endpoint: Endpoint,
     pub(super) counts: Counts,
-    pub(super) signs: Signs,
+    pub(super) contacts: ContactTimes,
 }
 
-const _: () = assert!(size_of::<Destination>() == 64);
+const _: () = assert!(size_of::<EndpointEntry>() == 64);
 
 /// The endpoints of a pane.
 #[derive(Debug)]
-pub(super) struct Destinations {
-    list: Vec<Destination>,
+pub(super) struct EndpointTable {
+    list: Vec<EndpointEntry>,
     places: HashMap<Endpoint, u32>,
     recent: Box<[u16; RECENT]>,
 }
 
-impl Default for Destinations {
+impl Default for EndpointTable {
     fn default() -> Self {
         Self { list: Vec::new(), places: HashMap::new(), recent: Box::new([0; RECENT]) }
     }
 }
 
-impl Destinations {
+impl EndpointTable {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.list.len()
     }
 
     /// All of them, in the order in which they came.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Destination> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &EndpointEntry> {
         self.list.iter()
     }
 
     /// The entry of an endpoint where the small table has it.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a call costs as much as what it does")]
-    pub(super) fn recent_mut(&mut self, key: Key) -> Option<&mut Destination> {
+    pub(super) fn recent_mut(&mut self, key: EndpointKey) -> Option<&mut EndpointEntry> {
         let entry = self.list.get_mut(self.recent[key.place()] as usize)?;
         (entry.key == key).then_some(entry)
     }
 
     /// The entry of an endpoint, which the small table has from now on.
-    pub(super) fn get_mut(&mut self, endpoint: &Endpoint) -> Option<&mut Destination> {
+    pub(super) fn get_mut(&mut self, endpoint: &Endpoint) -> Option<&mut EndpointEntry> {
         let place = *self.places.get(endpoint)?;
         let entry = self.list.get_mut(place as usize)?;
         // Of very many none is found again soon enough for this to pay.
-        if entry.key != Key::NONE
+        if entry.key != EndpointKey::NONE
             && let Ok(place) = place.try_into()
         {
             self.recent[entry.key.place()] = place;
@@ -109,12 +109,12 @@ impl Destinations {
     }
 
     /// Adds an endpoint that is not there yet.
-    pub(super) fn insert(&mut self, endpoint: Endpoint, counts: Counts, signs: Signs) {
+    pub(super) fn insert(&mut self, endpoint: Endpoint, counts: Counts, contacts: ContactTimes) {
         // More than can be numbered don't fit into any memory.
         let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
-        let key = Key::of(&endpoint);
+        let key = EndpointKey::of(&endpoint);
         self.places.insert(endpoint, place);
-        self.list.push(Destination { key, endpoint, counts, signs });
+        self.list.push(EndpointEntry { key, endpoint, counts, contacts });
     }
 
     /// Takes all of them out.
@@ -137,7 +137,7 @@ mod tests {
             asked in prop::collection::vec((any::<u16>(), 0u8..4, 0u8..20, any::<bool>()), 0..400),
             ports in 1u16..10_000,
         ) {
-            let mut destinations = Destinations::default();
+            let mut destinations = EndpointTable::default();
             let mut naive: HashMap<Endpoint, u64> = HashMap::new();
             for (port, host, pane_ends, is_v4) in asked {
                 let address = if is_v4 {
@@ -152,8 +152,8 @@ mod tests {
                     prop_assert_eq!(taken, std::mem::take(&mut naive));
                 }
                 let known = naive.get(&endpoint).copied();
-                let key = Key::of(&endpoint);
-                let recent = destinations.recent_mut(key).filter(|_| key != Key::NONE);
+                let key = EndpointKey::of(&endpoint);
+                let recent = destinations.recent_mut(key).filter(|_| key != EndpointKey::NONE);
                 if let Some(recent) = recent {
                     prop_assert_eq!(recent.endpoint, endpoint);
                     prop_assert_eq!(Some(recent.counts.packets), known);
@@ -164,9 +164,9 @@ mod tests {
                     found.counts.packets += 1;
                 } else {
                     prop_assert_eq!(known, None);
-                    destinations.insert(endpoint, Counts::frame(60), Signs::default());
+                    destinations.insert(endpoint, Counts::frame(60), ContactTimes::default());
                 }
-                if known.is_some() && key != Key::NONE {
+                if known.is_some() && key != EndpointKey::NONE {
                     let recent = destinations.recent_mut(key).map(|entry| entry.endpoint);
                     prop_assert_eq!(recent, Some(endpoint), "what was asked for last is remembered");
                 }

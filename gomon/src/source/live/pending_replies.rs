@@ -5,18 +5,18 @@ use anyhow::Result;
 use aya::maps::{HashMap, MapData};
 use gomon_common::Endpoint;
 
-use super::clock::Clock;
-use super::kernel::{EndpointValue, Endpoints};
-use crate::core::{Signs, Span};
+use super::clock::MonotonicClock;
+use super::kernel::{EndpointMap, EndpointValue};
+use crate::core::{ContactTimes, Span};
 
 /// The contacts, here and in the kernel.
-pub(super) struct Awaited {
+pub(super) struct PendingReplies {
     map: HashMap<MapData, [u8; 24], u64>,
-    contacts: hashbrown::HashMap<Endpoint, Signs>,
+    contacts: hashbrown::HashMap<Endpoint, ContactTimes>,
     capacity: usize,
 }
 
-impl Awaited {
+impl PendingReplies {
     /// None yet, and never more than `capacity`.
     pub(super) fn new(map: HashMap<MapData, [u8; 24], u64>, capacity: u32) -> Self {
         let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
@@ -25,47 +25,52 @@ impl Awaited {
 
     /// The wall's clock was set by so many nanoseconds.
     pub(super) fn clock_set(&mut self, by: i64) {
-        self.contacts.values_mut().for_each(|signs| *signs = signs.after(by));
+        self.contacts.values_mut().for_each(|contacts| *contacts = contacts.after(by));
     }
 
-    /// The signs of the pane `span`, whose endpoints were drained and are still in `closed`. Those whose
-    /// answer may come later are awaited from here on; another one for which there is no room is no
+    /// The contacts of the pane `span`, whose endpoints were drained and are still in `closed`. Those whose
+    /// answer may come later are pending_replies from here on; another one for which there is no room is no
     /// contact, since its answer would not be seen.
     pub(super) fn settle(
         &mut self,
-        closed: &Endpoints,
+        closed: &EndpointMap,
         drained: &[(Endpoint, EndpointValue)],
         span: Span,
-        clock: &Clock,
-    ) -> Result<Vec<(Endpoint, Signs)>> {
+        clock: &MonotonicClock,
+    ) -> Result<Vec<(Endpoint, ContactTimes)>> {
         let mut all = self.answers(span, clock)?;
         for (endpoint, value) in drained {
-            let mut signs = signs(*value, clock).within(span);
-            if signs.waits(endpoint, span.end) && !self.contacts.contains_key(endpoint) {
+            let mut contacts = contacts(*value, clock).within(span);
+            if contacts.waits(endpoint, span.end) && !self.contacts.contains_key(endpoint) {
                 if self.contacts.len() < self.capacity {
                     self.map.insert(endpoint.bytes(), 0, 0)?;
-                    self.contacts.insert(*endpoint, signs);
+                    self.contacts.insert(*endpoint, contacts);
                     // Until here answers were entered where the contact was made.
-                    signs = self::signs(closed.get(&endpoint.bytes(), 0)?, clock).within(span);
+                    contacts =
+                        self::contacts(closed.get(&endpoint.bytes(), 0)?, clock).within(span);
                 } else {
-                    signs = signs.without_try();
+                    contacts = contacts.without_try();
                 }
             }
-            all.push((*endpoint, signs));
+            all.push((*endpoint, contacts));
         }
         Ok(all)
     }
 
-    /// The answers to what is awaited. What was answered, and what no longer can be, is forgotten.
-    fn answers(&mut self, span: Span, clock: &Clock) -> Result<Vec<(Endpoint, Signs)>> {
+    /// The answers to what is pending_replies. What was answered, and what no longer can be, is forgotten.
+    fn answers(
+        &mut self,
+        span: Span,
+        clock: &MonotonicClock,
+    ) -> Result<Vec<(Endpoint, ContactTimes)>> {
         let mut answers = Vec::new();
         let mut over = Vec::new();
-        for (endpoint, signs) in &self.contacts {
+        for (endpoint, contacts) in &self.contacts {
             let answered = self.map.get(&endpoint.bytes(), 0)?;
             if answered != 0 {
-                answers.push((*endpoint, Signs::new(None, Some(clock.time(answered)))));
+                answers.push((*endpoint, ContactTimes::new(None, Some(clock.time(answered)))));
             }
-            if answered != 0 || !signs.waits(endpoint, span.end) {
+            if answered != 0 || !contacts.waits(endpoint, span.end) {
                 over.push(*endpoint);
             }
         }
@@ -77,8 +82,8 @@ impl Awaited {
     }
 }
 
-/// The signs in the entry of an endpoint.
-fn signs([_, _, _, tried, answered, ..]: EndpointValue, clock: &Clock) -> Signs {
+/// The contacts in the entry of an endpoint.
+fn contacts([_, _, _, tried, answered, ..]: EndpointValue, clock: &MonotonicClock) -> ContactTimes {
     let time = |monotonic| (monotonic != 0).then(|| clock.time(monotonic));
-    Signs::new(time(tried), time(answered))
+    ContactTimes::new(time(tried), time(answered))
 }

@@ -12,25 +12,25 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result, anyhow, bail};
 use gomon_common::Address;
 
-use super::behind::{self, Formats};
-use super::format::{FILE_HEADER, Format};
-use crate::core::Selection;
+use super::concatenated::{self, Formats};
+use super::format::{FILE_HEADER, PcapFormat};
+use crate::core::PacketFilter;
 use crate::frame::{Frame, FrameLink};
 use crate::source::read;
 
 /// A plain pcap file that can be read again, or several in one.
 #[derive(Debug)]
-pub struct Again {
+pub struct Reread {
     file: File,
     /// Where in the file the capture starts.
     start: u64,
     formats: Formats,
     /// What was read last, and where its records start in it, each of its format.
     bytes: Vec<u8>,
-    records: Vec<(usize, Format)>,
+    records: Vec<(usize, PcapFormat)>,
 }
 
-impl Again {
+impl Reread {
     pub(super) fn new(file: File, start: u64, formats: Formats) -> Self {
         Self { file, start, formats, bytes: Vec::new(), records: Vec::new() }
     }
@@ -46,7 +46,7 @@ impl Again {
     pub fn packets_from_the_last(
         &mut self,
         range: Range<u64>,
-        selection: &Selection,
+        selection: &PacketFilter,
         each: &mut dyn FnMut(u64, Address, &Frame<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         self.read(range.clone()).context("reading the capture again")?;
@@ -78,10 +78,10 @@ impl Again {
         let mut rest = self.bytes.as_slice();
         while !rest.is_empty() {
             let at = self.bytes.len() - rest.len();
-            if behind::starts_pcap(rest)
+            if concatenated::starts_pcap(rest)
                 && let Some((header, behind)) = rest.split_first_chunk::<FILE_HEADER>()
             {
-                (format, rest) = (Format::read(header), behind);
+                (format, rest) = (PcapFormat::read(header), behind);
                 continue;
             }
             let record = format.and_then(|format| Some((format, format.any_record(rest)?)));

@@ -21,7 +21,7 @@ const BLOCKS: usize = 4;
 
 /// Bytes of an input, in order.
 #[derive(Debug)]
-pub(super) struct Ahead {
+pub(super) struct ReadAhead {
     block: Block,
     filled: Receiver<Message>,
     emptied: Sender<Block>,
@@ -49,7 +49,7 @@ enum Message {
     Wake,
 }
 
-impl Ahead {
+impl ReadAhead {
     /// Starts to read `input`.
     ///
     /// # Errors
@@ -192,7 +192,7 @@ fn failed() -> io::Error {
     io::Error::other("the thread that reads the input failed")
 }
 
-impl BufRead for Ahead {
+impl BufRead for ReadAhead {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.fetch(1)?;
         Ok(self.at_hand())
@@ -203,7 +203,7 @@ impl BufRead for Ahead {
     }
 }
 
-impl Read for Ahead {
+impl Read for ReadAhead {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.fill_buf()?.read(buffer)?;
         self.consume(read);
@@ -291,7 +291,7 @@ mod tests {
             wanted in prop::collection::vec(prop_oneof![1usize..100, 1usize..=LONGEST], 1..40),
         ) {
             let bytes: Vec<u8> = (0..length).map(|n| (n * 31 + n / 251).to_le_bytes()[0]).collect();
-            let mut ahead = Ahead::new(Pieces { bytes: bytes.clone(), at: 0, lengths }).unwrap();
+            let mut ahead = ReadAhead::new(Pieces { bytes: bytes.clone(), at: 0, lengths }).unwrap();
             let mut seen = 0;
             for wanted in wanted.into_iter().cycle() {
                 match ahead.fetch(wanted) {

@@ -1,7 +1,7 @@
 //! Known endpoints are counted near at hand, by each processor for itself.
 
+use gomon_common::flow_cache::{PART_WORDS, SLOT_WORDS, endpoint};
 use gomon_common::kernel::names;
-use gomon_common::near::{FIELDS, NUMBERS, endpoint};
 
 use super::{BOT, LONG, attached, finish, net, packet, per_cpu, until_counted};
 
@@ -36,10 +36,11 @@ fn live_known_endpoints_are_counted_near_at_hand_and_added_up() {
 
 /// Places that are taken, and the packets in them, of a process's program.
 fn near(process: u32) -> (u64, u64) {
-    let map = per_cpu::<[u64; NUMBERS]>(process, names::NEAR).next().expect("the map is there");
+    let map =
+        per_cpu::<[u64; PART_WORDS]>(process, names::FLOW_CACHE).next().expect("the map is there");
     let parts: Vec<_> = map.iter().collect::<Result<_, _>>().unwrap();
     let places =
-        parts.iter().flat_map(|part| part.iter()).flat_map(|cpu| cpu.as_chunks::<FIELDS>().0);
+        parts.iter().flat_map(|part| part.iter()).flat_map(|cpu| cpu.as_chunks::<SLOT_WORDS>().0);
     let taken: Vec<_> = places.filter(|[key, ..]| *key != 0).collect();
     assert!(taken.iter().all(|[key, ..]| endpoint(*key).port() == 53));
     (taken.len() as u64, taken.iter().map(|[_, packets, _]| packets).sum())

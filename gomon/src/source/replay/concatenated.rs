@@ -10,7 +10,7 @@ use std::rc::Rc;
 use anyhow::{Result, ensure};
 use gomon_common::LinkType;
 
-use super::format::{FILE_HEADER, Format, MAGIC, RECORD_HEADER};
+use super::format::{FILE_HEADER, MAGIC, PcapFormat, RECORD_HEADER};
 use super::libpcap::unsupported;
 
 /// The most changes of format in a file that is to be read again: 2 MiB of them.
@@ -33,8 +33,8 @@ pub(super) fn starts_pcap(bytes: &[u8]) -> bool {
 /// # Errors
 ///
 /// When it is not of the common kind: that takes another reader, which starts with its input.
-pub(super) fn format(header: &[u8; FILE_HEADER], position: u64) -> Result<Format> {
-    let Some(format) = Format::read(header) else {
+pub(super) fn format(header: &[u8; FILE_HEADER], position: u64) -> Result<PcapFormat> {
+    let Some(format) = PcapFormat::read(header) else {
         let [first, .., l0, l1, l2, l3] = *header;
         let link = [l0, l1, l2, l3];
         let link = if first == 0xa1 { u32::from_be_bytes(link) } else { u32::from_le_bytes(link) };
@@ -57,16 +57,16 @@ pub(super) fn left(what: &str, position: u64, why: &str) -> Error {
 /// The formats of the captures in a file that is to be read again, each with the byte from which on it
 /// holds. Whoever reads the file first enters them.
 #[derive(Clone, Debug)]
-pub(super) struct Formats(Rc<RefCell<Vec<(u64, Format)>>>);
+pub(super) struct Formats(Rc<RefCell<Vec<(u64, PcapFormat)>>>);
 
 impl Formats {
     /// Those of a file that starts with a capture of this one.
-    pub(super) fn new(first: Format) -> Self {
+    pub(super) fn new(first: PcapFormat) -> Self {
         Self(Rc::new(RefCell::new(vec![(0, first)])))
     }
 
     /// The format of a record that starts at this byte, if it is known by now.
-    pub(super) fn at(&self, position: u64) -> Option<Format> {
+    pub(super) fn at(&self, position: u64) -> Option<PcapFormat> {
         let formats = self.0.borrow();
         let behind = formats.partition_point(|(start, _)| *start <= position);
         formats.get(behind.checked_sub(1)?).map(|(_, format)| *format)
@@ -77,7 +77,7 @@ impl Formats {
     /// # Errors
     ///
     /// When there are too many.
-    pub(super) fn change(&self, position: u64, format: Format) -> Result<()> {
+    pub(super) fn change(&self, position: u64, format: PcapFormat) -> Result<()> {
         let mut formats = self.0.borrow_mut();
         if formats.last().is_none_or(|(_, last)| *last != format) {
             ensure!(
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn formats_hold_from_where_they_change_and_are_bounded() {
-        let read = |magic| Format::of(&header(magic, [2, 0, 4, 0])).unwrap();
+        let read = |magic| PcapFormat::of(&header(magic, [2, 0, 4, 0])).unwrap();
         let (micro, nano) = (read(MAGIC[1]), read(MAGIC[3]));
         let formats = Formats::new(micro);
         for (position, format) in [(100, micro), (200, nano), (300, nano), (400, micro)] {

@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use gomon::core::{Clock, Selection, Sources, Tally, Timestamp, WindowCounts};
+use gomon::core::{PacketFilter, PaneClock, Sources, Tally, Timestamp, WindowCounts};
 use gomon::frame::{Frame, FrameLink, RemoteHosts};
 use gomon::source::replay::{Input, Reader, Replay};
-use gomon::source::{Receiver, Stop};
+use gomon::source::{PaneSink, Stop};
 use gomon_common::{Address, LinkType, parse};
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ struct Panes {
     frames: u64,
 }
 
-impl Receiver for Panes {
+impl PaneSink for Panes {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
         self.counts.push(counts);
         ControlFlow::Continue(())
@@ -58,8 +58,8 @@ fn replay(path: &Path, bot: IpAddr, capacity: usize) -> Panes {
     let reader = Reader::new(input).expect("a capture");
     let sources = Sources::Bot { first: bot.into(), others: vec![] };
     let ignored = Address::from(frames::ip("192.0.2.3"));
-    let selection = Selection::new(sources, vec![(ignored, ignored)]);
-    let clock = Clock::new(1_000_000_000, 1_000_000_000);
+    let selection = PacketFilter::new(sources, vec![(ignored, ignored)]);
+    let clock = PaneClock::new(1_000_000_000, 1_000_000_000);
     let mut panes = Panes::default();
     let replay = Replay::new(clock, Tally::new(selection, capacity));
     replay.run(reader, &Stop::default(), &mut panes).expect("a sound capture");

@@ -1,35 +1,36 @@
 //! How many distinct hosts there were, when there were too many to remember.
 
 use gomon_common::Address;
-use gomon_common::registers::{self, Place};
+use gomon_common::hash::hash;
+use gomon_common::hyperloglog::{REGISTERS, Register};
 
 /// A `HyperLogLog` sketch of a set of hosts: 4096 one-byte registers, whatever the set's size.
 ///
 /// Hosts may be added in any order and any number of times, and sketches can be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Distinct {
-    registers: Box<[u8; registers::REGISTERS]>,
+pub struct HyperLogLog {
+    registers: Box<[u8; REGISTERS]>,
 }
 
-impl Default for Distinct {
+impl Default for HyperLogLog {
     fn default() -> Self {
-        Self { registers: Box::new([0; registers::REGISTERS]) }
+        Self { registers: Box::new([0; REGISTERS]) }
     }
 }
 
-impl Distinct {
+impl HyperLogLog {
     /// Adds a host.
     #[inline]
     pub fn insert(&mut self, host: Address) {
-        self.insert_hash(registers::hash(host.halves()));
+        self.insert_hash(hash(host.halves()));
     }
 
-    /// Adds the host with this [`hash`](registers::hash).
+    /// Adds the host with this [`hash`](hash).
     #[inline]
     pub(super) fn insert_hash(&mut self, hash: u64) {
-        let place = Place::of(hash);
-        let register = &mut self.registers[place.index()];
-        *register = place.rank().max(*register);
+        let register = Register::of(hash);
+        let held = &mut self.registers[register.index()];
+        *held = register.rank().max(*held);
     }
 
     /// Adds all hosts of another sketch.
@@ -38,7 +39,7 @@ impl Distinct {
     }
 
     /// Adds the hosts of registers that were filled elsewhere, in the kernel for one.
-    pub fn merge_registers(&mut self, registers: &[u8; registers::REGISTERS]) {
+    pub fn merge_registers(&mut self, registers: &[u8; REGISTERS]) {
         for (mine, theirs) in self.registers.iter_mut().zip(registers) {
             *mine = (*mine).max(*theirs);
         }
@@ -55,7 +56,7 @@ impl Distinct {
         for &rank in self.registers.iter() {
             histogram[usize::from(rank).min(BITS + 1)] += 1;
         }
-        let m = f64::from(u32::try_from(registers::REGISTERS).unwrap_or(u32::MAX));
+        let m = f64::from(u32::try_from(REGISTERS).unwrap_or(u32::MAX));
         let mut z = m * tau(1.0 - f64::from(histogram[BITS + 1]) / m);
         for &count in histogram[1..=BITS].iter().rev() {
             z = 0.5 * (z + f64::from(count));
@@ -122,7 +123,7 @@ mod tests {
         let mut squared = 0.0;
         let sizes = [1u32, 10, 100, 1000, 1025, 5000, 20_000, 100_000, 1_000_000];
         for (round, &size) in sizes.iter().enumerate() {
-            let mut sketch = Distinct::default();
+            let mut sketch = HyperLogLog::default();
             let base = u32::try_from(round).unwrap() * 0x0700_0000;
             (0..size).for_each(|n| sketch.insert(host(base + n)));
             let error = sketch.estimate() as f64 / f64::from(size) - 1.0;
@@ -135,14 +136,14 @@ mod tests {
 
     #[test]
     fn empty_is_zero() {
-        assert_eq!(Distinct::default().estimate(), 0);
+        assert_eq!(HyperLogLog::default().estimate(), 0);
     }
 
     proptest! {
         #[test]
         fn merging_equals_adding_all(a in prop::collection::vec(any::<u32>(), 0..200), b in prop::collection::vec(any::<u32>(), 0..200)) {
             let sketch = |hosts: &[u32]| {
-                let mut sketch = Distinct::default();
+                let mut sketch = HyperLogLog::default();
                 for &n in hosts {
                     sketch.insert(host(n));
                 }

@@ -3,14 +3,14 @@
 use anyhow::Result;
 use aya::maps::{MapData, PerCpuArray, PerCpuValues};
 use gomon_common::Endpoint;
-use gomon_common::near::{FIELDS, NUMBERS, endpoint, parts};
+use gomon_common::flow_cache::{PART_WORDS, SLOT_WORDS, endpoint, parts};
 
 use crate::core::Counts;
 
-type Part = [u64; NUMBERS];
+type Part = [u64; PART_WORDS];
 
 /// The places of both generations.
-pub(super) struct Near {
+pub(super) struct FlowCache {
     map: PerCpuArray<MapData, Part>,
     parts: u32,
     cpus: usize,
@@ -22,7 +22,7 @@ pub(super) fn number_of_parts(endpoints: u32, cpus: usize, each_in_the_map: bool
     if each_in_the_map { 0 } else { parts(endpoints, cpus) }
 }
 
-impl Near {
+impl FlowCache {
     /// The places in a map of so many parts a generation.
     pub(super) fn new(map: PerCpuArray<MapData, Part>, parts: u32, cpus: usize) -> Self {
         Self { map, parts, cpus }
@@ -35,14 +35,14 @@ impl Near {
         for part in generation * self.parts..(generation + 1) * self.parts {
             let before = all.len();
             for cpu in self.map.get(&part, 0)?.iter() {
-                for &[key, packets, bytes] in cpu.as_chunks::<FIELDS>().0 {
+                for &[key, packets, bytes] in cpu.as_chunks::<SLOT_WORDS>().0 {
                     if key != 0 {
                         all.push((endpoint(key), Counts { packets, bytes }));
                     }
                 }
             }
             if all.len() > before {
-                self.map.set(part, PerCpuValues::try_from(vec![[0; NUMBERS]; self.cpus])?, 0)?;
+                self.map.set(part, PerCpuValues::try_from(vec![[0; PART_WORDS]; self.cpus])?, 0)?;
             }
         }
         Ok(all)

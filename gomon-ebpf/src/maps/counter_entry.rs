@@ -2,13 +2,13 @@
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
-use gomon_common::kernel::Destination;
+use gomon_common::kernel::DestinationValue;
 
 /// The entry, which other CPUs add to as well. It is removed only when no program is left that counts
 /// into its generation.
-pub(crate) struct Known(*mut Destination);
+pub(crate) struct CounterEntry(*mut DestinationValue);
 
-impl Known {
+impl CounterEntry {
     /// The entry that the value of a map begins with.
     #[inline(always)]
     pub(crate) fn new<const N: usize>(value: *mut [u64; N]) -> Self {
@@ -22,9 +22,12 @@ impl Known {
         // SAFETY: the entry is a live value of a map; those are aligned to eight bytes, and everybody
         // who touches its counts at the same time does so atomically.
         unsafe {
-            let counted = &raw mut (*self.0).counted;
-            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*counted).packets, 1);
-            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*counted).bytes, length);
+            let counters = &raw mut (*self.0).counters;
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*counters).packets, 1);
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(
+                &raw mut (*counters).bytes,
+                length,
+            );
         }
     }
 
@@ -44,7 +47,7 @@ impl Known {
 
     /// Enters a packet that is sent up.
     #[inline(always)]
-    pub(crate) fn enter_sent(&self) {
+    pub(crate) fn record_sent(&self) {
         // SAFETY: as above, and atomically.
         unsafe {
             atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(&raw mut (*self.0).sent, 1);
