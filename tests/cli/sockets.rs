@@ -27,7 +27,7 @@ fn a_socket_whose_reader_does_not_read_costs_its_records_and_two_seconds_of_a_sh
     let run = gomon.finish();
     let error = error(&run, 1);
     assert!(error.starts_with(&format!("writing records to {url}: ")), "{error}");
-    assert!(error.contains(" record(s) are lost: see to its reader"), "{error}");
+    assert!(error.contains(" record(s) are lost: check its reader"), "{error}");
     // What was written before is whole.
     let mut lines = BufReader::new(silent.0).lines();
     let first = lines.next().expect("a record").expect("text");
@@ -107,7 +107,7 @@ fn a_socket_whose_reader_goes_away_is_connected_to_again() {
     gomon.wait_for_part("writing records to unix://");
     let listener = UnixListener::bind(&path).unwrap();
     let connection = listener.accept().unwrap().0;
-    gomon.wait_for_part(" again after ");
+    gomon.wait_for_part("reconnected to ");
     gomon.feed(&capture[24 + 4 * record..]);
     gomon.close_input();
     let run = gomon.finish();

@@ -150,7 +150,7 @@ fn a_wrong_address_is_doubted_after_the_window_of_the_tenth_packet_and_the_busie
     // The stream is still open.
     let doubt = run.wait_for_part("not one packet counted so far: is 10.0.0.9 the bot's address?");
     let busiest =
-        "Of 10 packets looked at, 10.0.0.5 sent 7, 192.0.2.1 sent 2, 2001:db8::1 sent 1: ";
+        "Of 10 packets examined, 10.0.0.5 sent 7, 192.0.2.1 sent 2, 2001:db8::1 sent 1: ";
     assert!(doubt.contains(busiest), "{doubt}");
     run.close_input();
     assert_eq!(doubts(&run.finish()).len(), 1);
@@ -242,7 +242,7 @@ fn with_a_mac_address_the_packets_of_other_senders_are_not_the_bots() {
     assert!(doubt.len() == 1 && doubt[0].contains(text), "{}", nobodys.stderr);
     let strangers = gomon([path, "any", "--bot-mac", "02:00:00:00:ab:09"]);
     let doubt = doubts(&strangers);
-    let text = "is 02:00:00:00:ab:09 the bot's MAC address? 6 packets looked at have other senders: see \
+    let text = "is 02:00:00:00:ab:09 the bot's MAC address? 6 packets examined have other senders: see \
                 their MAC addresses with --list-sources";
     assert!(doubt.len() == 1 && doubt[0].ends_with(text), "{}", strangers.stderr);
 }
