@@ -149,8 +149,7 @@ fn a_wrong_address_is_doubted_after_the_window_of_the_tenth_packet_and_the_busie
     run.feed(&file(&frames));
     // The stream is still open.
     let doubt = run.wait_for_part("not one packet counted so far: is 10.0.0.9 the bot's address?");
-    let busiest =
-        "Of 10 packets examined, 10.0.0.5 sent 7, 192.0.2.1 sent 2, 2001:db8::1 sent 1: ";
+    let busiest = "Of 10 packets examined, 10.0.0.5 sent 7, 192.0.2.1 sent 2, 2001:db8::1 sent 1: ";
     assert!(doubt.contains(busiest), "{doubt}");
     run.close_input();
     assert_eq!(doubts(&run.finish()).len(), 1);

@@ -5,9 +5,9 @@ use gomon_common::kernel::{MAX_IGNORED, MAX_SOURCES};
 
 use super::pipeline::Pipeline;
 use crate::core::BotMac;
-use crate::settings::{AttachChoice, BotSettings};
+use crate::settings::{AttachChoice, BotSettings, RunMode};
+use crate::source::Stop;
 use crate::source::live::{self, AttachMode, CounterConfig, FALLBACK_ORDER, Live};
-use crate::source::{PaneSink as _, Stop};
 
 /// Returns the modes of attaching to try, in order.
 ///
@@ -41,26 +41,25 @@ pub(super) fn attach_modes(bot: &BotSettings) -> Result<Vec<AttachMode>> {
     })
 }
 
-/// Attaches to `interface`, and starts to count what the bot sends there. `sweeps` is whether sweeps are
-/// judged.
+/// Attaches to `interface`, and starts to count what the bot sends there.
 pub(super) fn attach(
     bot: &BotSettings,
+    run_mode: RunMode,
     interface: &str,
     modes: &[AttachMode],
-    sweeps: bool,
-    pipeline: &Pipeline,
 ) -> Result<Live> {
     // The bot is the sender of all incoming frames of a tap, so `auto` needs no rule.
     let bot_mac = bot.bot_mac.filter(|bot_mac| *bot_mac != BotMac::First);
+    let calibrates = run_mode == RunMode::Calibrate;
     let config = CounterConfig {
         filter: bot.packet_filter().with_bot_mac(bot_mac),
         capacity: u32::try_from(bot.max_destinations).unwrap_or(u32::MAX),
-        packets_per_host: if pipeline.wants_packets() {
-            u32::try_from(bot.save_packets).unwrap_or(u32::MAX)
-        } else {
+        packets_per_host: if calibrates {
             0
+        } else {
+            u32::try_from(bot.save_packets).unwrap_or(u32::MAX)
         },
-        sweeps,
+        sweeps: bot.policy.sweep_hosts.is_some() && !calibrates,
     };
     Live::attach(interface, modes, &config).with_context(|| format!("attaching to {interface}"))
 }

@@ -106,8 +106,7 @@ impl Run {
         let mut pipeline = Pipeline::new(config, Sinks { eve, artifacts, progress });
         let outcome = match source {
             OpenSource::Interface(name, modes) => {
-                let sweeps = pipeline.judges_sweeps();
-                match live::attach(&bot, &name, &modes, sweeps, &pipeline) {
+                match live::attach(&bot, process.mode, &name, &modes) {
                     Ok(live) => {
                         console::drop_lines_when_full();
                         live::count(live, &bot, &stop, &mut pipeline)

@@ -93,11 +93,6 @@ impl Pipeline {
         }
     }
 
-    /// Whether sweeps are judged, for which contacts must be recorded.
-    pub(super) fn judges_sweeps(&self) -> bool {
-        self.judges_sweeps
-    }
-
     /// Sets how an interface was attached to.
     pub(super) fn set_attached(&mut self, how: String) {
         self.summary.attached = Some(how);
@@ -255,17 +250,17 @@ impl PaneSink for Pipeline {
             log::warn!(
                 "{} frames of a window were lost before they could be counted: this machine is too \
                  slow to read every frame: let the kernel count (--attach auto), or give gomon more \
-                 processor time",
+                 CPU time",
                 counts.ledger.lost
             );
         }
         let overflow = counts.overflow.endpoints.packets;
-        // One warning a window, however many panes it has.
+        // At most one warning per window, however many panes it has.
         if overflow > 0 && self.warned.is_none_or(|warned| self.pane >= warned + self.panes) {
             self.warned = Some(self.pane);
             log::warn!(
-                "{overflow} packets of a window went to more destinations than are counted each on \
-                 its own: raise --max-destinations"
+                "{overflow} packets of a window were sent to unlisted destinations, because the list was \
+                 full: raise --max-destinations"
             );
         }
         let mut reports = Vec::new();

@@ -288,7 +288,7 @@ fn terminal() -> Option<File> {
     File::open("/dev/tty").ok()
 }
 
-/// Whether SIGHUP was ignored when the process started (`SigIgn` in proc_pid_status(5)).
+/// Whether SIGHUP was ignored when the process started (`SigIgn` in `/proc/self/status`, see proc(5)).
 fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
