@@ -140,7 +140,7 @@ impl Pipeline {
 
     /// Warns that the bot's address may be wrong, with the sources seen, if no packet was the bot's and
     /// enough packets were of other senders; at the end of the run, any number is enough.
-    fn doubt(&mut self, is_over: bool) {
+    fn warn_about_sources(&mut self, is_over: bool) {
         let ledger = &self.summary.ledger;
         let is_bot_there = ledger.counted + ledger.ignored > 0;
         let is_missing = !is_bot_there && (is_over || self.senders.are_enough());
@@ -186,7 +186,7 @@ impl Pipeline {
         let _ = self.perform(&reports, 0);
         self.progress.finish();
 
-        self.doubt(true);
+        self.warn_about_sources(true);
         let summary = &mut self.summary;
         // On an interface, attaching has logged this. With `any`, no packet is known to be addressed to the
         // bot: only contacts that were never answered show that one direction is missing.
@@ -244,7 +244,7 @@ impl PaneSink for Pipeline {
             self.senders = std::mem::take(&mut counts.senders);
         }
         if self.pane + 1 >= self.panes {
-            self.doubt(false);
+            self.warn_about_sources(false);
         }
         if counts.ledger.lost > 0 {
             log::warn!(
