@@ -10,7 +10,7 @@ use crate::source::Stop;
 use crate::source::live::interface;
 use crate::source::replay::Input;
 
-/// The input that a name stands for.
+/// An input, found by its name.
 pub(super) enum NamedInput {
     /// A file, a FIFO, or standard input, opened.
     Capture(Input),

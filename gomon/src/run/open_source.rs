@@ -1,4 +1,4 @@
-//! An input that is open, as far as it can be opened without waiting for its writer.
+//! An open input. Opening does not wait for the first bytes of a stream.
 
 use anyhow::Result;
 

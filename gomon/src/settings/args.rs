@@ -68,7 +68,7 @@ Examples:
 
 /// Counts what a sandboxed bot sends and reports floods, scans and silence as Suricata EVE JSON.
 #[derive(Debug, Parser)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag")]
 #[command(
     name = "gomon",
     version = crate::VERSION,
@@ -111,14 +111,14 @@ pub struct Args {
 
     /// Address or CIDR prefix to leave out of all counts
     ///
-    /// Repeatable, and a comma list. An empty or missing value stands for no address.
+    /// Repeatable, and a comma list. An empty or missing value means no address.
     #[arg(short = 'x', long, value_name = "ADDRESS", help_heading = INPUT)]
     #[arg(num_args = 0..=1, default_missing_value = "", value_parser = prefixes)]
     pub ignore_dst: Vec<CommaList<IpNet>>,
 
     /// The bot's controller: left out of all counts, a label in records
     ///
-    /// Repeatable, and a comma list. An empty or missing value stands for no address.
+    /// Repeatable, and a comma list. An empty or missing value means no address.
     #[arg(short, long, value_name = "ADDRESS", help_heading = INPUT)]
     #[arg(num_args = 0..=1, default_missing_value = "", value_parser = addresses)]
     pub c2_ip: Vec<CommaList<Address>>,

@@ -44,7 +44,7 @@ pub struct BotSettings {
 
 /// What is recorded of a bot, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag")]
 pub struct EveSettings {
     /// Where records are written.
     pub target: EveTarget,

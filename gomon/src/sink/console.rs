@@ -1,5 +1,5 @@
 //! Output for people on standard error: banner, configuration, log and progress. The summary
-//! (`summary.rs`) is written through [`line`] as well.
+//! (`summary.rs`) is written through [`line()`] as well.
 //!
 //! Nothing here fails a run: errors of writing to standard error are ignored.
 
@@ -71,7 +71,7 @@ pub fn drop_lines_when_full() {
     DROPS_LINES.store(true, Ordering::Relaxed);
 }
 
-/// Waits until every line is written; after [`drop_lines_when_full`], for at most [`CLOSE_TIMEOUT`].
+/// Waits until every line is written; after [`drop_lines_when_full`], for at most `CLOSE_TIMEOUT`.
 pub fn finish() {
     let Some(lines) = LINES.get() else { return };
     let (flush, written) = mpsc::sync_channel(1);

@@ -1,4 +1,4 @@
-//! What records say about a run besides its verdicts, and which records are written.
+//! The configuration of records: the fields that come from settings, and which records are written.
 
 use gomon_common::Address;
 

@@ -36,7 +36,7 @@ pub enum OverflowPolicy {
     /// They are dropped: the source can't wait.
     Drop,
     /// The source blocks. Once the function returns that the run is to stop, it blocks no longer than
-    /// [`CLOSE_TIMEOUT`] without progress.
+    /// `CLOSE_TIMEOUT` without progress.
     Block(Box<dyn Fn() -> bool + Send>),
 }
 

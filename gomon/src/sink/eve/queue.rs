@@ -25,7 +25,7 @@ pub(super) struct Queue {
 }
 
 #[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag")]
 pub(super) struct QueueState {
     pub(super) batches: VecDeque<Vec<u8>>,
     pub(super) bytes: usize,

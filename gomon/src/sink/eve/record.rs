@@ -121,7 +121,7 @@ pub(super) struct Gomon<'a> {
     /// The actual length of a window that is longer than configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<f64>,
-    /// The number of silent windows that one record stands for.
+    /// The number of windows that the record covers; more than one for a run of silent windows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub windows: Option<u64>,
     pub packets: u64,
