@@ -4,7 +4,7 @@ use aya::programs::{Program, SchedClassifier};
 use aya::{Ebpf, EbpfLoader};
 use gomon::source::live::load;
 use gomon_common::hyperloglog::REGISTERS;
-use gomon_common::kernel::{CpuLedger, CurrentGeneration, GENERATIONS, SAMPLES, names};
+use gomon_common::kernel::{CpuLedger, CurrentGeneration, GENERATIONS, SENDER_SAMPLES, names};
 use gomon_common::{bloom, flow_cache};
 
 use crate::privileged;
@@ -26,7 +26,7 @@ fn names_and_sizes_are_those_both_sides_use() {
             names::HLL_REGISTERS => (4, REGISTERS, GENERATIONS),
             names::BLOOM_FILTER => (4, bloom::PART_SLOTS, GENERATIONS),
             names::FLOW_CACHE => (4, size_of::<[u64; flow_cache::PART_WORDS]>(), GENERATIONS),
-            names::SENDERS => (4, 16 * SAMPLES, GENERATIONS),
+            names::SENDERS => (4, 16 * SENDER_SAMPLES, GENERATIONS),
             names::PENDING_REPLIES => (24, 8, 1024),
             names::IGNORED => (20, 1, 16_384),
             names::SOURCES => (16, 1, 1024),
@@ -67,9 +67,9 @@ fn the_verifier_accepts_every_program() {
         let mut loader = EbpfLoader::new();
         loader.override_global(names::ANY_SOURCE, &any, true);
         loader.override_global(names::MORE_SOURCES, &more, true);
-        loader.override_global(names::IGNORES, &ignores, true);
+        loader.override_global(names::HAS_IGNORED, &ignores, true);
         loader.override_global(names::PACKETS_PER_HOST, &packets, true);
-        loader.override_global(names::SWEEPS, &sweeps, true);
+        loader.override_global(names::TRACK_CONTACTS, &sweeps, true);
         loader.override_global(aya_log::LEVEL, &log, true);
         let mut ebpf: Ebpf = loader.load(bytes()).expect("the maps are made");
         for (name, program) in ebpf.programs_mut() {

@@ -11,7 +11,7 @@ use aya::maps::{
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
-use gomon_common::kernel::{self, CpuLedger, GENERATIONS, LedgerEntry, SEVERAL, names};
+use gomon_common::kernel::{self, CpuLedger, GENERATIONS, LedgerEntry, SEVERAL_SOURCES, names};
 use gomon_common::parse::Malformed;
 use gomon_common::{Address, Endpoint, Skip, bloom, hyperloglog};
 use log::{LevelFilter, Log};
@@ -32,7 +32,7 @@ const LOG_TICK: Duration = Duration::from_millis(100);
 
 /// As [`gomon_common::kernel::DestinationValue`] lies there; what is behind the counts is the program's own.
 type HostValue = [u64; 3];
-/// The same, with a [`gomon_common::kernel::Contact`] and a source behind it.
+/// The same, with a [`gomon_common::kernel::ContactValue`] and a source behind it.
 pub(super) type EndpointValue = [u64; 7];
 pub(super) type EndpointMap = HashMap<MapData, [u8; 24], EndpointValue>;
 type HostMap = HashMap<MapData, [u8; 16], HostValue>;
@@ -101,7 +101,7 @@ impl KernelCounter {
         let bot = selected.sources.addresses().next().map_or([0; 16], Address::bytes);
         let any = selected.sources == Sources::Any;
         let mac = match selected.bot_mac {
-            Some(BotMac::Is(mac)) => kernel::mac(mac),
+            Some(BotMac::Is(mac)) => kernel::mac_to_u64(mac),
             Some(BotMac::First | BotMac::Unknown) | None => 0,
         };
         let more = u8::from(!others.is_empty());
@@ -117,9 +117,9 @@ impl KernelCounter {
             .override_global(names::ANY_SOURCE, &u8::from(any), true)
             .override_global(names::BOT_MAC, &mac, true)
             .override_global(names::MORE_SOURCES, &more, true)
-            .override_global(names::IGNORES, &leaves_out, true)
+            .override_global(names::HAS_IGNORED, &leaves_out, true)
             .override_global(names::PACKETS_PER_HOST, &selected.packets, true)
-            .override_global(names::SWEEPS, &u8::from(selected.sweeps), true)
+            .override_global(names::TRACK_CONTACTS, &u8::from(selected.sweeps), true)
             .override_global(names::BLOOM_PARTS, &parts, true)
             .override_global(names::FLOW_CACHE_PARTS, &flow_cache, true)
             .map_max_entries(names::PENDING_REPLIES, selected.capacity)
@@ -409,7 +409,7 @@ fn ledger_of(page: &CpuLedger) -> Ledger {
 fn origin((endpoint, value): &(Endpoint, EndpointValue)) -> (Endpoint, Origin) {
     let [.., high, low] = value.map(u64::to_ne_bytes);
     let source = Address::v6_halves(high, low);
-    (*endpoint, if source == SEVERAL { Origin::Several } else { Origin::One(source) })
+    (*endpoint, if source == SEVERAL_SOURCES { Origin::Several } else { Origin::One(source) })
 }
 
 /// Whether a map had no such entry.

@@ -3,12 +3,12 @@
 use anyhow::Result;
 use aya::maps::{MapData, PerCpuArray};
 use gomon_common::Address;
-use gomon_common::kernel::{CpuLedger, LedgerEntry, SAMPLES};
+use gomon_common::kernel::{CpuLedger, LedgerEntry, SENDER_SAMPLES};
 use hashbrown::HashMap;
 
 use crate::core::{Ledger, Senders, is_telling};
 
-type Samples = [[u8; 16]; SAMPLES];
+type Samples = [[u8; 16]; SENDER_SAMPLES];
 
 /// The samples of both generations, for as long as nothing was the bot's.
 pub(super) struct Sampled {
