@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
-use gomon::core::{PacketFilter, Senders, Sources, Span, Tally, Timestamp, WindowCounts};
+use gomon::core::{PacketFilter, Prefix, Senders, Sources, Span, Tally, Timestamp, WindowCounts};
 use gomon::frame::FrameLink;
 use gomon::source::Stop;
 use gomon::source::live::{CounterConfig, KernelCounter, load};
@@ -27,8 +27,8 @@ const LONGEST: usize = 3000;
 /// What frames are counted with.
 struct Setting {
     sources: Sources,
-    /// Prefixes to leave out, as addresses with lengths in bits, and the same as ranges.
-    ignored: Vec<((Address, u32), (Address, Address))>,
+    /// Ignored destinations.
+    ignored: Vec<Prefix>,
     capacity: u32,
     /// Frames counted into one pane: turning the page costs more than a hundred test runs.
     chunk: usize,
@@ -46,22 +46,22 @@ impl Setting {
         Self { sources: Sources::Any, ignored: vec![], capacity: 4096, chunk: 20_000 }
     }
 
+    fn filter(&self) -> PacketFilter {
+        PacketFilter::new(self.sources.clone(), self.ignored.clone())
+    }
+
     fn kernel(&self) -> KernelCounter {
-        let selected = CounterConfig {
-            sources: self.sources.clone(),
-            bot_mac: None,
-            ignored: self.ignored.iter().map(|(prefix, _)| *prefix).collect(),
+        let config = CounterConfig {
+            filter: self.filter(),
             capacity: self.capacity,
-            packets: 0,
+            packets_per_host: 0,
             sweeps: true,
         };
-        KernelCounter::new(&selected).expect("the maps are made")
+        KernelCounter::new(&config).expect("the maps are made")
     }
 
     fn tally(&self) -> Tally {
-        let ranges = self.ignored.iter().map(|(_, range)| *range).collect();
-        let selection = PacketFilter::new(self.sources.clone(), ranges);
-        Tally::new(selection, usize::try_from(self.capacity).unwrap())
+        Tally::new(self.filter(), usize::try_from(self.capacity).unwrap())
     }
 }
 
@@ -223,14 +223,11 @@ fn full_maps_and_ignored_destinations() {
         return;
     }
     let address = |text: &str| Address::from(text.parse::<IpAddr>().unwrap());
-    let prefix = |first: &str, bits: u32, last: &str| {
-        ((address(first), bits), (address(first), address(last)))
-    };
     let setting = Setting {
         sources: Sources::Bot { first: address("10.0.0.5"), others: vec![address("2001:db8::5")] },
         ignored: vec![
-            prefix("198.51.100.32", 96 + 28, "198.51.100.47"),
-            prefix("2001:db8:1::40", 122, "2001:db8:1::7f"),
+            Prefix::new(address("198.51.100.32"), 96 + 28),
+            Prefix::new(address("2001:db8:1::40"), 122),
         ],
         capacity: 48,
         // A processor learns for itself that there is no room, and most of the pane lies behind that.

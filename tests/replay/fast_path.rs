@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use gomon::core::{PacketFilter, PaneClock, Sources, Tally, Timestamp, WindowCounts};
+use gomon::core::{PacketFilter, PaneClock, Prefix, Sources, Tally, Timestamp, WindowCounts};
 use gomon::frame::{Frame, FrameLink, RemoteHosts};
 use gomon::source::replay::{Input, Reader, Replay};
 use gomon::source::{PaneSink, Stop};
@@ -57,8 +57,8 @@ fn replay(path: &Path, bot: IpAddr, capacity: usize) -> Panes {
     let input = Input::open(path, Stop::default()).expect("it is there");
     let reader = Reader::new(input).expect("a capture");
     let sources = Sources::Bot { first: bot.into(), others: vec![] };
-    let ignored = Address::from(frames::ip("192.0.2.3"));
-    let selection = PacketFilter::new(sources, vec![(ignored, ignored)]);
+    let ignored = Prefix::host(frames::ip("192.0.2.3").into());
+    let selection = PacketFilter::new(sources, vec![ignored]);
     let clock = PaneClock::new(1_000_000_000, 1_000_000_000);
     let mut panes = Panes::default();
     let replay = Replay::new(clock, Tally::new(selection, capacity));

@@ -28,6 +28,7 @@ pub mod judge;
 mod ledger;
 mod origin;
 mod policy;
+mod prefix;
 mod ranges;
 mod senders;
 mod sliding;
@@ -49,6 +50,7 @@ pub use judge::{Busiest, Contacts, HostCount, Sweep, Target, Verdict, WindowRepo
 pub use ledger::Ledger;
 pub use origin::Origin;
 pub use policy::{MAX_PANES, Policy, ScanMode};
+pub use prefix::Prefix;
 pub use ranges::Ranges;
 pub use senders::{Senders, is_telling};
 pub use sweep::{Decision, Service, Sweeps, Walk};

@@ -193,7 +193,7 @@ impl Tally {
     /// Whether every packet is the bot's, and may be an answer to it as well.
     #[inline]
     fn is_everybody(&self) -> bool {
-        matches!(self.selection.sources(), Sources::Any) && !self.selection.looks_at_senders()
+        matches!(self.selection.sources(), Sources::Any) && !self.selection.has_mac_rule()
     }
 
     /// Looks at who sent a packet, as long as that matters.
@@ -333,6 +333,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::core::Prefix;
 
     fn host(n: u8) -> Address {
         Address::v4([192, 0, 2, n])
@@ -340,7 +341,7 @@ mod tests {
 
     fn tally(capacity: usize) -> Tally {
         let bot = Sources::Bot { first: host(0), others: vec![] };
-        Tally::new(PacketFilter::new(bot, vec![(host(1), host(1))]), capacity)
+        Tally::new(PacketFilter::new(bot, vec![Prefix::host(host(1))]), capacity)
     }
 
     /// `(source, destination, port, frame length)` over few values, so that keys repeat.

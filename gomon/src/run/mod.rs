@@ -208,12 +208,12 @@ fn recall(settings: &Settings, source: &mut OpenSource) -> Option<Recall> {
 
 /// The packets that the settings choose.
 fn selection(settings: &Settings) -> PacketFilter {
-    PacketFilter::new(settings.sources.clone(), settings.ignored_ranges())
+    settings.packet_filter()
 }
 
 /// Counts what the settings ask for, of frames with the bot's MAC address.
 fn tally(settings: &Settings, bot_mac: Option<BotMac>) -> Tally {
-    Tally::new(selection(settings).sent_by(bot_mac), settings.max_destinations)
+    Tally::new(selection(settings).with_bot_mac(bot_mac), settings.max_destinations)
 }
 
 /// Has the kernel count what the settings ask for on `interface`.
@@ -225,20 +225,17 @@ fn attach(
 ) -> Result<Live> {
     // What comes in at a tap is the bot's: nothing has to be found out.
     let bot_mac = settings.bot_mac.filter(|bot_mac| *bot_mac != BotMac::First);
-    let selected = CounterConfig {
-        sources: settings.sources.clone(),
-        bot_mac,
-        ignored: settings.ignored_prefixes(),
+    let config = CounterConfig {
+        filter: selection(settings).with_bot_mac(bot_mac),
         capacity: u32::try_from(settings.max_destinations).unwrap_or(u32::MAX),
-        packets: if artifacts {
+        packets_per_host: if artifacts {
             u32::try_from(settings.save_packets).unwrap_or(u32::MAX)
         } else {
             0
         },
         sweeps: settings.policy.sweep_hosts.is_some() && !settings.calibrate,
     };
-    Live::attach(interface, modes, &selected, tally(settings, bot_mac))
-        .with_context(|| format!("attaching to {interface}"))
+    Live::attach(interface, modes, &config).with_context(|| format!("attaching to {interface}"))
 }
 
 /// Counts on an interface until it goes or the run is stopped.
@@ -261,8 +258,8 @@ fn modes(settings: &Settings) -> Result<Vec<AttachMode>> {
         "reading --max-destinations: more than {}, the most for an interface: give less",
         live::MAX_DESTINATIONS
     );
-    let (prefixes, addresses) =
-        (settings.ignored_prefixes().len(), settings.sources.addresses().count());
+    let prefixes = settings.packet_filter().ignored_prefixes().len();
+    let addresses = settings.sources.addresses().count();
     ensure!(
         prefixes < MAX_IGNORED && addresses <= MAX_SOURCES,
         "reading --ignore-dst and SRC_IP: more than {MAX_IGNORED} prefixes or {MAX_SOURCES} \

@@ -18,7 +18,7 @@ pub use self::args::Args;
 use self::bot::{address, bot_mac, sources};
 pub use self::eve_target::EveTarget;
 use self::quantity::Per;
-use crate::core::{BotMac, MAX_PANES, Policy, ScanMode, Sources};
+use crate::core::{BotMac, MAX_PANES, PacketFilter, Policy, Prefix, ScanMode, Sources};
 
 /// The most destinations that can be asked for; each costs about 150 bytes.
 const MAX_DESTINATIONS: usize = 10_000_000;
@@ -256,30 +256,15 @@ impl Settings {
         })
     }
 
-    /// The destinations that are left out, beside the bot itself.
-    fn ignored(&self) -> impl Iterator<Item = IpNet> {
-        let controllers = self.c2_ip.iter().map(|host| IpNet::from(host.ip()));
-        self.ignore_dst.iter().copied().chain(controllers)
-    }
-
-    /// The destinations that are left out beside the bot itself, each as its first and last address.
+    /// The packets to count, whoever sent their frames.
     #[must_use]
-    pub fn ignored_ranges(&self) -> Vec<(Address, Address)> {
-        self.ignored().flat_map(ranges).collect()
-    }
-
-    /// The same as addresses with lengths in bits, those of IPv4 behind the 96 of the mapped form. An
-    /// IPv6 prefix does not mean the addresses in it that stand for IPv4.
-    #[must_use]
-    pub fn ignored_prefixes(&self) -> Vec<(Address, u32)> {
-        let prefix = |net: IpNet| {
-            let mapped = if net.addr().is_ipv4() { 96 } else { 0 };
-            (net.network().into(), mapped + u32::from(net.prefix_len()))
-        };
-        let mut prefixes: Vec<_> = self.ignored().map(prefix).collect();
-        prefixes.sort_unstable();
-        prefixes.dedup();
-        prefixes
+    pub fn packet_filter(&self) -> PacketFilter {
+        let hosts = self.c2_ip.iter().copied().map(Prefix::host);
+        let ignored = self.ignore_dst.iter().map(|net| {
+            let mapped = if net.addr().is_ipv4() { Prefix::IPV4.bits() } else { 0 };
+            Prefix::new(net.addr().into(), mapped + u32::from(net.prefix_len()))
+        });
+        PacketFilter::new(self.sources.clone(), ignored.chain(hosts).collect())
     }
 }
 
@@ -326,21 +311,6 @@ fn list<T>(lists: &[String], item: impl Fn(&str) -> Result<T>) -> Result<Vec<T>>
     items.filter(|text| !text.trim().is_empty()).map(item).collect()
 }
 
-/// The range of a prefix; of an IPv6 prefix that holds the addresses that stand for IPv4, those before
-/// and those behind them.
-fn ranges(net: IpNet) -> Vec<(Address, Address)> {
-    let (first, last) = (net.network().into(), net.broadcast().into());
-    let (mapped_first, mapped_last) = (Address::v4([0; 4]), Address::v4([0xff; 4]));
-    if net.addr().is_ipv4() || last < mapped_first || first >= mapped_first {
-        return vec![(first, last)];
-    }
-    let before = u128::from_be_bytes(mapped_first.bytes()) - 1;
-    let behind = u128::from_be_bytes(mapped_last.bytes()) + 1;
-    let address = |number: u128| Address::v6(number.to_be_bytes());
-    // `Ranges` passes over what is empty.
-    vec![(first, address(before)), (address(behind), last)]
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -363,28 +333,16 @@ mod tests {
     }
 
     #[test]
-    fn prefixes_cover_their_range_in_either_family() {
+    fn ignored_destinations_are_those_of_both_flags() {
         let settings =
             settings(&["--ignore-dst", "8.8.8.8, 10.1.2.3/8", "--c2-ip", "::1"]).unwrap();
-        let v4 = Address::v4;
-        let ranges = settings.ignored_ranges();
-        assert_eq!(ranges[0], (v4([8, 8, 8, 8]), v4([8, 8, 8, 8])));
-        assert_eq!(ranges[1], (v4([10, 0, 0, 0]), v4([10, 255, 255, 255])));
-        assert_eq!(ranges[2].0.to_string(), "::1");
-        assert_eq!((ranges.len(), settings.ignored_prefixes().len()), (3, 3));
-    }
-
-    #[test]
-    fn a_prefix_of_one_family_leaves_the_other_alone() {
-        let ignored = |prefix: &str, address: &str| {
-            let settings = settings(&["--ignore-dst", prefix]).unwrap();
-            let address: IpAddr = address.parse().unwrap();
-            crate::core::Ranges::new(settings.ignored_ranges()).contains(address.into())
-        };
-        assert!(ignored("::/0", "2001:db8::1") && ignored("::/0", "::1"));
-        assert!(!ignored("::/0", "192.0.2.1") && !ignored("::/8", "255.255.255.255"));
-        assert!(ignored("0.0.0.0/0", "192.0.2.1") && !ignored("0.0.0.0/0", "2001:db8::1"));
-        assert!(ignored("::ffff:192.0.2.0/120", "192.0.2.1"));
+        let filter = settings.packet_filter();
+        let expected = [
+            Prefix::host("::1".parse::<IpAddr>().unwrap().into()),
+            Prefix::host(Address::v4([8, 8, 8, 8])),
+            Prefix::new(Address::v4([10, 0, 0, 0]), 96 + 8),
+        ];
+        assert_eq!(filter.ignored_prefixes(), expected);
     }
 
     #[test]

@@ -71,8 +71,7 @@ fn count(
 ) -> Result<Packet, Skip> {
     // A packet without a timestamp belongs to the start of its pane.
     let time = frame.time.unwrap_or_default();
-    let is_foreign =
-        tally.selection().looks_at_senders() && !tally.is_sent_by_bot(link, frame.data);
+    let is_foreign = tally.selection().has_mac_rule() && !tally.is_sent_by_bot(link, frame.data);
     let packet = if is_foreign {
         match read(link, frame) {
             Ok(packet) => {

@@ -6,7 +6,7 @@ use std::io::{Write, stderr};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use gomon::core::{PacketFilter, Sources, Tally, Timestamp, WindowCounts};
+use gomon::core::{PacketFilter, Sources, Timestamp, WindowCounts};
 use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::live::{AttachMode, CounterConfig, Live};
 use gomon::source::{PaneSink, Stop};
@@ -27,16 +27,13 @@ fn live_clsact_process() {
     let say = |text: &str| writeln!(stderr(), "{text}").unwrap();
     let stop = Stop::on_signals().unwrap();
     let sources = Sources::Bot { first: ip(BOT).into(), others: vec![] };
-    let selected = CounterConfig {
-        bot_mac: None,
-        sources: sources.clone(),
-        ignored: vec![],
+    let config = CounterConfig {
+        filter: PacketFilter::new(sources, vec![]),
         capacity: 64,
-        packets: 0,
+        packets_per_host: 0,
         sweeps: false,
     };
-    let tally = Tally::new(PacketFilter::new(sources, vec![]), 64);
-    let live = Live::attach(&interface, &[AttachMode::Clsact], &selected, tally).unwrap();
+    let live = Live::attach(&interface, &[AttachMode::Clsact], &config).unwrap();
     say(&format!("attached by {live}"));
     let mut counted = Counted(0);
     live.run(Duration::from_secs(3600), &stop, &mut counted).unwrap();

@@ -17,7 +17,6 @@ use super::clsact::{self, Claim};
 use super::interface::{self, LinkState};
 use super::kernel::{CounterConfig, KernelCounter};
 use super::refusal::{explain, is_denied};
-use crate::core::Tally;
 
 /// A way to attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +54,6 @@ impl fmt::Display for AttachMode {
     }
 }
 
-/// What is to be counted, for the kernel and for this side.
-pub(super) struct AttachRequest<'a> {
-    pub(super) selected: &'a CounterConfig,
-    pub(super) tally: Tally,
-}
-
 /// What counts, and by which way.
 pub(super) struct Attached {
     pub(super) mode: AttachMode,
@@ -77,14 +70,14 @@ pub(super) struct Attached {
 pub(super) fn attach(
     interface: &str,
     modes: &[AttachMode],
-    wanted: AttachRequest<'_>,
+    config: &CounterConfig,
 ) -> Result<Attached> {
-    let attached = try_each(interface, modes, wanted)?;
+    let attached = try_each(interface, modes, config)?;
     warn_of_silence(interface);
     Ok(attached)
 }
 
-fn try_each(interface: &str, modes: &[AttachMode], wanted: AttachRequest<'_>) -> Result<Attached> {
+fn try_each(interface: &str, modes: &[AttachMode], config: &CounterConfig) -> Result<Attached> {
     let (capture, programs): (Vec<AttachMode>, Vec<AttachMode>) =
         modes.iter().partition(|mode| **mode == AttachMode::Pcap);
     let capture = capture.first().copied();
@@ -97,15 +90,15 @@ fn try_each(interface: &str, modes: &[AttachMode], wanted: AttachRequest<'_>) ->
         refusals.push(format!("{error:#}"));
     };
     if !programs.is_empty() {
-        match kernel(interface, wanted.selected) {
+        match kernel(interface, config) {
             Err(error) => refused(explain(error, interface, None, otherwise), capture.is_some()),
             Ok(mut kernel) => {
                 for (&mode, left) in programs.iter().zip((0..programs.len()).rev()) {
                     let error = match step(&mut kernel, interface, mode) {
                         Ok(claim) => {
                             let mut claims = Vec::from_iter(claim);
-                            if wanted.selected.packets > 0 || wanted.selected.sweeps {
-                                claims.extend(answers(&mut kernel, interface, wanted.selected));
+                            if config.packets_per_host > 0 || config.sweeps {
+                                claims.extend(answers(&mut kernel, interface, config));
                             }
                             let counter = Counter::Kernel(Box::new(kernel));
                             return Ok(Attached { mode, counter, claims });
@@ -126,7 +119,7 @@ fn try_each(interface: &str, modes: &[AttachMode], wanted: AttachRequest<'_>) ->
         }
     }
     if let Some(mode) = capture {
-        match PcapCounter::open(interface, wanted.tally, wanted.selected) {
+        match PcapCounter::open(interface, config) {
             Ok(capture) => {
                 let counter = Counter::Capture(Box::new(capture));
                 return Ok(Attached { mode, counter, claims: vec![] });
@@ -141,9 +134,9 @@ fn try_each(interface: &str, modes: &[AttachMode], wanted: AttachRequest<'_>) ->
 }
 
 /// The maps of the kernel's program, where it can have frames to count.
-fn kernel(interface: &str, selected: &CounterConfig) -> Result<KernelCounter> {
+fn kernel(interface: &str, config: &CounterConfig) -> Result<KernelCounter> {
     inspect(interface)?;
-    KernelCounter::new(selected)
+    KernelCounter::new(config)
 }
 
 fn step(kernel: &mut KernelCounter, interface: &str, mode: AttachMode) -> Result<Option<Claim>> {
@@ -200,7 +193,7 @@ fn classifier(
 
 /// Has the answers to the bot looked at, which go out at its tap. Without them, artifacts hold one
 /// direction and contacts by UDP can't be judged, and the log says so.
-fn answers(kernel: &mut KernelCounter, interface: &str, selected: &CounterConfig) -> Option<Claim> {
+fn answers(kernel: &mut KernelCounter, interface: &str, config: &CounterConfig) -> Option<Claim> {
     let mut egress =
         |options| classifier(kernel, names::TC_EGRESS, interface, TcAttachType::Egress, options);
     let mut attach = || {
@@ -218,7 +211,7 @@ fn answers(kernel: &mut KernelCounter, interface: &str, selected: &CounterConfig
             claim
         }
         Err(error) => {
-            let lacking = match (selected.packets > 0, selected.sweeps) {
+            let lacking = match (config.packets_per_host > 0, config.sweeps) {
                 (true, true) => {
                     "artifacts lack what goes back to the bot, and UDP sweeps can't be judged"
                 }

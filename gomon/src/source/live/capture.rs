@@ -127,26 +127,27 @@ enum End {
 }
 
 impl PcapCounter {
-    /// Starts to capture on `interface`: what comes in is counted with `tally`, and for artifacts and
-    /// contacts what goes out is captured too.
+    /// Starts to capture on `interface`: incoming frames are counted as `config` says, and outgoing ones
+    /// are captured too for artifacts and contacts.
     ///
     /// # Errors
     ///
     /// When libpcap can't capture there, or not in a form that gomon can look into.
-    pub(super) fn open(interface: &str, tally: Tally, selected: &CounterConfig) -> Result<Self> {
+    pub(super) fn open(interface: &str, config: &CounterConfig) -> Result<Self> {
         let incoming = CaptureHandle::open(interface, Direction::In, BUFFER)?;
-        let packets = selected.packets > 0;
-        let outgoing = (packets || selected.sweeps)
+        let packets = config.packets_per_host > 0;
+        let outgoing = (packets || config.sweeps)
             .then(|| CaptureHandle::open(interface, Direction::Out, SMALL_BUFFER));
         let link = incoming.link()?;
         ensure!(
-            Mac::is_in(link) || !tally.selection().looks_at_senders(),
+            Mac::is_in(link) || !config.filter.has_mac_rule(),
             "frames of link type {} do not name their sender: leave --bot-mac out",
             link.number()
         );
+        let capacity = usize::try_from(config.capacity).unwrap_or(usize::MAX);
         Ok(Self {
             link,
-            tally,
+            tally: Tally::new(config.filter.clone(), capacity),
             incoming,
             outgoing: outgoing.transpose()?,
             answers: VecDeque::new(),

@@ -23,7 +23,8 @@ use super::packets::Packets;
 use super::pending_replies::PendingReplies;
 use super::senders::Sampled;
 use crate::core::{
-    BotMac, Counts, HyperLogLog, Ledger, Origin, Overflow, Sources, Span, WindowCounts,
+    BotMac, Counts, HyperLogLog, Ledger, Origin, Overflow, PacketFilter, Sources, Span,
+    WindowCounts,
 };
 use crate::source::PaneSink;
 
@@ -41,20 +42,16 @@ type CurrentValue = [u64; 3];
 type Registers = [u8; hyperloglog::REGISTERS];
 type BloomPart = [u8; bloom::PART_SLOTS];
 
-/// What the program is to count.
+/// What a counter counts: the kernel program, and libpcap's frames in user space alike.
 #[derive(Clone, Debug)]
 pub struct CounterConfig {
-    /// Whose packets.
-    pub sources: Sources,
-    /// Whose frames.
-    pub bot_mac: Option<BotMac>,
-    /// Prefixes to leave out, as addresses with lengths in bits (IPv4 ones 96 bits longer).
-    pub ignored: Vec<(Address, u32)>,
-    /// HostMap, and endpoints, counted each on its own in a window.
+    /// Which packets.
+    pub filter: PacketFilter,
+    /// The most hosts, and the most endpoints, listed in a pane.
     pub capacity: u32,
-    /// Packets of each host that are sent up for artifacts in a slot of time; 0 for none.
-    pub packets: u32,
-    /// Whether contacts are looked at.
+    /// Packets of each host sent to user space for artifacts in a time slot; 0 for none.
+    pub packets_per_host: u32,
+    /// Whether contacts are recorded for sweep detection.
     pub sweeps: bool,
 }
 
@@ -95,22 +92,23 @@ impl KernelCounter {
     /// # Errors
     ///
     /// When the kernel refuses, with its reason.
-    pub fn new(selected: &CounterConfig) -> Result<Self> {
+    pub fn new(config: &CounterConfig) -> Result<Self> {
+        let filter = &config.filter;
         let mut loader = EbpfLoader::new();
-        let others: Vec<Address> = selected.sources.addresses().skip(1).collect();
-        let bot = selected.sources.addresses().next().map_or([0; 16], Address::bytes);
-        let any = selected.sources == Sources::Any;
-        let mac = match selected.bot_mac {
+        let others: Vec<Address> = filter.sources().addresses().skip(1).collect();
+        let bot = filter.sources().addresses().next().map_or([0; 16], Address::bytes);
+        let any = *filter.sources() == Sources::Any;
+        let mac = match filter.bot_mac() {
             Some(BotMac::Is(mac)) => kernel::mac_to_u64(mac),
             Some(BotMac::First | BotMac::Unknown) | None => 0,
         };
         let more = u8::from(!others.is_empty());
-        let leaves_out = u8::from(!selected.ignored.is_empty());
+        let leaves_out = u8::from(!filter.ignored_prefixes().is_empty());
         let talks = log::max_level() >= LevelFilter::Debug;
-        let parts = bloom::parts(selected.capacity);
+        let parts = bloom::parts(config.capacity);
         let cpus = nr_cpus().map_err(|(what, error)| anyhow!("reading {what}: {error}"))?;
         let flow_cache =
-            flow_cache::number_of_parts(selected.capacity, cpus, any || selected.packets > 0);
+            flow_cache::number_of_parts(config.capacity, cpus, any || config.packets_per_host > 0);
         let level = if talks { aya_log::Level::Debug as u8 } else { 0 };
         let mut ebpf = loader
             .override_global(names::BOT, &bot, true)
@@ -118,11 +116,11 @@ impl KernelCounter {
             .override_global(names::BOT_MAC, &mac, true)
             .override_global(names::MORE_SOURCES, &more, true)
             .override_global(names::HAS_IGNORED, &leaves_out, true)
-            .override_global(names::PACKETS_PER_HOST, &selected.packets, true)
-            .override_global(names::TRACK_CONTACTS, &u8::from(selected.sweeps), true)
+            .override_global(names::PACKETS_PER_HOST, &config.packets_per_host, true)
+            .override_global(names::TRACK_CONTACTS, &u8::from(config.sweeps), true)
             .override_global(names::BLOOM_PARTS, &parts, true)
             .override_global(names::FLOW_CACHE_PARTS, &flow_cache, true)
-            .map_max_entries(names::PENDING_REPLIES, selected.capacity)
+            .map_max_entries(names::PENDING_REPLIES, config.capacity)
             .map_max_entries(names::BLOOM_FILTER, GENERATIONS * parts)
             .map_max_entries(names::FLOW_CACHE, GENERATIONS * flow_cache.max(1))
             .override_global(aya_log::LEVEL, &level, true)
@@ -135,14 +133,12 @@ impl KernelCounter {
             sources.insert(source.bytes(), 1, 0)?;
         }
         let mut ignored: LpmTrie<_, [u8; 16], u8> = borrow(&mut ebpf, names::IGNORED)?;
-        // An IPv6 prefix may hold the addresses that stand for IPv4, and doesn't mean them. The longest
-        // prefix wins, so this one guards them, and IPv4 prefixes are longer.
-        ignored.insert(&Key::new(96, Address::v4([0; 4]).bytes()), 0, 0)?;
-        for (address, bits) in &selected.ignored {
-            ignored.insert(&Key::new(*bits, address.bytes()), 1, 0)?;
+        for (prefix, is_ignored) in filter.lpm_entries() {
+            let key = Key::new(prefix.bits(), prefix.address().bytes());
+            ignored.insert(&key, u8::from(is_ignored), 0)?;
         }
 
-        let packets = match selected.packets {
+        let packets = match config.packets_per_host {
             0 => None,
             _ => Some(Packets::open(map(&mut ebpf, names::PACKETS)?)?),
         };
@@ -158,11 +154,11 @@ impl KernelCounter {
             flow_cache: FlowCache::new(take(&mut ebpf, names::FLOW_CACHE)?, flow_cache, cpus),
             any,
             senders: Sampled::new(take(&mut ebpf, names::SENDERS)?),
-            open: [fresh(selected.capacity)?, fresh(selected.capacity)?],
+            open: [fresh(config.capacity)?, fresh(config.capacity)?],
             generation: 0,
             pending_replies: PendingReplies::new(
                 take(&mut ebpf, names::PENDING_REPLIES)?,
-                selected.capacity,
+                config.capacity,
             ),
             sees_answers: false,
             ends: [0; GENERATIONS as usize],

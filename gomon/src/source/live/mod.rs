@@ -29,13 +29,13 @@ pub use attach::{AttachMode, FALLBACK_ORDER, load};
 pub use capture::listen;
 pub use kernel::{CounterConfig, KernelCounter};
 
-use self::attach::{AttachRequest, Attached};
+use self::attach::Attached;
 use self::capture::PcapCounter;
 use self::clock::MonotonicClock;
 use self::clsact::Claim;
 use self::link::{Links, WakeReason};
 use super::{PaneSink, Stop};
-use crate::core::{Ledger, Span, Tally, WindowCounts, seconds};
+use crate::core::{Ledger, Span, WindowCounts, seconds};
 
 /// The shortest pane of an interface: turning the page waits for every processor once.
 pub const SHORTEST_PANE: Duration = Duration::from_millis(100);
@@ -136,21 +136,15 @@ impl fmt::Display for Live {
 }
 
 impl Live {
-    /// Attaches to `interface` by the first of `modes` that works. Counting starts here: what is
-    /// `selected`, or where the kernel does not count, with `tally`, which is to select the same.
+    /// Attaches to `interface` by the first of `modes` that works, and starts to count what `config`
+    /// selects, in the kernel or in user space.
     ///
     /// # Errors
     ///
     /// When nothing can be attached, with the reasons.
-    pub fn attach(
-        interface: &str,
-        modes: &[AttachMode],
-        selected: &CounterConfig,
-        tally: Tally,
-    ) -> Result<Self> {
+    pub fn attach(interface: &str, modes: &[AttachMode], config: &CounterConfig) -> Result<Self> {
         let links = Links::watch(interface).context("watching the interface")?;
-        let wanted = AttachRequest { selected, tally };
-        let Attached { mode, counter, claims } = attach::attach(interface, modes, wanted)?;
+        let Attached { mode, counter, claims } = attach::attach(interface, modes, config)?;
         let clock = MonotonicClock::start();
         let interface = interface.to_owned();
         Ok(Self { interface, counter, _claims: claims, links, mode, clock })

@@ -145,7 +145,7 @@ impl Replay {
     fn may_be_quick(&self, receiver: &impl PaneSink) -> bool {
         !receiver.wants_packets()
             && self.doubts.is_empty()
-            && !self.tally.selection().looks_at_senders()
+            && !self.tally.selection().has_mac_rule()
     }
 
     /// Puts a frame into the pane where it belongs, as far as anybody can say.
@@ -290,7 +290,7 @@ impl Replay {
     fn count(&mut self, frame: &Frame<'_>, receiver: &mut impl PaneSink) {
         match frame.link {
             FrameLink::Known(link) => {
-                if self.tally.selection().looks_at_senders() && !Mac::is_in(link) {
+                if self.tally.selection().has_mac_rule() && !Mac::is_in(link) {
                     *self.nameless.entry(link).or_default() += 1;
                 }
                 match super::count(&mut self.tally, link, frame, receiver) {
