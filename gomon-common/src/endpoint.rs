@@ -3,7 +3,7 @@
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-use crate::Address;
+use crate::address::Address;
 
 /// The IP protocol numbers that gomon handles specially (IANA, "Assigned Internet Protocol Numbers").
 #[expect(missing_docs, reason = "the names are those of the IANA registry")]

@@ -10,9 +10,11 @@
 //! The cache is stored as an array map of *parts*: its size varies, but the value size of a map is fixed
 //! when the object is compiled.
 
+use crate::address::Address;
+use crate::endpoint::Endpoint;
 use crate::hash::multiplicative;
 use crate::kernel::GENERATIONS;
-use crate::{Address, Endpoint, Packet};
+use crate::packet::Packet;
 
 /// The slots in a part. On each CPU, a generation has a power of two of parts.
 pub const SLOTS: usize = 1 << OFFSET_BITS;
@@ -91,7 +93,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::ContactFlag;
+    use crate::packet::ContactFlag;
 
     fn packet(address: Address, protocol: u8, port: u16, contact: ContactFlag) -> Packet {
         let destination = Endpoint::new(address, protocol, port);

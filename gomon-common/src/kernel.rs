@@ -5,8 +5,9 @@
 //! waits until no program that read the old value is still running, and then has exclusive access to the
 //! old generation's maps.
 
-use crate::parse::Malformed;
-use crate::{Address, Mac, Skip};
+use crate::address::Address;
+use crate::mac::Mac;
+use crate::parse::{Malformed, Skip};
 
 /// The number of generations of counts: one is updated by the programs, the other is drained and cleared.
 pub const GENERATIONS: u32 = 2;

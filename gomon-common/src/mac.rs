@@ -3,7 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
-use crate::{Frame, LinkType};
+use crate::frame::Frame;
+use crate::link::LinkType;
 
 /// `ARPHRD_ETHER` from `linux/if_arp.h`: the sender address of a cooked frame is an Ethernet address.
 const ETHERNET_HARDWARE: u16 = 1;

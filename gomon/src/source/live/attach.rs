@@ -74,10 +74,8 @@ impl Attempts<'_> {
         let mut kernel = match create_kernel_counter(self.interface, self.config) {
             Ok(kernel) => kernel,
             Err(error) => {
-                self.record(
-                    explain(error, self.interface, None, self.advice),
-                    self.falls_back_to_pcap,
-                );
+                let error = explain(error, self.interface, None, self.advice);
+                self.record(&error, self.falls_back_to_pcap);
                 return None;
             }
         };
@@ -97,7 +95,7 @@ impl Attempts<'_> {
             let is_last = modes_left == 0 || lacks_capabilities(&error);
             let advice = self.advice.filter(|_| is_last);
             let error = explain(error, self.interface, Some(mode), advice);
-            self.record(error.context(mode.to_string()), !is_last || self.falls_back_to_pcap);
+            self.record(&error.context(mode.to_string()), !is_last || self.falls_back_to_pcap);
             if is_last {
                 break;
             }
@@ -115,14 +113,14 @@ impl Attempts<'_> {
             }
             Err(error) => {
                 let error = explain(error, self.interface, Some(mode), self.advice);
-                self.record(error.context(mode.to_string()), false);
+                self.record(&error.context(mode.to_string()), false);
                 None
             }
         }
     }
 
     /// Records the error of an attempt, and logs it if another mode will be tried.
-    fn record(&mut self, error: Error, tries_next: bool) {
+    fn record(&mut self, error: &Error, tries_next: bool) {
         let error = format!("{error:#}");
         if tries_next {
             log::info!("attaching to {}: {error}: trying the next mode", self.interface);
