@@ -78,8 +78,7 @@ fn packet(host: u8, port: u16) -> Vec<u8> {
 }
 
 /// Waits until `frames` frames are in the ledger of the open window, under any entry. With libpcap, waits
-/// until
-/// `frames` frames are in the log, in all windows, since the last call.
+/// until `frames` frames are in the log, in all windows, since the last call.
 #[track_caller]
 fn until_counted(gomon: &mut Running, frames: u64) {
     if held(gomon.id(), "map_id").is_empty() {

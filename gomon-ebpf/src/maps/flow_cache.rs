@@ -11,8 +11,7 @@ use gomon_common::kernel::GENERATIONS;
 type Slot = [u64; SLOT_WORDS];
 
 /// Per-CPU array. Key: index of a part. Value: the slots of the part. The loader sets the number of
-/// entries to
-/// `FLOW_CACHE_PARTS` per generation.
+/// entries to `FLOW_CACHE_PARTS` per generation.
 #[btf_map]
 static FLOW_CACHE: PerCpuArray<[u64; PART_WORDS], { GENERATIONS as usize }> = PerCpuArray::new();
 

@@ -241,8 +241,7 @@ fn program<'a>(kernel: &'a mut KernelCounter, name: &str) -> Result<&'a mut Prog
 const LOAD_ATTEMPTS: usize = 100;
 
 /// Loads a program by calling `attempt`, and retries if a signal interrupts the verifier, which then
-/// fails with
-/// `EAGAIN` (`bpf_check` in the kernel's `verifier.c`). libbpf retries too.
+/// fails with `EAGAIN` (`bpf_check` in the kernel's `verifier.c`). libbpf retries too.
 ///
 /// # Errors
 ///
