@@ -1,8 +1,8 @@
-//! What gomon's kernel side and user side must agree on.
+//! Code and types that gomon's kernel program and user space share.
 //!
-//! Both sides run the same header parser ([`parse()`]) over frames, and keep counts under the same
-//! keys ([`Address`], [`Endpoint`]). The crate is `no_std`, has no dependencies and no `unsafe`, and
-//! nothing in it allocates, loops without a bound, or panics: the kernel's verifier reads it too.
+//! Both parse frames with the same header parsers ([`parse()`] and its shortcuts, see [`mod@parse`]), and keep
+//! counts under the same keys ([`Address`], [`Endpoint`]). The crate is `no_std`, has no dependencies and no
+//! `unsafe`, and nothing in it allocates, loops without a bound, or panics: the kernel's verifier checks it too.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -25,4 +25,4 @@ pub use frame::Frame;
 pub use link::LinkType;
 pub use mac::{Mac, NotAMac};
 pub use packet::{ContactFlag, Flags, Packet};
-pub use parse::{Skip, parse, parse_plain};
+pub use parse::{Skip, V4Packet, parse, parse_plain};

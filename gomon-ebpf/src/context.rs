@@ -74,7 +74,7 @@ impl Frame for Walked {
     }
 
     #[inline(always)]
-    fn anywhere(&self, offset: usize) -> usize {
+    fn forget_value(&self, offset: usize) -> usize {
         // No frame is so long that anything is added, but neither the compiler nor the verifier knows.
         (offset + ((self.0.end - self.0.start) >> 32)) & FARTHEST
     }

@@ -61,18 +61,7 @@ pub enum BotMac {
     Unknown,
 }
 
-/// What becomes of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It counts.
-    Counted,
-    /// Somebody else sent it.
-    NotFromBot,
-    /// The bot sent it to a destination that is left out.
-    Ignored,
-}
-
-/// Decides the [`Fate`] of packets.
+/// Decides which packets count.
 #[derive(Clone, Debug)]
 pub struct PacketFilter {
     sources: Sources,

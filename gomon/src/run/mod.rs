@@ -18,12 +18,12 @@ use self::input::{Named, hint};
 use self::pipeline::Pipeline;
 use crate::core::{BotMac, PacketFilter, PaneClock, Tally};
 use crate::settings::{Attach, EveTarget, Settings};
-use crate::sink::artifacts::{Artifacts, Recall};
+use crate::sink::artifacts::Artifacts;
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{self, Ended, Eve, Output, WhenFull};
 use crate::source::live::{self, AttachMode, CounterConfig, FALLBACK_ORDER, Live};
-use crate::source::replay::{Incomplete, Input, Reader, Replay};
-use crate::source::{PaneSink as _, Stop};
+use crate::source::replay::{Incomplete, Input, Reader, Replay, Rereader};
+use crate::source::{PacketSink as _, Stop};
 
 /// The failure of a run whose input is damaged: all before that was analysed, and is no failure beside
 /// it.
@@ -123,8 +123,10 @@ impl Run {
             packets => {
                 let sample = settings.sample_id.as_deref();
                 let mut artifacts = Artifacts::new(&settings.capture_dir, sample, packets)?;
-                if let Some(recall) = recall(&settings, &mut source) {
-                    artifacts.recall_by(recall);
+                if let Some(mut rereader) = rereader(&settings, &mut source) {
+                    let filter = selection(&settings);
+                    artifacts = artifacts
+                        .reread_with(move |visitor| rereader.visit_closed_pane(&filter, visitor));
                 }
                 Some(artifacts)
             }
@@ -196,14 +198,13 @@ fn of_input(settings: &Settings, incomplete: Incomplete, done: &str) -> Error {
     }
 }
 
-/// What spares keeping packets, where the capture can be read again and windows don't overlap.
-fn recall(settings: &Settings, source: &mut OpenSource) -> Option<Recall> {
+/// Returns what rereads packets, so that they need not be retained, if the capture can be reread and windows do
+/// not overlap.
+fn rereader(settings: &Settings, source: &mut OpenSource) -> Option<Rereader> {
     let OpenSource::Reader(reader) = source else { return None };
-    // Who sent the first frame is not known any more where packets are read again.
+    // The sender of the first frame, which may determine the bot's MAC address, is unknown when rereading.
     let is_possible = settings.policy.panes() == 1 && settings.bot_mac.is_none();
-    let mut again = reader.take_reread().filter(|_| is_possible)?;
-    let selection = selection(settings);
-    Some(Recall::new(move |range, each| again.packets_from_the_last(range, &selection, each)))
+    if is_possible { reader.take_rereader() } else { None }
 }
 
 /// The packets that the settings choose.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use gomon::core::{PacketFilter, Sources, Tally, Timestamp, WindowCounts};
 use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::live::{AttachMode, CounterConfig, Live};
-use gomon::source::{PaneSink, Stop};
+use gomon::source::{PacketSink, PaneSink, Stop};
 
 use super::{BOT, net, packet, until_counted};
 use crate::support::frames::ip;
@@ -45,6 +45,14 @@ fn live_clsact_process() {
 
 struct Counted(u64);
 
+impl PacketSink for Counted {
+    fn wants_packets(&self) -> bool {
+        false
+    }
+
+    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
+}
+
 impl PaneSink for Counted {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
         self.0 += counts.ledger.counted;
@@ -54,12 +62,6 @@ impl PaneSink for Counted {
     fn silence(&mut self, _: Timestamp, _: u64) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
-
-    fn wants_packets(&self) -> bool {
-        false
-    }
-
-    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
 
     fn packets_lost(&mut self, _: u64) {}
 

@@ -13,12 +13,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::kernel::CounterConfig;
 use super::refusal::explain;
-use super::reorder::Waiting;
+use super::reorder::ReorderQueue;
 use super::{AttachMode, interface};
 use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts, nanoseconds};
-use crate::frame::{Frame, FrameLink, KeptFrame};
+use crate::frame::{Frame, FrameLink, OwnedFrame};
+use crate::source::counting::{count, parse_frame, pass_on};
 use crate::source::replay::libpcap::{message, unsupported};
-use crate::source::{PaneSink, Stop, count, hand_on, read, wall};
+use crate::source::{PaneSink, Stop, wall};
 
 /// Bytes kept of a frame: all of it, as tcpdump does.
 const SNAP_LENGTH: i32 = 262_144;
@@ -53,7 +54,7 @@ pub(super) struct PcapCounter {
     /// Whether what goes out is wanted for artifacts.
     packets: bool,
     /// Packets of both directions that may not be in order yet.
-    waiting: Waiting,
+    waiting: ReorderQueue,
     /// Frames read, for the log.
     frames: u64,
     /// Why nothing more can be read, and since when. That is so, too, when the interface goes, which
@@ -110,7 +111,7 @@ fn wait<'a>(taps: impl IntoIterator<Item = &'a CaptureHandle>, longest: Duration
 struct CaptureHandle {
     capture: pcap::Capture<Active>,
     /// The first frame of the pane that is not open yet.
-    next: Option<KeptFrame>,
+    next: Option<OwnedFrame>,
     /// Frames lost so far, by the kernel and by the interface. The numbers run over.
     lost: (u32, u32),
 }
@@ -140,7 +141,7 @@ impl PcapCounter {
             .then(|| CaptureHandle::open(interface, Direction::Out, SMALL_BUFFER));
         let link = incoming.link()?;
         ensure!(
-            Mac::is_in(link) || !tally.selection().looks_at_senders(),
+            Mac::is_in(link) || !tally.filter().looks_at_senders(),
             "frames of link type {} do not name their sender: leave --bot-mac out",
             link.number()
         );
@@ -151,7 +152,7 @@ impl PcapCounter {
             outgoing: outgoing.transpose()?,
             answers: VecDeque::new(),
             packets,
-            waiting: Waiting::default(),
+            waiting: ReorderQueue::default(),
             frames: 0,
             failed: None,
         })
@@ -181,7 +182,7 @@ impl PcapCounter {
         }
         let settled = nanoseconds(CAPTURE_LATENCY);
         let settled = wall::now().after(-settled);
-        self.waiting.hand_on(settled, receiver);
+        self.waiting.release(settled, receiver);
         self.enter_answers(settled);
         match &self.failed {
             Some((why, since)) if since.elapsed() >= CLOSE_TIMEOUT => bail!("{why}"),
@@ -210,7 +211,7 @@ impl PcapCounter {
         }
         // What comes in for the next pane is not read yet.
         let all = Timestamp::from_nanoseconds(i64::MAX);
-        self.waiting.hand_on(all, receiver);
+        self.waiting.release(all, receiver);
         self.enter_answers(all);
         self.tally.ledger_mut().lost = self.incoming.newly_lost();
         let missed = self.outgoing.as_mut().map_or(0, CaptureHandle::newly_lost);
@@ -235,7 +236,7 @@ impl PcapCounter {
     fn enter_answers(&mut self, time: Timestamp) {
         let earlier = self.answers.partition_point(|(answered, _)| *answered < time);
         for (answered, packet) in self.answers.drain(..earlier) {
-            self.tally.answer(&packet, answered);
+            self.tally.record_reply(&packet, answered);
         }
     }
 
@@ -248,7 +249,7 @@ impl PcapCounter {
     fn read_until(&mut self, closed: Option<Timestamp>, receiver: &mut impl PaneSink) -> End {
         let Self { link, tally, incoming, outgoing, waiting, answers, packets, frames, failed } =
             self;
-        let receiver = &mut waiting.before(receiver);
+        let receiver = &mut waiting.in_front_of(receiver);
         let mut latest = None;
         let end = incoming.read(*link, closed, |frame| {
             *frames += 1;
@@ -260,9 +261,9 @@ impl PcapCounter {
             // Of what comes in there is more: what goes out may not run ahead of it.
             let until = if end == Ok(End::Batch) { latest } else { closed };
             outgoing.read(*link, until, |frame| {
-                if let Ok(packet) = read(*link, frame) {
+                if let Ok(packet) = parse_frame(*link, frame) {
                     if *packets {
-                        hand_on(tally, *link, &packet, frame, receiver);
+                        pass_on(tally, *link, &packet, frame, receiver);
                     }
                     if packet.destination.protocol() == protocol::UDP {
                         answers.extend(frame.time.map(|time| (time, packet)));
@@ -350,7 +351,7 @@ impl CaptureHandle {
                 data: packet.data,
             };
             if later(&this) {
-                self.next = Some(this.keep());
+                self.next = Some(this.to_owned_frame());
                 return Ok(End::Later);
             }
             frame(&this);

@@ -20,9 +20,9 @@ use perf_event::events::Software;
 use perf_event::{Builder, SampleFlag, Sampler};
 
 use super::clock::{MonotonicClock, monotonic};
-use super::reorder::Waiting;
+use super::reorder::ReorderQueue;
 use crate::core::Timestamp;
-use crate::frame::{Frame, FrameLink};
+use crate::frame::{Frame, FrameLink, RemoteHost, RemoteHosts};
 use crate::source::PaneSink;
 
 /// How long the buffers are left alone after they were read, so that a flood does not wake the reader
@@ -49,7 +49,7 @@ pub(super) struct Packets {
     watermark: usize,
     /// Whether to look again after a [`TICK`] instead of waiting to be woken.
     flows: bool,
-    waiting: [Waiting; GENERATIONS as usize],
+    waiting: [ReorderQueue; GENERATIONS as usize],
     /// The kernel lets go of the buffers when this is closed.
     _map: Array<MapData, u32>,
 }
@@ -143,12 +143,13 @@ impl Packets {
                         length: saved.length(),
                         data: &whole(&saved, data),
                     };
-                    waiting.push([Some((saved.host(), true)), None], &frame);
+                    let host = RemoteHost { address: saved.host(), is_listed: true };
+                    waiting.push(RemoteHosts::one(host), &frame);
                 }
             }
             most = most.max(held);
         }
-        self.waiting[generation as usize].hand_on(until, receiver);
+        self.waiting[generation as usize].release(until, receiver);
         most
     }
 }
