@@ -105,8 +105,8 @@ impl Replay {
         }
         let outcome = loop {
             let has_unconfirmed = !self.unconfirmed.is_empty();
-            let pane = self.clock.pane();
-            let deadline = pace.as_ref().and_then(|pace| pace.deadline(has_unconfirmed, pane));
+            let open = self.clock.pane();
+            let deadline = pace.as_ref().and_then(|pace| pace.deadline(has_unconfirmed, open));
             reader.set_deadline(deadline);
             let mut counter = FrameCounter::new(&mut self, sink);
             let more = reader.read_batch(&mut counter);
@@ -209,7 +209,7 @@ impl Replay {
             PanePosition::Current => {}
             PanePosition::Late => self.tally.ledger_mut().late += 1,
             PanePosition::Implausible | PanePosition::Unconfirmed => {
-                self.tally.ledger_mut().implausible += 1
+                self.tally.ledger_mut().implausible += 1;
             }
             PanePosition::Ahead(panes) => self.advance(panes, position, sink)?,
             PanePosition::SetBack(start) => self.set_back(start, position, sink)?,
