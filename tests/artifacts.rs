@@ -238,19 +238,19 @@ proptest! {
 
     #[test]
     fn exactly_the_last_packets_of_any_traffic(
-        packets in prop::collection::vec((0u64..20, 0u8..3, any::<bool>()), 1..300), kept in 1usize..40,
+        packets in prop::collection::vec((0u64..20, 0u8..3, any::<bool>()), 1..300), saved in 1usize..40,
     ) {
         let host = |n: u8| IpAddr::from([192, 0, 2, n]);
         let mut frames_in = Vec::new();
         let mut time = 0;
-        for (number, &(pause, n, answer)) in packets.iter().enumerate() {
+        for (number, &(pause, n, is_reply)) in packets.iter().enumerate() {
             time += pause * SECOND / 20;
-            let (from, to) = if answer { (host(n), ip(BOT)) } else { (ip(BOT), host(n)) };
+            let (from, to) = if is_reply { (host(n), ip(BOT)) } else { (ip(BOT), host(n)) };
             frames_in.push(at(time, udp(from, to, 80, number)));
         }
         let scratch = Scratch::new();
-        let kept_text = kept.to_string();
-        let flags = ["--save-packets", &kept_text, "--window", "3", "--packet-threshold", "4/window"];
+        let saved_text = saved.to_string();
+        let flags = ["--save-packets", &saved_text, "--window", "3", "--packet-threshold", "4/window"];
         let outcome = replay(&scratch, &pcap(PLAIN, &frames_in), &flags);
         for record in outcome.records().iter().filter(|r| r["alert"]["category"] == "attack") {
             let start: jiff::Timestamp = text(&record["timestamp"]).replace("+0000", "Z").parse().unwrap();
@@ -261,7 +261,7 @@ proptest! {
                 .iter()
                 .filter(|f| window.contains(&f.time) && between(f, ip(&text(&record["dest_ip"]))))
                 .collect();
-            let last = &of_host[of_host.len().saturating_sub(kept)..];
+            let last = &of_host[of_host.len().saturating_sub(saved)..];
             let path = text(&record["capture_file"]);
             prop_assert_eq!(frames(Path::new(&path)), original(last.iter().copied()));
         }

@@ -89,7 +89,7 @@ fn contacts_wait_for_their_replies_across_a_clock_step() {
         |second: u64| (0..20).map(move |n| at(second * SECOND + n, syn(ip(BOT), host(n), 23)));
     let answered =
         |second: u64| (0..20).map(move |n| at(second * SECOND + n, ack(ip(BOT), host(n), 23)));
-    let asked =
+    let requested =
         |second: u64| (0..20).map(move |n| at(second * SECOND + n, udp(ip(BOT), host(n), 53, 0)));
     // From port 53 to port 40000, 8 bytes long.
     let reply = |host| ip_packet(host, ip(BOT), 17, &[0, 53, 0x9c, 0x40, 0, 8, 0, 0]);
@@ -111,11 +111,13 @@ fn contacts_wait_for_their_replies_across_a_clock_step() {
     );
     assert_eq!(sweeps(start().chain(tried(3601)).chain(late()).collect()), [23]);
     assert_eq!(
-        sweeps(start().chain(asked(3601)).chain(replied(2)).chain(late()).collect()),
+        sweeps(start().chain(requested(3601)).chain(replied(2)).chain(late()).collect()),
         [0_u64; 0]
     );
     assert_eq!(
-        sweeps(start().chain(asked(3601)).chain(back()).chain(replied(5)).chain(late()).collect()),
+        sweeps(
+            start().chain(requested(3601)).chain(back()).chain(replied(5)).chain(late()).collect()
+        ),
         [53]
     );
 }

@@ -151,7 +151,7 @@ impl Carried {
             protocol::TCP => match at(TCP_FLAGS).read(frame) {
                 Some(flags) => of_segment(flags),
                 // A first fragment that ends before the flags. No network stack sends one (RFC 1858), so it
-                // is taken for a hidden SYN.
+                // is treated as a hidden SYN.
                 None if rest.more_fragments && rest.end <= at(TCP_FLAGS).offset => {
                     (ContactFlag::ATTEMPT, Flags::NONE)
                 }

@@ -12,11 +12,11 @@ pub const MAX_LAYERS: usize = 4;
 /// The most consecutive MPLS labels in a frame.
 pub const MAX_LABELS: usize = 8;
 
-/// Replaces the length field of an LLC frame that is longer than it can tell (draft-ietf-isis-ext-eth).
+/// Replaces the length field of an LLC frame that is longer than the field can express (draft-ietf-isis-ext-eth).
 const JUMBO_LENGTH: u16 = 0x8870;
 const VLAN: u16 = 0x8100;
 const PROVIDER_VLAN: u16 = 0x88a8;
-/// Used for stacked tags before 802.1ad settled on 0x88a8.
+/// Used for stacked tags before 802.1ad chose 0x88a8.
 const OLD_PROVIDER_VLAN: u16 = 0x9100;
 const MPLS: u16 = 0x8847;
 const MPLS_MULTICAST: u16 = 0x8848;

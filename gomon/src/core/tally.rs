@@ -69,7 +69,7 @@ impl Tally {
         &self.ledger
     }
 
-    /// Returns the ledger of the open pane, for what only the caller knows (late and implausible frames).
+    /// Returns the ledger of the open pane, for the caller to add late and implausible frames.
     pub fn ledger_mut(&mut self) -> &mut Ledger {
         &mut self.ledger
     }

@@ -53,7 +53,7 @@ impl Listing {
         let mut read = |reader| {
             let progress = Progress::new(&settings, size);
             let enter = |frames, bytes| progress.enter(frames, bytes);
-            let outcome = listing::of_capture(reader, &stop, &mut talkers, enter);
+            let outcome = listing::record_capture(reader, &stop, &mut talkers, enter);
             progress.finish();
             outcome.map_err(|incomplete| of_input(&settings, incomplete, "is listed"))
         };
@@ -65,7 +65,7 @@ impl Listing {
             OpenSource::Interface(name, _) => {
                 let time = settings.policy.window;
                 log::info!("listening on {name} for {}", humantime::format_duration(time));
-                listing::of_interface(&name, time, &stop, &mut talkers)
+                listing::record_interface(&name, time, &stop, &mut talkers)
                     .with_context(|| format!("listening on {name}"))
             }
         };

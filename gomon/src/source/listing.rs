@@ -20,7 +20,7 @@ use crate::frame::{Frame, FrameLink};
 /// # Errors
 ///
 /// When the capture is damaged, or has frames of an unsupported link type.
-pub fn of_capture(
+pub fn record_capture(
     mut reader: Reader,
     stop: &Stop,
     talkers: &mut Talkers,
@@ -45,7 +45,7 @@ pub fn of_capture(
             _ if stop.is_requested() => break,
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => break,
-            Err(error) => return Err(Incomplete::of_reading(error)),
+            Err(error) => return Err(Incomplete::from_read_error(error)),
         }
     }
     unsupported_frames(&unsupported).map_or(Ok(()), |error| Err(Incomplete::Missing(error)))
@@ -57,7 +57,7 @@ pub fn of_capture(
 /// # Errors
 ///
 /// When libpcap can't capture on the interface.
-pub fn of_interface(
+pub fn record_interface(
     interface: &str,
     time: Duration,
     stop: &Stop,

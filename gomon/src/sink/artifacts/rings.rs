@@ -26,8 +26,8 @@ struct Ring {
     bytes: usize,
     /// The buffer for the next packets.
     buffer: BytesMut,
-    /// Whether the ring is filled in reverse order, and not full.
-    wants_older: bool,
+    /// Whether the ring is being filled in reverse order, and is not full.
+    fills_in_reverse: bool,
     /// The last pane in which the host was a listed host that the bot sent to.
     listed_in: Option<u64>,
 }
@@ -35,7 +35,7 @@ struct Ring {
 /// The last packets of each host, in a ring per host.
 ///
 /// There is a ring for every listed host that the bot has sent to. Of unsolicited hosts there are the latest
-/// `MAX_UNSOLICITED`, since packets to the bot may precede a flood that it answers with. When [`MEMORY`] is used
+/// `MAX_UNSOLICITED`, since packets to the bot may precede a flood that it sends in reply. When [`MEMORY`] is used
 /// up, the largest rings drop their oldest packets.
 #[derive(Debug)]
 pub struct Rings {
@@ -45,8 +45,8 @@ pub struct Rings {
     unsolicited: VecDeque<Address>,
     bytes: usize,
     evicted: bool,
-    /// The number of rings that are filled in reverse order and not full.
-    wanting: usize,
+    /// The number of rings with `fills_in_reverse`.
+    unfilled: usize,
 }
 
 impl Rings {
@@ -60,7 +60,7 @@ impl Rings {
             unsolicited: VecDeque::new(),
             bytes: 0,
             evicted: false,
-            wanting: 0,
+            unfilled: 0,
         }
     }
 
@@ -97,29 +97,29 @@ impl Rings {
     /// Drops everything, and prepares for packets of `hosts` only, which [`Rings::push_reverse`] adds from the
     /// last to the first.
     pub fn start_reverse(&mut self, hosts: impl IntoIterator<Item = Address>) {
-        let ring = |host| (host, Ring { wants_older: true, ..Ring::default() });
+        let ring = |host| (host, Ring { fills_in_reverse: true, ..Ring::default() });
         self.hosts = hosts.into_iter().map(ring).collect();
         self.unsolicited.clear();
         self.bytes = 0;
-        self.wanting = self.hosts.len();
+        self.unfilled = self.hosts.len();
     }
 
     /// Stores a packet of `host` in front of those already stored, if its ring is not full. Breaks when all rings
     /// are full.
     pub fn push_reverse(&mut self, host: Address, packet: &StoredPacket<&[u8]>) -> ControlFlow<()> {
-        if let Some(ring) = self.hosts.get_mut(&host).filter(|ring| ring.wants_older) {
+        if let Some(ring) = self.hosts.get_mut(&host).filter(|ring| ring.fills_in_reverse) {
             let packet = ring.store(packet);
             self.bytes += size(&packet);
             ring.packets.push_front(packet);
             if ring.packets.len() == self.packets_per_host {
-                ring.wants_older = false;
-                self.wanting -= 1;
+                ring.fills_in_reverse = false;
+                self.unfilled -= 1;
             }
             if self.bytes > self.memory {
                 self.evict();
             }
         }
-        if self.wanting == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.unfilled == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// Returns the packets of `host` in panes from `first_pane` on, oldest first.
@@ -164,8 +164,8 @@ impl Rings {
         sizes.sort_unstable();
         let level = water_level(&sizes, self.memory / 4 * 3);
         for ring in self.hosts.values_mut() {
-            if ring.bytes > level && std::mem::take(&mut ring.wants_older) {
-                self.wanting -= 1;
+            if ring.bytes > level && std::mem::take(&mut ring.fills_in_reverse) {
+                self.unfilled -= 1;
             }
             // With very many hosts and very long packets there may not be room for one packet each.
             while ring.bytes > level {
@@ -246,10 +246,10 @@ mod tests {
         #[test]
         fn exactly_the_last_packets_of_each_host_and_window(
             hosts in prop::collection::vec(0u8..4, 0..200),
-            kept in 1usize..20,
+            size in 1usize..20,
             window_start in 0u64..10,
         ) {
-            let mut rings = Rings::new(kept);
+            let mut rings = Rings::new(size);
             for (number, &n) in (0u64..).zip(&hosts) {
                 rings.push(host(n), n % 2 == 0, &packet(number, number / 20, 60));
             }
@@ -257,7 +257,7 @@ mod tests {
             for n in 0..4 {
                 let all = (0u64..).zip(&hosts).filter(|(_, seen)| **seen == n).map(|(number, _)| number);
                 let all: Vec<_> = all.collect();
-                let last = all[all.len().saturating_sub(kept)..].iter().copied();
+                let last = all[all.len().saturating_sub(size)..].iter().copied();
                 let expected: Vec<_> = last.filter(|number| number / 20 >= window_start).collect();
                 let got: Vec<_> = rings.packets(host(n), window_start).map(|p| p.number).collect();
                 prop_assert_eq!(got, expected);
@@ -267,14 +267,14 @@ mod tests {
         #[test]
         fn packets_pushed_in_reverse_make_the_same_rings(
             hosts in prop::collection::vec(0u8..6, 0..200),
-            kept in 1usize..40,
+            size in 1usize..40,
         ) {
-            let mut forwards = Rings::new(kept);
+            let mut forwards = Rings::new(size);
             let packets: Vec<_> = (0u64..).zip(hosts).collect();
             for &(number, n) in &packets {
                 forwards.push(host(n), true, &packet(number, 0, 60));
             }
-            let mut backwards = Rings::new(kept);
+            let mut backwards = Rings::new(size);
             backwards.start_reverse([0, 1, 2, 3, 1].map(host));
             let pushed = packets.iter().rev().take_while(|&&(number, n)| {
                 backwards.push_reverse(host(n), &packet(number, 0, 60)).is_continue()
@@ -285,7 +285,7 @@ mod tests {
                 prop_assert_eq!(numbers(&backwards, n), numbers(&forwards, n));
             }
             prop_assert_eq!(backwards.packets(host(4), 0).count(), 0, "its packets were not requested");
-            let all_full = (0..4).all(|n| forwards.packets(host(n), 0).count() == kept);
+            let all_full = (0..4).all(|n| forwards.packets(host(n), 0).count() == size);
             prop_assert_eq!(pushed < packets.len(), all_full, "it breaks as soon as all rings are full");
         }
 
@@ -300,16 +300,16 @@ mod tests {
             for &(number, (n, length)) in packets.iter().rev() {
                 let more = rings.push_reverse(host(n), &packet(number, 0, length));
                 prop_assert!(rings.bytes <= rings.memory);
-                prop_assert_eq!(more.is_continue(), rings.hosts.values().any(|ring| ring.wants_older));
+                prop_assert_eq!(more.is_continue(), rings.hosts.values().any(|ring| ring.fills_in_reverse));
                 let sum: usize = rings.hosts.values().map(|ring| ring.bytes).sum();
                 prop_assert_eq!(sum, rings.bytes);
             }
             for n in 0..30 {
                 let all = packets.iter().filter(|(_, push)| push.0 == n).map(|(number, _)| *number);
                 let all: Vec<_> = all.collect();
-                let kept: Vec<_> = rings.packets(host(n), 0).map(|p| p.number).collect();
-                prop_assert!(all.ends_with(&kept));
-                prop_assert!(kept.len() == all.len() || rings.evicted, "eviction is reported");
+                let stored: Vec<_> = rings.packets(host(n), 0).map(|p| p.number).collect();
+                prop_assert!(all.ends_with(&stored));
+                prop_assert!(stored.len() == all.len() || rings.evicted, "eviction is reported");
             }
         }
 

@@ -1,4 +1,4 @@
-//! Captures concatenated in one input, as `cat` does.
+//! Captures concatenated in one input, as by cat(1).
 //!
 //! The file header of the second capture is where the next record would be. As a record it would have no bytes,
 //! a time in 2055, and a length of 0 on the wire: there are no such records.
@@ -33,16 +33,16 @@ pub(super) fn format(header: &[u8; FILE_HEADER], position: u64) -> Result<PcapFo
         let [first, .., l0, l1, l2, l3] = *header;
         let link = [l0, l1, l2, l3];
         let link = if first == 0xa1 { u32::from_be_bytes(link) } else { u32::from_le_bytes(link) };
-        let link =
-            LinkType::from_number(link).map_or_else(|| unsupported(link), |_| ALONE.to_owned());
+        let link = LinkType::from_number(link)
+            .map_or_else(|| unsupported(link), |_| OTHER_FORMAT.to_owned());
         return Err(unread_capture("capture", position, &link).into());
     };
     Ok(format)
 }
 
 /// Why a concatenated capture of another format is not read.
-pub(super) const ALONE: &str =
-    "its format is not that of the first: read it from a file of its own";
+pub(super) const OTHER_FORMAT: &str =
+    "its format is not that of the first: read it from a separate file";
 
 /// Returns the error for a concatenated capture that is not read. It does not mean that the input is damaged.
 pub(super) fn unread_capture(what: &str, position: u64, why: &str) -> Error {

@@ -18,7 +18,7 @@ impl Incomplete {
     /// Classifies an error of a reader. Bytes that a reader or a decompressor rejects are damage; a failure to
     /// get the bytes is not. (libpcap distinguishes the two in the text of its errors only, so for a file that
     /// libpcap reads itself both are damage.)
-    pub(in crate::source) fn of_reading(error: Error) -> Self {
+    pub(in crate::source) fn from_read_error(error: Error) -> Self {
         match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
             Some(failed) if !CorruptInput::is_cause_of(failed) => Self::Missing(error),
             _ => Self::Damaged(error),

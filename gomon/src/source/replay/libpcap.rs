@@ -1,4 +1,4 @@
-//! Classic pcap files, read by libpcap: every magic number, byte order and precision it knows.
+//! Classic pcap files, read by libpcap: every magic number, byte order and precision that it supports.
 #![expect(unsafe_code, reason = "libpcap takes over a file descriptor")]
 
 use std::fs::File;

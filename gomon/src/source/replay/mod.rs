@@ -50,7 +50,7 @@ pub struct Replay {
     tally: Tally,
     /// Frames with unconfirmed timestamps, each with the position of its record.
     unconfirmed: UnconfirmedFrames<(OwnedFrame, u64)>,
-    /// If the capture is reread.
+    /// The index to maintain, if the capture is reread.
     index: Option<CaptureIndex>,
     /// Whether it was logged that the clock was set back.
     is_step_logged: bool,
@@ -117,7 +117,7 @@ impl Replay {
                 Ok(ControlFlow::Break(())) => break Ok(()),
                 // A stop request may cut a stream at any byte, which is not damage.
                 Err(_) if stop.is_requested() => break Ok(()),
-                Err(error) => break Err(Incomplete::of_reading(error)),
+                Err(error) => break Err(Incomplete::from_read_error(error)),
             }
             if let Some(index) = &self.index {
                 index.add_checkpoint(reader.position());

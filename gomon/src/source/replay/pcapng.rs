@@ -185,7 +185,7 @@ impl Pcapng {
             return Err(concatenated::unread_capture(
                 "pcap capture",
                 self.position,
-                concatenated::ALONE,
+                concatenated::OTHER_FORMAT,
             ));
         }
         let Some(&[t0, t1, t2, t3, l0, l1, l2, l3]) = self.input.buffered().first_chunk() else {

@@ -129,7 +129,7 @@ impl Plain {
                 return Err(concatenated::unread_capture(
                     "pcapng capture",
                     self.position,
-                    concatenated::ALONE,
+                    concatenated::OTHER_FORMAT,
                 )
                 .into());
             }

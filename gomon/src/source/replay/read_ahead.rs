@@ -272,7 +272,7 @@ mod tests {
             let length = self.lengths.pop().unwrap_or(usize::MAX).max(1);
             let piece = &self.bytes[self.at..];
             if piece.is_empty() {
-                return Err(io::Error::other("broken"));
+                return Err(io::Error::other("failed"));
             }
             let read = piece.len().min(length).min(buffer.len());
             buffer[..read].copy_from_slice(&piece[..read]);
@@ -302,7 +302,7 @@ mod tests {
                         seen += wanted;
                     }
                     Err(error) => {
-                        prop_assert_eq!(error.to_string(), "broken");
+                        prop_assert_eq!(error.to_string(), "failed");
                         prop_assert_eq!(ahead.buffered(), &bytes[seen..]);
                         prop_assert!(ahead.buffered().len() < wanted);
                         prop_assert!(!ahead.fill(wanted).unwrap(), "the failure is returned once, then the end");

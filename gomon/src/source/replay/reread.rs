@@ -70,7 +70,7 @@ impl Rereader {
         filter: &PacketFilter,
         visitor: PacketVisitor<'_>,
     ) -> Result<ControlFlow<()>> {
-        self.read(range.clone()).context("reading the capture again")?;
+        self.read(range.clone()).context("rereading the capture")?;
         for &(record, format) in self.records.iter().rev() {
             if let Some((frame, _)) = format.any_record(&self.bytes[record..])
                 && let FrameLink::Known(link) = frame.link
@@ -91,7 +91,7 @@ impl Rereader {
         self.bytes.resize(usize::try_from(range.end - range.start)?, 0);
         let read = self.file.read_exact_at(&mut self.bytes, self.start + range.start);
         if read.as_ref().is_err_and(|error| error.kind() == ErrorKind::UnexpectedEof) {
-            bail!("it was changed meanwhile: it has become shorter");
+            bail!("it was changed meanwhile: it is shorter");
         }
         read?;
         self.records.clear();

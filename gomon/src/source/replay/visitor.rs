@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use crate::frame::Frame;
 
-/// Receives frames one by one. A closure does; a type of its own also has a fast path, which is inlined into
-/// the loop of the reader.
+/// Receives frames one by one. Closures implement it; a dedicated type can also have a fast path,
+/// which is inlined into the loop of the reader.
 pub trait FrameVisitor {
     /// Receives a frame if it can do so without the position of its record. Returns whether it did; otherwise
     /// the frame is left to [`FrameVisitor::visit`]. Never accepts a frame without bytes.
