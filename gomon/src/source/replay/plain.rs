@@ -24,7 +24,7 @@ const _: () = assert!(RECORD_HEADER + MAX_RECORD <= MAX_WAIT_BYTES);
 pub struct Plain {
     input: ReadAhead,
     format: PcapFormat,
-    /// Gets the format changes, for rereading the file.
+    /// Where to add format changes, for rereading the file.
     index: Option<CaptureIndex>,
     /// Bytes and frames read so far.
     position: u64,
@@ -67,8 +67,8 @@ impl Plain {
         self.position
     }
 
-    /// Passes all buffered frames to `visitor`, after waiting for at least one. Breaks at the end, or when
-    /// `visitor` does.
+    /// Passes all buffered frames to `visitor`; if there is none, waits until the next record is buffered instead.
+    /// Breaks at the end, or when `visitor` does.
     ///
     /// # Errors
     ///
