@@ -9,7 +9,7 @@ use gomon::core::{
 };
 use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::replay::{Input, Reader, Replay};
-use gomon::source::{PaneSink, Stop};
+use gomon::source::{PacketSink, PaneSink, Stop};
 use gomon_common::{LinkType, parse};
 
 use crate::support::capture::{Captured, PLAIN, pcap};
@@ -47,6 +47,14 @@ struct Judge {
     window: i64,
 }
 
+impl PacketSink for Judge {
+    fn wants_packets(&self) -> bool {
+        false
+    }
+
+    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
+}
+
 impl PaneSink for Judge {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
         self.sweeps.pane(&counts);
@@ -59,11 +67,6 @@ impl PaneSink for Judge {
         ControlFlow::Continue(())
     }
 
-    fn wants_packets(&self) -> bool {
-        false
-    }
-
-    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
     fn packets_lost(&mut self, _: u64) {}
     fn progress(&mut self, _: u64, _: u64) {}
 }

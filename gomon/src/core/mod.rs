@@ -16,7 +16,6 @@
 
 mod calibration;
 mod clock;
-mod common;
 mod contact;
 mod counts;
 mod endpoint_table;
@@ -40,11 +39,10 @@ mod unconfirmed;
 
 pub use calibration::{Calibration, Observation};
 pub use clock::{PaneClock, PanePosition};
-pub use common::V4Packet;
 pub use contact::{ANSWER_TIME, ContactTimes};
 pub use counts::{Counts, Overflow, WindowCounts};
 pub use engine::{Engine, SILENT_WINDOWS_REPORTED};
-pub use filter::{BotMac, Fate, PacketFilter, Sources};
+pub use filter::{BotMac, PacketFilter, Sources};
 pub use hyperloglog::HyperLogLog;
 pub use judge::{Busiest, Contacts, HostCount, Sweep, Target, Verdict, WindowReport};
 pub use ledger::Ledger;
@@ -58,4 +56,4 @@ pub use talkers::{Source, Talker, Talkers};
 pub use tally::Tally;
 pub use time::{Span, Timestamp};
 pub(crate) use time::{nanoseconds, seconds};
-pub use unconfirmed::{Known, UnconfirmedFrames};
+pub use unconfirmed::{Lookahead, UnconfirmedFrames};

@@ -135,7 +135,7 @@ impl CountMaps {
             .map(|entry| entry.map(|(key, value)| (Address::v6(key), values::host_counts(value))))
             .collect::<Result<_, _>>()?;
         let senders = self.senders.read(generation, &ledger, ledgers.iter())?;
-        let counts = WindowCounts::from_parts(span, ledger, endpoints, hosts, overflow);
+        let counts = WindowCounts::from_entries(span, ledger, endpoints, hosts, overflow);
         let counts = WindowCounts { senders, ..counts }.with_origins(origins);
         Ok((counts.with_contacts(contacts, sees_replies), get(LedgerEntry::PacketsLost)))
     }

@@ -26,7 +26,7 @@ impl PendingReplies {
 
     /// Shifts the times of the contacts by this many nanoseconds.
     pub(super) fn shift_times(&mut self, by: i64) {
-        self.contacts.values_mut().for_each(|contacts| *contacts = contacts.after(by));
+        self.contacts.values_mut().for_each(|contacts| *contacts = contacts.shifted_by(by));
     }
 
     /// Returns the contacts of the pane `span`, and the replies to earlier ones. `drained` was read from
@@ -43,16 +43,16 @@ impl PendingReplies {
     ) -> Result<Vec<(Endpoint, ContactTimes)>> {
         let mut all = self.take_replies(span, clock)?;
         for (endpoint, value) in drained {
-            let mut contacts = contact_times(*value, clock).within(span);
-            if contacts.waits(endpoint, span.end) && !self.contacts.contains_key(endpoint) {
+            let mut contacts = contact_times(*value, clock).clamped_to(span);
+            if contacts.awaits_reply(endpoint, span.end) && !self.contacts.contains_key(endpoint) {
                 if self.contacts.len() < self.capacity {
                     self.map.insert(endpoint.bytes(), 0, 0)?;
                     self.contacts.insert(*endpoint, contacts);
                     // Until this insertion the programs recorded the reply in the closed generation.
                     let value = closed.get(&endpoint.bytes(), 0)?;
-                    contacts = contact_times(value, clock).within(span);
+                    contacts = contact_times(value, clock).clamped_to(span);
                 } else {
-                    contacts = contacts.without_try();
+                    contacts = contacts.without_attempt();
                 }
             }
             all.push((*endpoint, contacts));
@@ -74,7 +74,7 @@ impl PendingReplies {
                 let time = clock.wall_time(reply_time);
                 replies.push((*endpoint, ContactTimes::new(None, Some(time))));
             }
-            if reply_time != 0 || !contacts.waits(endpoint, span.end) {
+            if reply_time != 0 || !contacts.awaits_reply(endpoint, span.end) {
                 finished.push(*endpoint);
             }
         }

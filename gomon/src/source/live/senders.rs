@@ -6,7 +6,7 @@ use gomon_common::Address;
 use gomon_common::kernel::{CpuLedger, LedgerEntry, SENDER_SAMPLES};
 use hashbrown::HashMap;
 
-use crate::core::{Ledger, Senders, is_telling};
+use crate::core::{Ledger, Senders, identifies_host};
 
 type Samples = [[u8; 16]; SENDER_SAMPLES];
 
@@ -45,13 +45,13 @@ impl SenderSamples {
             let packets = ledger[LedgerEntry::NotFromBot as usize];
             let valid = usize::try_from(packets).unwrap_or(usize::MAX);
             let sources = samples.iter().take(valid).map(|source| Address::v6(*source));
-            for source in sources.filter(|source| is_telling(*source)) {
+            for source in sources.filter(|source| identifies_host(*source)) {
                 *self.sources.entry(source).or_default() += 1;
             }
         }
         let sources = self.sources.iter().map(|(source, packets)| (*source, *packets));
         let senders = Senders::new(self.sources.values().sum(), sources);
-        self.is_doubtful = !senders.are_enough();
+        self.is_doubtful = !senders.is_sufficient();
         Ok(senders)
     }
 }
