@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 
 use super::endpoint_table::EndpointTable;
 use super::host_table::HostTable;
-use super::senders::Watch;
+use super::senders::SenderObserver;
 use super::{
     ContactTimes, Counts, Fate, Ledger, Origin, Overflow, PacketFilter, Senders, Sources, Span,
     Timestamp, V4Packet, WindowCounts,
@@ -23,7 +23,7 @@ pub struct Tally {
     /// to be looked at.
     bot: Option<[u8; 4]>,
     /// Looks at who sends, as long as nothing was the bot's.
-    watch: Option<Box<Watch>>,
+    watch: Option<Box<SenderObserver>>,
     capacity: usize,
     /// A packet to a known endpoint, the common case, touches these alone.
     endpoints: EndpointTable,
@@ -114,12 +114,12 @@ impl Tally {
         }
         let frame = Counts::frame(length);
         let host = packet.destination.address();
-        if let Some(hash) = self.hosts.rejects(host) {
+        if let Some(hash) = self.hosts.rejected_hash(host) {
             return self.count_rejected(host, hash, frame);
         }
         if let Some(known) = self.endpoints.get_mut(&packet.destination) {
             known.counts += frame;
-            known.contacts.sent(packet.contact, time);
+            known.contacts.record_sent(packet.contact, time);
             self.ledger.counted += 1;
             self.enter_origin(packet);
             return Fate::Counted;
@@ -132,7 +132,7 @@ impl Tally {
     pub fn count_v4(&mut self, packet: &V4Packet, length: u32, time: Timestamp) -> Fate {
         let host = Address::v4(packet.destination);
         if self.bot == Some(packet.source)
-            && let Some(hash) = self.hosts.rejects(host)
+            && let Some(hash) = self.hosts.rejected_hash(host)
         {
             return self.count_rejected(host, hash, Counts::frame(length));
         }
@@ -148,9 +148,9 @@ impl Tally {
     pub fn try_count_cached(&mut self, packet: &V4Packet, length: u32, time: Timestamp) -> bool {
         let Some(bot) = self.bot else { return false };
         if packet.source == bot {
-            let Some(known) = self.endpoints.recent_mut(packet.key()) else { return false };
+            let Some(known) = self.endpoints.cached_mut(packet.key()) else { return false };
             known.counts += Counts::frame(length);
-            known.contacts.sent(packet.contact(), time);
+            known.contacts.record_sent(packet.contact(), time);
             self.ledger.counted += 1;
         } else {
             let to_bot = packet.destination == bot;
@@ -176,7 +176,7 @@ impl Tally {
         let origin = packet.origin();
         let listed = self.endpoints.get_mut(&origin).map(|known| &mut known.contacts);
         if let Some(contacts) = listed.or_else(|| self.awaited.get_mut(&origin)) {
-            contacts.came_back(time);
+            contacts.record_reply(time);
             // Of everybody's packets, the answers show that both directions are there.
             self.both_directions = true;
         }
@@ -199,7 +199,7 @@ impl Tally {
     /// Looks at who sent a packet, as long as that matters.
     fn watch(&mut self, packet: &Packet) {
         let Some(watch) = &mut self.watch else { return };
-        watch.enter(packet);
+        watch.observe(packet);
         if watch.is_full() {
             // What was seen is reported at the end of the pane; later packets need no look.
             self.bot = self.selection.sources().only_v4();
@@ -217,9 +217,9 @@ impl Tally {
         let Some(watch) = &self.watch else { return Senders::default() };
         let senders = watch.senders();
         let (tells, is_enough) = if self.is_everybody() {
-            (watch.saw_both_ways(), true)
+            (watch.has_both_directions(), true)
         } else {
-            (!senders.is_empty(), senders.are_enough())
+            (!senders.is_empty(), senders.is_sufficient())
         };
         if (tells && is_enough) || watch.is_full() {
             self.watch_no_more();
@@ -234,7 +234,7 @@ impl Tally {
             return Fate::Ignored;
         }
         self.ledger.counted += 1;
-        self.overflow.enter_unlisted(hash, frame);
+        self.overflow.add_unlisted(hash, frame);
         Fate::Counted
     }
 
@@ -250,7 +250,7 @@ impl Tally {
         match self.hosts.entry(host) {
             Some(_) if self.endpoints.len() < self.capacity => {
                 let mut contacts = ContactTimes::default();
-                contacts.sent(packet.contact, time);
+                contacts.record_sent(packet.contact, time);
                 self.endpoints.insert(endpoint, frame, contacts);
                 self.enter_origin(packet);
             }
@@ -258,7 +258,7 @@ impl Tally {
                 *beside += frame;
                 self.overflow.endpoints += frame;
             }
-            None => self.overflow.enter_unlisted(hash::hash(host.halves()), frame),
+            None => self.overflow.add_unlisted(hash::hash(host.halves()), frame),
         }
         Fate::Counted
     }
@@ -271,23 +271,23 @@ impl Tally {
     /// The same where the clock was set before the end of the pane. What is awaited goes along with
     /// [`Tally::clock_set`].
     pub fn take_cut(&mut self, span: Span) -> WindowCounts {
-        let contacts = self.endpoints.iter().map(|entry| entry.contacts.within(span));
+        let contacts = self.endpoints.iter().map(|entry| entry.contacts.clamped_to(span));
         let latest =
-            contacts.flat_map(|contacts| [contacts.tried(), contacts.answered()]).flatten().max();
+            contacts.flat_map(|contacts| [contacts.attempt(), contacts.reply()]).flatten().max();
         let cut = latest.unwrap_or(span.start);
-        WindowCounts { cut: Some(cut), ..self.take_until(span, cut) }
+        WindowCounts { truncated_at: Some(cut), ..self.take_until(span, cut) }
     }
 
     /// The clock was set by so many nanoseconds.
     pub fn clock_set(&mut self, by: i64) {
-        self.awaited.values_mut().for_each(|contacts| *contacts = contacts.after(by));
+        self.awaited.values_mut().for_each(|contacts| *contacts = contacts.shifted_by(by));
     }
 
     /// Closes a pane that is watched up to `end`.
     fn take_until(&mut self, span: Span, end: Timestamp) -> WindowCounts {
         let contacts = self.carry_over(span, end);
         let senders = self.doubtful_senders();
-        let counts = WindowCounts::from_parts(
+        let counts = WindowCounts::from_entries(
             span,
             std::mem::take(&mut self.ledger),
             self.endpoints.take(),
@@ -304,19 +304,19 @@ impl Tally {
     fn carry_over(&mut self, span: Span, end: Timestamp) -> Vec<(Endpoint, ContactTimes)> {
         let endpoints = self.endpoints.iter();
         let mut all: Vec<_> =
-            endpoints.map(|entry| (entry.endpoint, entry.contacts.within(span))).collect();
+            endpoints.map(|entry| (entry.endpoint, entry.contacts.clamped_to(span))).collect();
         // Which ones find room must not hang on the order of a hash.
-        all.sort_unstable_by_key(|(endpoint, contacts)| (contacts.tried(), *endpoint));
+        all.sort_unstable_by_key(|(endpoint, contacts)| (contacts.attempt(), *endpoint));
         let before = self.awaited.iter();
         let answers: Vec<_> =
-            before.map(|(endpoint, contacts)| (*endpoint, contacts.without_try())).collect();
-        self.awaited.retain(|endpoint, contacts| contacts.waits(endpoint, end));
+            before.map(|(endpoint, contacts)| (*endpoint, contacts.without_attempt())).collect();
+        self.awaited.retain(|endpoint, contacts| contacts.awaits_reply(endpoint, end));
         for (endpoint, contacts) in &mut all {
-            if contacts.waits(endpoint, end) && !self.awaited.contains_key(endpoint) {
+            if contacts.awaits_reply(endpoint, end) && !self.awaited.contains_key(endpoint) {
                 if self.awaited.len() < self.capacity {
                     self.awaited.insert(*endpoint, *contacts);
                 } else {
-                    *contacts = contacts.without_try();
+                    *contacts = contacts.without_attempt();
                 }
             }
         }

@@ -67,7 +67,7 @@ pub fn of_interface(
 fn enter(talkers: &mut Talkers, link: LinkType, frame: &Frame<'_>) {
     match read(link, frame) {
         Ok(packet) => {
-            talkers.enter(&packet, Mac::of_sender(link, frame.data), frame.length, frame.time);
+            talkers.record(&packet, Mac::of_sender(link, frame.data), frame.length, frame.time);
         }
         Err(skip) => talkers.skip(skip),
     }

@@ -31,7 +31,7 @@ pub trait PaneSink {
     fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()>;
 
     /// The clock that tells panes was set by so many nanoseconds between the last pane, up to
-    /// [`WindowCounts::watched_until`], and the next.
+    /// [`WindowCounts::observed_until`], and the next.
     fn clock_set(&mut self, _by: i64) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }

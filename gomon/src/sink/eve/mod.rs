@@ -16,7 +16,7 @@ pub use stats::Ended;
 use self::destination::{Destination, Seed, WindowSeed, port};
 use self::record::{Alert, Flow, Gomon, Metadata, Record, Walk};
 use self::stats::Totals;
-use crate::core::{Policy, Sources, Span, Sweep, Target, Timestamp, Verdict, WindowReport};
+use crate::core::{AttackTarget, Policy, Sources, Span, Sweep, Timestamp, Verdict, WindowReport};
 use crate::settings::{Connections, Settings};
 use crate::sink::{calendar, proto};
 
@@ -175,7 +175,7 @@ impl Eve {
     fn record<'a>(&'a self, window: &'a Window<'_>, verdict: &Verdict) -> Option<Record<'a>> {
         let report = window.report;
         match verdict {
-            Verdict::Attack { target: Target::Endpoint(endpoint), counts } => {
+            Verdict::Attack { target: AttackTarget::Endpoint(endpoint), counts } => {
                 let gomon = Gomon {
                     scope: "local",
                     dest_port: port(endpoint),
@@ -184,7 +184,7 @@ impl Eve {
                 };
                 Some(self.alert(window, Destination::from(*endpoint), &ATTACK, gomon))
             }
-            Verdict::Attack { target: Target::Host { host, ports, protocol }, counts } => {
+            Verdict::Attack { target: AttackTarget::Host { host, ports, protocol }, counts } => {
                 let gomon = Gomon {
                     scope: "host",
                     ports: Some(*ports),
@@ -214,17 +214,17 @@ impl Eve {
                 let destination = Destination::shared(hosts, report.scanned_hosts.count);
                 Some(self.alert(window, destination, &SCAN, gomon))
             }
-            Verdict::Sweep { sweep: Sweep { protocol, port, hosts, walk }, counts } => {
+            Verdict::Sweep { sweep: Sweep { protocol, port, hosts, test }, counts } => {
                 let gomon = Gomon {
                     scope: "global",
                     dst_ips: Some(hosts.iter().map(|host| host.ip()).collect()),
                     dest_port: Some(*port),
                     proto: Some(proto::name(*protocol)),
                     walk: Some(Walk {
-                        contacts: walk.contacts(),
-                        answered: walk.answered,
-                        unanswered: walk.unanswered,
-                        score: walk.score,
+                        contacts: test.contacts(),
+                        answered: test.answered,
+                        unanswered: test.unanswered,
+                        score: test.score,
                     }),
                     ..self.gomon("sweep", report, counts.packets, counts.bytes)
                 };
@@ -344,7 +344,8 @@ impl Eve {
         bytes: u64,
     ) -> Gomon<'a> {
         Gomon {
-            duration_s: Some(report.seconds).filter(|_| report.is_longer(&self.policy)),
+            duration_s: Some(report.seconds)
+                .filter(|_| report.exceeds_nominal_length(&self.policy)),
             packet_rate: report.rate(packets),
             ..self.settings(classification, packets, bytes)
         }

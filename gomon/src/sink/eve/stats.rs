@@ -5,7 +5,7 @@ use super::record::{
     Capture, Closing, Decoder, Detect, Gomon, LedgerRecord, PortContacts, Record, Stats, StatsFlow,
 };
 use super::{Eve, Window, add_line, identify, timestamp, whole_seconds};
-use crate::core::{Contacts, Counts, Ledger, Span, Timestamp, WindowReport};
+use crate::core::{Counts, Ledger, ServiceContacts, Span, Timestamp, WindowReport};
 use crate::sink::proto;
 
 /// The most ports whose contacts a record lists.
@@ -48,8 +48,8 @@ impl Totals {
     pub(super) fn add(&mut self, report: &WindowReport) {
         self.end = Some(report.span.end);
         self.windows += report.windows;
-        self.ledger = report.so_far;
-        self.counts = report.total_so_far;
+        self.ledger = report.cumulative_ledger;
+        self.counts = report.cumulative_total;
     }
 }
 
@@ -121,7 +121,11 @@ impl Eve {
         };
         let sole = report.busiest.filter(|_| report.hosts.count == 1).map(|busiest| busiest.host);
         Record {
-            stats: Some(self.counters(report.span.end, &report.so_far, report.endpoints)),
+            stats: Some(self.counters(
+                report.span.end,
+                &report.cumulative_ledger,
+                report.endpoints,
+            )),
             metadata: self.beside(gomon),
             ..self.common(
                 "stats",
@@ -154,7 +158,7 @@ impl From<&Ledger> for LedgerRecord {
 }
 
 /// The ports with most contacts, [`PORTS_LISTED`] at most, by protocol and port.
-fn by_port(contacts: &[Contacts]) -> Vec<PortContacts> {
+fn by_port(contacts: &[ServiceContacts]) -> Vec<PortContacts> {
     let mut most: Vec<_> = contacts.iter().collect();
     // The order of protocols and ports is kept among equals.
     most.sort_by_key(|contacts| std::cmp::Reverse(contacts.hosts()));

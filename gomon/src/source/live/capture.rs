@@ -222,7 +222,9 @@ impl PcapCounter {
         counts.both_directions |= self.outgoing.is_some();
         if missed > 0 {
             // Answers may be among what was lost: nothing is said of contacts that seem to have none.
-            counts.contacts.retain(|(endpoint, contacts)| !contacts.waits(endpoint, span.start));
+            counts
+                .contacts
+                .retain(|(endpoint, contacts)| !contacts.awaits_reply(endpoint, span.start));
         }
         counts
     }

@@ -338,7 +338,7 @@ impl KernelCounter {
             .map(|entry| entry.map(|(key, value)| (Address::v6(key), counts(value))))
             .collect::<Result<_, _>>()?;
         let senders = self.senders.take(generation, &ledger, cpus.iter())?;
-        let counts = WindowCounts::from_parts(span, ledger, endpoints, hosts, overflow);
+        let counts = WindowCounts::from_entries(span, ledger, endpoints, hosts, overflow);
         let counts = WindowCounts { senders, ..counts }.with_origins(origins);
         Ok(counts.with_contacts(contacts, self.sees_answers))
     }

@@ -25,7 +25,7 @@ impl PendingReplies {
 
     /// The wall's clock was set by so many nanoseconds.
     pub(super) fn clock_set(&mut self, by: i64) {
-        self.contacts.values_mut().for_each(|contacts| *contacts = contacts.after(by));
+        self.contacts.values_mut().for_each(|contacts| *contacts = contacts.shifted_by(by));
     }
 
     /// The contacts of the pane `span`, whose endpoints were drained and are still in `closed`. Those whose
@@ -40,16 +40,16 @@ impl PendingReplies {
     ) -> Result<Vec<(Endpoint, ContactTimes)>> {
         let mut all = self.answers(span, clock)?;
         for (endpoint, value) in drained {
-            let mut contacts = contacts(*value, clock).within(span);
-            if contacts.waits(endpoint, span.end) && !self.contacts.contains_key(endpoint) {
+            let mut contacts = contacts(*value, clock).clamped_to(span);
+            if contacts.awaits_reply(endpoint, span.end) && !self.contacts.contains_key(endpoint) {
                 if self.contacts.len() < self.capacity {
                     self.map.insert(endpoint.bytes(), 0, 0)?;
                     self.contacts.insert(*endpoint, contacts);
                     // Until here answers were entered where the contact was made.
                     contacts =
-                        self::contacts(closed.get(&endpoint.bytes(), 0)?, clock).within(span);
+                        self::contacts(closed.get(&endpoint.bytes(), 0)?, clock).clamped_to(span);
                 } else {
-                    contacts = contacts.without_try();
+                    contacts = contacts.without_attempt();
                 }
             }
             all.push((*endpoint, contacts));
@@ -70,7 +70,7 @@ impl PendingReplies {
             if answered != 0 {
                 answers.push((*endpoint, ContactTimes::new(None, Some(clock.time(answered)))));
             }
-            if answered != 0 || !contacts.waits(endpoint, span.end) {
+            if answered != 0 || !contacts.awaits_reply(endpoint, span.end) {
                 over.push(*endpoint);
             }
         }

@@ -6,7 +6,7 @@ use gomon_common::Address;
 use gomon_common::kernel::{CpuLedger, LedgerEntry, SAMPLES};
 use hashbrown::HashMap;
 
-use crate::core::{Ledger, Senders, is_telling};
+use crate::core::{Ledger, Senders, identifies_host};
 
 type Samples = [[u8; 16]; SAMPLES];
 
@@ -44,13 +44,13 @@ impl Sampled {
             let packets = page[LedgerEntry::NotFromBot as usize];
             let fresh = usize::try_from(packets).unwrap_or(usize::MAX);
             let sources = samples.iter().take(fresh).map(|source| Address::v6(*source));
-            for source in sources.filter(|source| is_telling(*source)) {
+            for source in sources.filter(|source| identifies_host(*source)) {
                 *self.sources.entry(source).or_default() += 1;
             }
         }
         let sources = self.sources.iter().map(|(source, packets)| (*source, *packets));
         let senders = Senders::new(self.sources.values().sum(), sources);
-        self.doubtful = !senders.are_enough();
+        self.doubtful = !senders.is_sufficient();
         Ok(senders)
     }
 }

@@ -254,7 +254,7 @@ impl Replay {
         receiver: &mut impl PaneSink,
     ) -> ControlFlow<()> {
         let counts = self.tally.take_cut(self.clock.pane());
-        let by = start.since(counts.watched_until());
+        let by = start.since(counts.observed_until());
         if self.keeps_pace && self.closed_by_wall.is_some_and(|closed| start < closed) {
             self.keeps_pace = false;
             log::warn!(
