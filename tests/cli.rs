@@ -1,9 +1,9 @@
-//! The command line, seen from outside: streams, exit statuses, errors, signals and limits.
+//! The command line as a black box: streams, exit statuses, errors, signals and limits.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that can't go on fails, and says what it skipped"
+    reason = "a test that can't continue fails, and prints what it skipped"
 )]
 
 mod support;

@@ -1,4 +1,4 @@
-//! Records: what they say, and that they are what `docs/eve.schema.json` and Suricata's schemas say.
+//! Records: their contents, and that they conform to `docs/eve.schema.json` and Suricata's schemas.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,

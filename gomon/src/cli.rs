@@ -1,21 +1,21 @@
-//! From the command line to the exit status.
+//! The command line interface: parses the arguments, runs the command, and returns the exit status.
 
 use std::io;
 use std::process::ExitCode;
 
 use anyhow::Error;
 use clap::Parser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 
 use crate::run::{Damaged, Listing, Run};
-use crate::settings::{Args, Settings};
+use crate::settings::{Args, RunMode, Settings, usage_error};
 use crate::sink::{console, one_line};
 
-/// Something failed while running: records or artifacts are missing.
+/// Exit status: something failed while running; records or artifacts are missing.
 const FAILED: u8 = 1;
-/// The command line or the configuration is wrong, and nothing was started.
-const WRONG: u8 = 2;
-/// The input is damaged, all before that is analysed and written, and nothing else failed.
+/// Exit status: the command line or the configuration is wrong; nothing was started.
+const USAGE: u8 = 2;
+/// Exit status: the input is damaged, all before that was analysed and written, and nothing else failed.
 const DAMAGED: u8 = 3;
 
 /// Runs gomon with the process's arguments.
@@ -33,28 +33,26 @@ fn run() -> ExitCode {
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
         {
             return match error.print() {
-                // A reader that has seen enough is no failure.
+                // A reader that closes the pipe early is no failure.
                 Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
                     complain(FAILED, &format!("writing to standard output: {why}: make room"))
                 }
                 _ => ExitCode::SUCCESS,
             };
         }
-        // A closed standard error is not gomon's to complain about, here as everywhere.
+        // Errors of writing to standard error are ignored, as everywhere.
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
-            return ExitCode::from(WRONG);
+            return ExitCode::from(USAGE);
         }
-        Err(error) => return complain(WRONG, &usage(&error)),
+        Err(error) => return complain(USAGE, &usage_error(&error)),
     };
-    let performed = Settings::new(&args).and_then(|settings| {
-        if settings.list_sources {
-            return Listing::prepare(settings).map(Listing::perform);
-        }
-        Run::prepare(settings).map(Run::perform)
+    let performed = Settings::new(args).and_then(|settings| match settings.process.mode {
+        RunMode::ListSources => Listing::prepare(settings).map(Listing::perform),
+        RunMode::Detect | RunMode::Calibrate => Run::prepare(settings).map(Run::perform),
     });
     match performed {
-        Err(error) => complain(WRONG, &format!("{error:#}")),
+        Err(error) => complain(USAGE, &format!("{error:#}")),
         Ok(failures) => {
             let damaged = failures.iter().all(Error::is::<Damaged>);
             let mut status = ExitCode::SUCCESS;
@@ -67,23 +65,8 @@ fn run() -> ExitCode {
     }
 }
 
-/// Says in one line what is wrong, and returns the exit status.
+/// Writes an error as one line, and returns the exit status.
 fn complain(status: u8, text: &str) -> ExitCode {
     console::line(format_args!("gomon: {}", one_line(text)));
     ExitCode::from(status)
-}
-
-/// A parse error in one line: the first paragraph of what clap has to say, and of its tips the flag
-/// that was probably meant.
-fn usage(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let paragraph: Vec<_> =
-        text.lines().take_while(|line| !line.trim().is_empty()).map(str::trim).collect();
-    let what = paragraph.join(" ");
-    let what = what.strip_prefix("error: ").unwrap_or(&what);
-    let similar = match error.get(ContextKind::SuggestedArg) {
-        Some(ContextValue::String(flag)) => format!(", a similar one is {flag}"),
-        _ => String::new(),
-    };
-    format!("reading the command line: {what}{similar}: see gomon --help")
 }

@@ -1,4 +1,4 @@
-//! `--calibrate`: what thresholds a bot's ordinary traffic calls for.
+//! `--calibrate`: recommended thresholds for a bot's ordinary traffic.
 
 use proptest::prelude::*;
 

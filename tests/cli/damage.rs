@@ -1,6 +1,5 @@
-//! Captures that are cut off, corrupt, or of a link type gomon can't look into: all that could be
-//! read is analysed and written, then the run says where, and ends with status 3 where damage is all that
-//! went wrong.
+//! Captures that are truncated, corrupt, or of an unsupported link type: all that could be read is analysed
+//! and written, the run reports the position, and exits with status 3 if damage is the only failure.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,13 +16,13 @@ use crate::support::program::{self, Outcome, Scratch, command, gomon, gomon_with
 use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, error, file, flood, packet, refusal};
 
-/// Records or artifacts are missing.
+/// Exit status: records or artifacts are missing.
 const FAILED: i32 = 1;
-/// The input is damaged, and nothing else went wrong.
+/// Exit status: the input is damaged, and nothing else failed.
 const DAMAGED: i32 = 3;
 
-/// A capture whose frame k, one a second, takes bytes `ends[k - 1]..ends[k]`; what lies before
-/// `ends[0]` is its header.
+/// A capture with one frame per second, of which frame k is at bytes `ends[k - 1]..ends[k]`; the header
+/// ends at `ends[0]`.
 struct Capture {
     bytes: Vec<u8>,
     ends: Vec<usize>,
@@ -47,7 +46,7 @@ impl Capture {
     }
 }
 
-/// Runs gomon on a file of these bytes, or with them on standard input.
+/// Runs gomon on a file with these bytes, or with them as standard input.
 fn run(scratch: &Scratch, bytes: &[u8], streamed: bool) -> Outcome {
     let flags = [BOT, "--window", "1", "--quiet"];
     if streamed {
@@ -66,8 +65,9 @@ fn records(run: &Outcome) -> Vec<Value> {
     records
 }
 
-/// Cuts `capture` at every byte. Where a record ends, as `whole` tells by the length, the run goes
-/// well; elsewhere it fails and says where; the records of whole frames are written either way.
+/// Truncates `capture` at every byte. Where a record ends, for which `whole` returns true, the run
+/// succeeds; elsewhere it fails and reports the position. The records of whole frames are written in both
+/// cases.
 fn cut_everywhere(capture: &Capture, whole: impl Fn(usize) -> bool, streamed: bool) {
     let scratch = Scratch::new();
     let all = records(&run(&scratch, &capture.bytes, streamed));
@@ -93,19 +93,19 @@ fn cut_everywhere(capture: &Capture, whole: impl Fn(usize) -> bool, streamed: bo
 }
 
 #[test]
-fn a_pcap_file_cut_anywhere_but_between_records_fails_after_all_that_is_whole() {
+fn a_pcap_file_truncated_inside_a_record_fails_after_all_whole_frames() {
     let capture = Capture::pcap(3);
     cut_everywhere(&capture, |length| capture.ends.contains(&length), false);
 }
 
 #[test]
-fn a_pcap_stream_cut_anywhere_but_between_records_fails_after_all_that_is_whole() {
+fn a_pcap_stream_truncated_inside_a_record_fails_after_all_whole_frames() {
     let capture = Capture::pcap(2);
     cut_everywhere(&capture, |length| capture.ends.contains(&length), true);
 }
 
 #[test]
-fn a_pcapng_file_cut_anywhere_but_between_blocks_fails_after_all_that_is_whole() {
+fn a_pcapng_file_truncated_inside_a_block_fails_after_all_whole_frames() {
     let capture = Capture::pcapng(3);
     let section = Pcapng::new(false).bytes().len();
     let whole = |length| length == section || capture.ends.contains(&length);
@@ -113,7 +113,7 @@ fn a_pcapng_file_cut_anywhere_but_between_blocks_fails_after_all_that_is_whole()
 }
 
 #[test]
-fn a_pcapng_stream_cut_anywhere_but_between_blocks_fails_after_all_that_is_whole() {
+fn a_pcapng_stream_truncated_inside_a_block_fails_after_all_whole_frames() {
     let capture = Capture::pcapng(1);
     let section = Pcapng::new(false).bytes().len();
     let whole = |length| length == section || capture.ends.contains(&length);
@@ -121,7 +121,7 @@ fn a_pcapng_stream_cut_anywhere_but_between_blocks_fails_after_all_that_is_whole
 }
 
 #[test]
-fn a_compressed_capture_cut_anywhere_fails() {
+fn a_truncated_compressed_capture_fails() {
     let scratch = Scratch::new();
     let mut gz = GzEncoder::new(Vec::new(), Compression::default());
     gz.write_all(&file(&beacon(20))).unwrap();
@@ -137,7 +137,7 @@ fn a_compressed_capture_cut_anywhere_fails() {
 }
 
 #[test]
-fn a_corrupt_record_ends_the_run_with_its_number_after_all_before_it() {
+fn a_corrupt_record_ends_the_run_after_all_earlier_records_and_is_numbered() {
     let scratch = Scratch::new();
     let (classic, ng) = (Capture::pcap(5), Capture::pcapng(5));
     let last = ng.ends[3] - ng.ends[2] - 4;
@@ -169,7 +169,7 @@ fn a_corrupt_record_ends_the_run_with_its_number_after_all_before_it() {
 }
 
 #[test]
-fn damage_ends_the_run_whatever_lies_behind_it() {
+fn damage_ends_the_run_whatever_follows_it() {
     let scratch = Scratch::new();
     let mut bytes = Capture::pcap(3).bytes;
     let at = Capture::pcap(2).bytes.len() + 8;
@@ -184,7 +184,7 @@ fn damage_ends_the_run_whatever_lies_behind_it() {
 }
 
 #[test]
-fn damage_ends_the_run_although_its_input_stays_open() {
+fn damage_ends_the_run_while_its_input_stays_open() {
     let corrupt = |capture: Capture, offset: usize| {
         let at = capture.ends[2] + offset;
         let mut bytes = capture.bytes;
@@ -207,7 +207,7 @@ fn damage_ends_the_run_although_its_input_stays_open() {
 }
 
 #[test]
-fn a_corrupt_block_of_no_use_ends_the_run_too() {
+fn a_corrupt_block_that_would_be_skipped_ends_the_run_too() {
     let scratch = Scratch::new();
     let mut ng = Pcapng::new(false);
     ng.interface(1, 9, 0);
@@ -226,7 +226,7 @@ fn a_corrupt_block_of_no_use_ends_the_run_too() {
 }
 
 #[test]
-fn a_link_type_that_is_not_supported_is_named() {
+fn an_unsupported_link_type_is_named() {
     let scratch = Scratch::new();
     for (link, name) in [(226, "226 (IPNET)"), (9999, "9999")] {
         let bytes = pcap(Classic { link, ..PLAIN }, &[at(0, packet(1, 443))]);
@@ -243,7 +243,7 @@ fn a_link_type_that_is_not_supported_is_named() {
 }
 
 #[test]
-fn frames_of_a_pcapng_interface_that_is_not_supported_fail_the_run_after_all_others() {
+fn frames_of_an_unsupported_pcapng_interface_fail_the_run_after_all_others() {
     let scratch = Scratch::new();
     let mut ng = Pcapng::new(false);
     ng.interface(1, 9, 0).interface(226, 9, 0);
@@ -258,7 +258,7 @@ fn frames_of_a_pcapng_interface_that_is_not_supported_fail_the_run_after_all_oth
 }
 
 #[test]
-fn records_or_artifacts_that_are_missing_as_well_weigh_more_than_damage() {
+fn missing_records_or_artifacts_take_precedence_over_damage() {
     let scratch = Scratch::new();
     let frames = flood(400);
     let bytes = file(&frames);
@@ -284,13 +284,13 @@ fn records_or_artifacts_that_are_missing_as_well_weigh_more_than_damage() {
 }
 
 #[test]
-fn an_input_that_fails_is_not_one_that_is_damaged() {
+fn a_read_error_is_not_damage() {
     let bytes = Capture::pcap(3).bytes;
     let compressed = zstd::encode_all(bytes.as_slice(), 1).unwrap();
     let (two, ng) = (Capture::pcap(2).bytes, Capture::pcapng(2).bytes);
     for bytes in [&two[..], &two[..two.len() - 1], &ng[..], &compressed[..compressed.len() - 1]] {
         let (near, mut far) = UnixStream::pair().unwrap();
-        // Whoever closes a socket with something left to read there resets the connection.
+        // Closing a socket with unread data resets the connection.
         (&near).write_all(b"unread").unwrap();
         far.write_all(bytes).unwrap();
         drop(far);

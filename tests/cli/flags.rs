@@ -1,4 +1,4 @@
-//! Flags as people write them.
+//! The values that flags accept.
 
 use crate::support::program::{Outcome, Scratch, gomon};
 use crate::support::{
@@ -18,7 +18,7 @@ fn setting<'a>(run: &'a Outcome, name: &str) -> &'a str {
 }
 
 #[test]
-fn values_are_read_in_every_form_that_is_documented() {
+fn values_are_accepted_in_every_documented_form() {
     let scratch = Scratch::new();
     let capture = scratch.file("beacon.pcap", &file(&beacon(1)));
     let capture = capture.to_str().unwrap();
@@ -60,7 +60,7 @@ fn values_are_read_in_every_form_that_is_documented() {
 }
 
 #[test]
-fn the_last_of_a_flag_given_twice_wins_and_lists_add_up() {
+fn the_last_value_of_a_repeated_flag_wins_and_lists_add_up() {
     let scratch = Scratch::new();
     let capture = scratch.file("beacon.pcap", &file(&beacon(3)));
     let capture = capture.to_str().unwrap();
@@ -79,16 +79,16 @@ fn the_last_of_a_flag_given_twice_wins_and_lists_add_up() {
     ] {
         assert_eq!(setting(&run, name), value);
     }
-    // A strict record does not say that it closes the run.
+    // Three windows, and the record that closes the run, which in the strict form has no mark for that.
     assert_eq!(run.records().len(), 3 + 1);
 }
 
 #[test]
-fn an_address_or_a_name_that_was_left_empty_is_none() {
+fn an_empty_address_or_name_is_none() {
     let scratch = Scratch::new();
     let capture = scratch.file("beacon.pcap", &file(&beacon(1)));
     let capture = capture.to_str().unwrap();
-    // As a template leaves them that has nothing to fill in, with and without quotes.
+    // As a template with nothing to fill in leaves them, with and without quotes.
     for (flags, [ignored, c2, sample]) in [
         (&["--c2-ip", "--sample-id", "x"][..], ["<none>", "<none>", "x"]),
         (&["--c2-ip", "", "--sample-id", ""], ["<none>", "<none>", "<none>"]),
@@ -141,7 +141,7 @@ fn the_deprecated_alias_works_and_warns() {
 }
 
 #[test]
-fn the_bot_may_be_written_in_any_form_be_several_or_be_anybody() {
+fn the_bot_may_be_any_form_of_an_address_several_addresses_or_any() {
     let scratch = Scratch::new();
     let foreign = udp(ip("10.9.9.9"), ip("192.0.2.1"), 443, 0);
     let six = udp(ip("2001:db8::5"), ip("2001:db8::99"), 443, 0);
@@ -170,7 +170,7 @@ fn the_log_level_silences_what_is_less_severe() {
     let scratch = Scratch::new();
     let capture = scratch.file("beacon.pcap", &file(&beacon(2)));
     let capture = capture.to_str().unwrap();
-    // Calibration logs its windows as information, and the address of nobody is worth a warning.
+    // Calibration logs its windows at info level, and warns about an address that sends nothing.
     for (level, information, warnings) in
         [("debug", 1, 1), ("info", 1, 1), ("warn", 0, 1), ("error", 0, 0)]
     {

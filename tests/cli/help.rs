@@ -1,4 +1,4 @@
-//! What `-h`, `--help` and a command line without arguments show, and what is said of a typo.
+//! The output of `-h`, `--help` and a command line without arguments, and the error for a typo.
 
 use std::process::{Command, Stdio};
 
@@ -10,7 +10,7 @@ use crate::support::program::{command, gomon, run};
 use crate::support::tools::have;
 use crate::traffic::{BOT, refusal};
 
-/// The widest line that is shown where nothing has a width.
+/// The widest line of help outside of a terminal.
 const WIDTH: usize = 100;
 
 const HEADINGS: [&str; 7] = [
@@ -62,7 +62,7 @@ fn both_forms_group_every_flag_under_headings_within_a_hundred_columns() {
 }
 
 #[test]
-fn the_short_form_has_one_line_a_flag() {
+fn the_short_form_has_one_line_per_flag() {
     let help = shown(&["-h"]);
     for (name, _) in FLAGS {
         let lines = entry(&help, name);
@@ -75,7 +75,7 @@ fn the_short_form_has_one_line_a_flag() {
 #[test]
 fn the_long_form_names_units_choices_and_exit_statuses() {
     let help = shown(&["--help"]);
-    for (flag, said) in [
+    for (flag, parts) in [
         ("packet-threshold", &["packets/s", "150/window", "[default: 5]"][..]),
         ("destination-threshold", &["hosts/window", "0.5/s", "[default: 10]"]),
         ("port-threshold", &["ports/window", "10/s", "0 turns it off", "[default: 100]"]),
@@ -84,7 +84,7 @@ fn the_long_form_names_units_choices_and_exit_statuses() {
         ("attach", &["auto, xdp, xdp-generic, tc, pcap"]),
     ] {
         let entry = entry(&help, flag).join(" ");
-        assert!(said.iter().all(|said| entry.contains(said)), "{entry}");
+        assert!(parts.iter().all(|part| entry.contains(part)), "{entry}");
     }
     for status in 0..4 {
         assert!(help.contains(&format!("\n  {status}  ")), "{help}");
@@ -92,7 +92,7 @@ fn the_long_form_names_units_choices_and_exit_statuses() {
 }
 
 #[test]
-fn lines_keep_to_the_width_of_a_terminal() {
+fn lines_fit_the_width_of_a_terminal() {
     if !have("script") {
         return;
     }
@@ -109,14 +109,14 @@ fn lines_keep_to_the_width_of_a_terminal() {
 }
 
 #[test]
-fn nothing_at_all_shows_the_short_form_as_an_error() {
+fn no_arguments_show_the_short_form_as_an_error() {
     let run = gomon::<&str>([]);
     assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""));
     assert_eq!(run.stderr, shown(&["-h"]));
 }
 
 #[test]
-fn a_typo_is_told_the_flag_that_was_probably_meant() {
+fn the_error_for_a_typo_suggests_a_similar_flag() {
     for (typo, meant) in [
         ("--packet-treshold", "--packet-threshold"),
         ("--windo", "--window"),
@@ -132,7 +132,7 @@ fn a_typo_is_told_the_flag_that_was_probably_meant() {
 }
 
 #[test]
-fn short_forms_mean_what_the_long_ones_do() {
+fn short_flags_are_the_same_as_long_ones() {
     let long = "--window 10 --step 5 --packet-threshold 7 --destination-threshold 8 --ignore-dst \
                 192.0.2.1 --c2-ip 192.0.2.2 --eve-log-path /nowhere/x --quiet";
     let short = "-w 10 -s 5 -p 7 -d 8 -x 192.0.2.1 -c 192.0.2.2 -o /nowhere/x -q";

@@ -1,4 +1,4 @@
-//! What INPUT may name, and what it may not.
+//! What INPUT may name, and what is refused.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
@@ -20,7 +20,7 @@ use crate::support::running::Running;
 use crate::support::tools::have;
 use crate::traffic::{BOT, beacon, error, file, refusal};
 
-/// The records of a run that went well, without the name of the input.
+/// The records of a successful run, without the name of the input.
 #[track_caller]
 fn records(run: &Outcome) -> Vec<Value> {
     assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
@@ -31,7 +31,7 @@ fn records(run: &Outcome) -> Vec<Value> {
     records
 }
 
-/// What every way to hand over [`beacon`] has to come to.
+/// The records of [`beacon`], whichever way it is read.
 fn expected(scratch: &Scratch) -> Vec<Value> {
     let plain = scratch.file("plain.pcap", &file(&beacon(3)));
     let records = records(&gomon([plain.to_str().unwrap(), BOT, "--window", "1"]));
@@ -45,14 +45,14 @@ pub(crate) fn make_fifo(path: &Path) {
     mknodat(CWD, path, FileType::Fifo, Mode::from(0o600), 0).expect("a FIFO is made");
 }
 
-/// Makes a FIFO and opens it, for reading too: for writing alone that waits for a reader.
+/// Makes a FIFO and opens it for reading and writing: opening it for writing only would wait for a reader.
 pub(crate) fn open_fifo(path: &Path) -> File {
     make_fifo(path);
     File::options().read(true).write(true).open(path).expect("a FIFO is opened")
 }
 
 #[test]
-fn standard_input_is_read_under_either_name() {
+fn standard_input_is_read_by_either_name() {
     let scratch = Scratch::new();
     let (expected, capture) = (expected(&scratch), file(&beacon(3)));
     for name in ["-", "/dev/stdin"] {
@@ -69,7 +69,7 @@ fn standard_input_is_read_under_either_name() {
 }
 
 #[test]
-fn a_fifo_is_read_to_where_its_writer_closes_it() {
+fn a_fifo_is_read_until_its_writer_closes_it() {
     let scratch = Scratch::new();
     let fifo = scratch.path().join("fifo");
     let mut writer = open_fifo(&fifo);
@@ -84,7 +84,7 @@ fn a_fifo_is_read_to_where_its_writer_closes_it() {
 }
 
 #[test]
-fn compression_is_told_by_content_whatever_the_name() {
+fn compression_is_detected_by_content_whatever_the_name() {
     let scratch = Scratch::new();
     let (expected, capture) = (expected(&scratch), file(&beacon(3)));
     let mut gz = GzEncoder::new(Vec::new(), Compression::default());
@@ -142,7 +142,7 @@ fn a_name_of_neither_a_file_nor_an_interface_is_refused_with_the_interfaces_ther
 }
 
 #[test]
-fn what_can_not_hold_a_capture_is_refused_for_what_it_is() {
+fn a_path_that_is_no_capture_is_refused_with_what_it_is() {
     let scratch = Scratch::new();
     let socket = scratch.path().join("socket");
     let _listener = UnixListener::bind(&socket).unwrap();
@@ -153,7 +153,7 @@ fn what_can_not_hold_a_capture_is_refused_for_what_it_is() {
         (&socket, "it is neither a file nor a FIFO: name a capture file"),
         (&text, "it is not a pcap or pcapng capture, compressed or not: name one"),
         (&newline, "it is not a pcap or pcapng capture, compressed or not: name one"),
-        (Path::new("/proc/self/mem"), "Input/output error"), // nothing lies at its start
+        (Path::new("/proc/self/mem"), "Input/output error"), // nothing is mapped at its start
     ] {
         let run = gomon([path.to_str().unwrap(), BOT]);
         let error = refusal(&run);
@@ -162,14 +162,14 @@ fn what_can_not_hold_a_capture_is_refused_for_what_it_is() {
 }
 
 #[test]
-fn a_stream_that_is_no_capture_fails_once_it_is_read() {
+fn a_stream_that_is_no_capture_fails_when_it_is_read() {
     let run = gomon_with_input(["-", BOT, "--quiet"], b"no capture at all, but long enough", 9);
     assert!(error(&run, 1).starts_with("opening input \"-\": it is not a pcap or pcapng capture"));
     assert!(run.line("Ledger: ").starts_with("Ledger: 0 frames seen "));
 }
 
 #[test]
-fn an_input_without_a_byte_ends_in_the_middle_of_its_header() {
+fn an_empty_input_ends_in_the_middle_of_its_header() {
     let scratch = Scratch::new();
     let empty = scratch.file("empty.pcap", b"");
     for path in [empty.to_str().unwrap(), "/dev/null", "-"] {
@@ -184,13 +184,13 @@ fn an_input_without_a_byte_ends_in_the_middle_of_its_header() {
 }
 
 #[test]
-fn a_file_that_may_not_be_read_is_refused() {
+fn a_file_without_read_permission_is_refused() {
     let scratch = Scratch::new();
     let secret = scratch.file("secret.pcap", &file(&beacon(1)));
     fs::set_permissions(&secret, Permissions::from_mode(0o000)).unwrap();
     let mut gomon = command();
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        // File modes bind root, too, without these capabilities.
+        // File modes apply to root, too, without these capabilities.
         if !have("setpriv") {
             return;
         }
@@ -205,14 +205,14 @@ fn a_file_that_may_not_be_read_is_refused() {
 }
 
 #[test]
-fn a_stream_is_analysed_as_it_comes() {
+fn a_stream_is_analysed_as_it_arrives() {
     let capture = file(&beacon(5));
     let record = (capture.len() - 24) / 5;
     let mut gomon = Running::start(command().args(["-", BOT, "--window", "1"]));
     gomon.feed(&capture[..24 + record]);
     for k in 1..5 {
         gomon.feed(&capture[24 + k * record..24 + (k + 1) * record]);
-        // The frame of the next window closes the one before, whose record does not wait.
+        // The frame of the next window closes the previous one, the record of which is written at once.
         let start = gomon.record()["timestamp"].to_string();
         assert!(start.contains(&format!("10:00:0{}.", k - 1)), "{start}");
     }

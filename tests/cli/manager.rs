@@ -1,5 +1,5 @@
-//! A sandbox manager that gives gomon a pipe, kills its shell, and closes the pipe: what
-//! `docs/operating.md` has for that.
+//! A sandbox manager that gives gomon a pipe, kills its shell, and closes the pipe: the command line that
+//! `docs/operating.md` recommends for that.
 
 use std::fs;
 use std::io::Write;
@@ -12,12 +12,12 @@ use crate::support::running::Running;
 use crate::traffic::{BOT, file, flood};
 
 #[test]
-fn the_line_of_the_documentation_keeps_the_alert_of_a_run_whose_shell_is_killed() {
-    // As on the page; a template without a controller leaves nothing behind --c2-ip.
+fn the_documented_command_line_keeps_the_alert_of_a_run_whose_shell_is_killed() {
+    // As in the document; a template without a controller leaves --c2-ip without a value.
     const LINE: &str = "gomon \"$TAP\" \"$BOT_IP\" --quiet --eve-log-path \"$LOG_DIR/eve.json\" \
                         --die-with-parent --c2-ip \"$C2_IP\" --sample-id \"$SAMPLE_ID\"";
-    let page = include_str!("../../docs/operating.md");
-    assert!(page.replace(" \\\n     ", "").contains(LINE), "{page}");
+    let document = include_str!("../../docs/operating.md");
+    assert!(document.replace(" \\\n     ", "").contains(LINE), "{document}");
     for (line, controller) in [
         (LINE.to_owned(), "192.0.2.99"),
         (LINE.to_owned(), ""),

@@ -1,4 +1,4 @@
-//! How much memory a run takes at most.
+//! The most memory that a run takes.
 
 use std::fs;
 
@@ -10,7 +10,8 @@ use crate::traffic::{BOT, file, packet};
 const DESTINATIONS: u32 = 1_000_000;
 /// In KiB.
 const LIMIT: u64 = 32 << 10;
-/// Where in a record, whose header has 16 bytes, an Ethernet frame has its IPv4 destination.
+/// The offset of the IPv4 destination in a pcap record: after its header (16 bytes) and in an Ethernet
+/// frame.
 const DESTINATION: usize = 16 + 14 + 16;
 
 #[test]
@@ -27,8 +28,8 @@ fn a_million_destinations_in_a_window_stay_below_32_mib() {
         }
         gomon.feed(&chunk);
     }
-    // A frame of the next window: that the record of the first one is there shows that the million
-    // were counted and judged. The input stays open, so the process is still there to be asked.
+    // A frame of the next window: the record of the first one shows that the million were counted and
+    // judged. The input stays open, so the process still runs and can be measured.
     let next = file(&[at(30_000_000_000, packet(1, 443))]);
     gomon.feed(&next[24..]);
     let scan = gomon.record();

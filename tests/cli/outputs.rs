@@ -1,4 +1,4 @@
-//! Outputs that can't be opened, fill up, or whose reader goes away.
+//! Outputs that can't be opened, fill up, or lose their reader.
 
 use std::fs::{self, File};
 use std::os::unix::net::UnixListener;
@@ -18,7 +18,7 @@ pub(crate) fn scratch(records: u64) -> (Scratch, String) {
 }
 
 #[test]
-fn an_output_that_can_not_be_opened_is_refused_before_anything_starts() {
+fn an_output_that_can_not_be_opened_is_refused_before_the_run_starts() {
     let (scratch, capture) = scratch(3);
     let in_scratch = |name: &str| scratch.path().join(name).display().to_string();
     let stale = in_scratch("stale.sock");
@@ -67,7 +67,10 @@ fn a_full_device_fails_the_run_at_its_end() {
         assert!(error.starts_with(&format!("writing records to {name}: No space left")), "{error}");
         assert!(error.contains(": 4 record(s) are lost: make room, or"), "{error}");
         assert_eq!(run.line("Analysis"), format!("Analysis complete. Eve log: {name}"));
-        assert!(run.line("Summary: ").contains(" 3 idle window(s)"), "the run goes on to its end");
+        assert!(
+            run.line("Summary: ").contains(" 3 idle window(s)"),
+            "the run continues to its end"
+        );
         assert!(run.line("Ledger: ").starts_with("Ledger: 3 frames seen = 3 counted "));
         assert!(run.stderr.trim_end().ends_with(error), "the error comes last: {}", run.stderr);
     }
@@ -83,7 +86,7 @@ fn a_full_device_fails_help_and_version() {
 }
 
 #[test]
-fn a_reader_of_standard_output_that_has_seen_enough_ends_the_run_quietly() {
+fn a_reader_that_closes_standard_output_ends_the_run_quietly() {
     // More than a pipe holds.
     let (_scratch, capture) = scratch(2000);
     let mut gomon = Running::start(command().args([&capture, BOT, "--window", "1", "--quiet"]));
@@ -96,7 +99,7 @@ fn a_reader_of_standard_output_that_has_seen_enough_ends_the_run_quietly() {
 }
 
 #[test]
-fn a_closed_standard_output_ends_a_run_whose_input_goes_on() {
+fn a_closed_standard_output_ends_a_run_whose_input_is_still_open() {
     let capture = file(&beacon(3));
     let record = (capture.len() - 24) / 3;
     let mut gomon = Running::start(command().args(["-", BOT, "--window", "1", "--quiet"]));
@@ -110,10 +113,10 @@ fn a_closed_standard_output_ends_a_run_whose_input_goes_on() {
 }
 
 #[test]
-fn standard_streams_that_are_closed_from_the_start_lose_only_what_would_go_there() {
+fn standard_streams_closed_from_the_start_lose_only_their_own_output() {
     let (scratch, capture) = scratch(3);
     let before = fs::read(&capture).unwrap();
-    for (closed, records, said) in
+    for (closed, records, has_summary) in
         [(">&-", 0, true), ("2>&-", 3, false), ("<&- >&- 2>&-", 0, false)]
     {
         let script = format!("exec \"$0\" \"$@\" {closed}");
@@ -122,7 +125,7 @@ fn standard_streams_that_are_closed_from_the_start_lose_only_what_would_go_there
         let run = run(sh.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()));
         assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{closed}: {}", run.stderr);
         assert_eq!(run.records().len(), records, "{closed}");
-        assert_eq!(run.stderr.contains("Summary: "), said, "{closed}");
+        assert_eq!(run.stderr.contains("Summary: "), has_summary, "{closed}");
         assert!(!run.stderr.contains("event_type"), "{closed}");
     }
     assert_eq!(fs::read(&capture).unwrap(), before, "nothing was written to the input");
@@ -130,7 +133,7 @@ fn standard_streams_that_are_closed_from_the_start_lose_only_what_would_go_there
 }
 
 #[test]
-fn a_full_standard_error_does_no_harm() {
+fn a_full_standard_error_is_ignored() {
     let (_scratch, capture) = scratch(3);
     let full = File::options().write(true).open("/dev/full").unwrap();
     let run = run(command().args([&capture, BOT, "--window", "1"]).stderr(full));
@@ -138,7 +141,7 @@ fn a_full_standard_error_does_no_harm() {
 }
 
 #[test]
-fn standard_output_under_its_other_name_ends_the_run_when_its_reader_goes() {
+fn standard_output_by_its_path_ends_the_run_when_its_reader_closes_it() {
     let (_scratch, capture) = scratch(2000);
     for flags in [&[][..], &["--eve-log-path", "/dev/stdout"]] {
         let args = [&[capture.as_str(), BOT, "--window", "1", "--quiet"], flags].concat();
@@ -152,7 +155,7 @@ fn standard_output_under_its_other_name_ends_the_run_when_its_reader_goes() {
 }
 
 #[test]
-fn a_reader_of_standard_output_that_goes_ends_a_run_that_has_nothing_to_write() {
+fn a_reader_that_closes_standard_output_ends_a_run_with_nothing_to_write() {
     let mut gomon = Running::start(command().args(["-", BOT]));
     gomon.wait_for("  log-level: ");
     gomon.close_output();
@@ -162,7 +165,7 @@ fn a_reader_of_standard_output_that_goes_ends_a_run_that_has_nothing_to_write() 
 }
 
 #[test]
-fn records_do_not_go_into_the_capture_by_whatever_name() {
+fn records_are_not_written_into_the_capture_by_any_name() {
     let (_scratch, capture) = scratch(3);
     let before = fs::read(&capture).unwrap();
     let input = || File::open(&capture).unwrap();
@@ -196,7 +199,7 @@ fn a_fresh_file_that_lacks_records_replaces_nothing() {
 }
 
 #[test]
-fn a_run_that_could_not_be_started_leaves_no_part_of_a_fresh_file() {
+fn a_run_that_did_not_start_leaves_no_part_of_a_fresh_file() {
     let (scratch, capture) = scratch(3);
     let eve = scratch.file("eve.json", b"older\n").display().to_string();
     let captures = format!("{capture}/captures");
@@ -225,7 +228,7 @@ fn a_fifo_gets_the_records_when_it_has_a_reader() {
 
 /// Rotates the file that gomon writes to, as logrotate(8) does, while records are written.
 #[test]
-fn a_file_that_is_rotated_away_is_reopened_and_every_record_stands_once() {
+fn a_rotated_file_is_reopened_and_every_record_is_written_once() {
     const RECORDS: u64 = 3000;
     let scratch = Scratch::new();
     let eve = scratch.path().join("eve.json");
@@ -259,7 +262,7 @@ fn a_file_that_is_rotated_away_is_reopened_and_every_record_stands_once() {
 }
 
 #[test]
-fn a_file_that_can_not_be_reopened_goes_on_being_written_to() {
+fn a_file_that_can_not_be_reopened_is_still_written_to() {
     let scratch = Scratch::new();
     let folder = scratch.path().join("log");
     fs::create_dir(&folder).unwrap();
@@ -277,13 +280,13 @@ fn a_file_that_can_not_be_reopened_goes_on_being_written_to() {
     assert_eq!(records(&fs::read_to_string(moved.join("eve.json")).unwrap()).len(), 3);
 }
 
-/// A limit to a file's size fails a write in the middle of a line, as a full disk does.
+/// A limit on the file size makes a write fail in the middle of a line, as a full disk does.
 #[test]
 fn records_are_in_a_file_whole_or_not_at_all() {
     let (scratch, capture) = scratch(200);
     for (limit, open) in [(20, ">"), (21, ">>"), (22, ">")] {
         let eve = scratch.path().join(format!("eve{limit}.json"));
-        // In units of 1024 bytes with bash, of 512 with others; the pipe to `cat` is not limited.
+        // In units of 1024 bytes in bash, of 512 in other shells; the pipe to `cat` is not limited.
         let script = format!("ulimit -f {limit}; exec \"$0\" \"$@\" {open} {}", eve.display());
         let args = ["-c", &script, env!("CARGO_BIN_EXE_gomon"), &capture, BOT, "--window", "1"];
         let mut sh = Command::new("sh");
@@ -306,7 +309,7 @@ fn captures_that_can_not_be_saved_fail_the_run_at_its_end() {
         command().args(["-", BOT, "--save-packets", "5", "--capture-dir"]).arg(&directory),
     );
     gomon.wait_for("  log-level: ");
-    // The directory was made, and goes away before there is anything to save.
+    // The directory was made, and is removed before there is anything to save.
     fs::remove_dir(&directory).unwrap();
     gomon.feed(&capture);
     gomon.close_input();

@@ -1,4 +1,4 @@
-//! Captures that go on while they are read, out of a pipe: their windows close by the clock.
+//! Captures that are still being written, read from a pipe: their windows close by wall-clock time.
 
 use std::io::Write;
 use std::thread;
@@ -14,13 +14,13 @@ use crate::traffic::{BOT, beacon, file, packet};
 
 const FLAGS: [&str; 4] = ["--window", "1", "--show-idle", "--quiet"];
 
-/// What the wall's clock shows, in nanoseconds since the epoch.
+/// Wall-clock time, in nanoseconds since the epoch.
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     u64::try_from(since.as_nanos()).expect("before 2554")
 }
 
-/// Packets of the bot to one endpoint within half a second from `time` on.
+/// Packets of the bot to one endpoint within half a second from `time`.
 fn flood(time: u64) -> Vec<Captured> {
     let frame = |k: u64| Captured { time: time + k * SECOND / 40, ..at(0, packet(7, 80)) };
     (0..20).map(frame).collect()
@@ -34,7 +34,7 @@ fn seconds(record: &Value, start: u64) -> i64 {
     (time.as_microsecond() - start + 500_000).div_euclid(1_000_000)
 }
 
-/// Waits for the flood's record, and for some idle windows behind it although nothing comes.
+/// Waits for the flood's record, and for some idle windows after it, although no frame arrives.
 #[track_caller]
 fn assert_goes_on(gomon: &mut Running, start: u64) {
     let attack = gomon.record();
@@ -49,13 +49,13 @@ fn assert_goes_on(gomon: &mut Running, start: u64) {
 }
 
 #[test]
-fn windows_of_a_capture_that_goes_on_close_although_no_frame_comes() {
+fn windows_of_a_live_stream_close_although_no_frame_arrives() {
     let mut gomon = Running::start(command().args(["-", BOT]).args(FLAGS));
     let start = now();
     gomon.feed(&file(&flood(start)));
     assert_goes_on(&mut gomon, start);
 
-    // What comes after its window was closed is late, and what comes in time is where it belongs.
+    // A frame after its window was closed is late, and one in time is counted in its window.
     let (late, time) = (start + 5 * SECOND / 2, now());
     let late = Captured { time: late, ..at(0, packet(7, 80)) };
     let frames = [late, Captured { time, ..at(0, packet(7, 81)) }];
@@ -72,11 +72,11 @@ fn windows_of_a_capture_that_goes_on_close_although_no_frame_comes() {
     assert!(ledger.starts_with("Ledger: 22 frames seen = 22 counted"), "{ledger}");
     // More than a window late, if another one was closed meanwhile.
     let late = ["; 1 late, 0 with an implausible", "; 0 late, 1 with an implausible"];
-    assert!(late.iter().any(|told| ledger.contains(told)), "{ledger}");
+    assert!(late.iter().any(|text| ledger.contains(text)), "{ledger}");
 }
 
 #[test]
-fn it_is_so_in_a_fifo_and_with_pcapng_and_in_the_middle_of_a_record() {
+fn they_close_with_a_fifo_with_pcapng_and_in_the_middle_of_a_record() {
     let scratch = Scratch::new();
     let fifo = scratch.path().join("fifo");
     let mut writer = open_fifo(&fifo);
@@ -88,7 +88,7 @@ fn it_is_so_in_a_fifo_and_with_pcapng_and_in_the_middle_of_a_record() {
         capture.packet(0, frame.time, &frame.data);
     }
     let whole = capture.bytes().len();
-    // A block of no use, and a packet that does not come to its end.
+    // A block that is skipped, and an incomplete packet.
     capture.block(5, &[0; 16]).packet(0, start, &packet(7, 80));
     let bytes = capture.bytes();
     assert!(whole + 40 < bytes.len());
@@ -103,7 +103,7 @@ fn it_is_so_in_a_fifo_and_with_pcapng_and_in_the_middle_of_a_record() {
 }
 
 #[test]
-fn a_stream_of_old_frames_is_what_the_file_is_however_long_they_take() {
+fn a_stream_of_old_frames_gives_the_records_of_the_file_however_slow_it_is() {
     let scratch = Scratch::new();
     let capture = file(&beacon(30));
     let path = scratch.file("old.pcap", &capture);
@@ -111,9 +111,9 @@ fn a_stream_of_old_frames_is_what_the_file_is_however_long_they_take() {
     let mut gomon = Running::start(command().args(["-", BOT]).args(FLAGS));
     let (first, rest) = capture.split_at(capture.len() / 2);
     gomon.feed(first);
-    // All windows that are known to be over: of the half frame no more is known than of the other half.
+    // All windows that are known to be over: the time of the incomplete frame is not known yet.
     let mut records: Vec<Value> = (0..2 * 13).map(|_| gomon.record()).collect();
-    // Longer than the open window would stay open if its frames were from now.
+    // Longer than the open window would stay open if its frames had current timestamps.
     thread::sleep(Duration::from_secs(4));
     gomon.feed(rest);
     gomon.close_input();
@@ -126,7 +126,7 @@ fn a_stream_of_old_frames_is_what_the_file_is_however_long_they_take() {
     assert_eq!(records, expected.records());
 }
 
-/// Frames of the bot from now, one every 50 ms for so many seconds, written to a stream.
+/// Writes frames of the bot with current timestamps to a stream, one every 50 ms for so many seconds.
 fn write_for(gomon: &mut Running, seconds: u64) -> u64 {
     let end = now() + seconds * SECOND;
     let mut frames = 0;
@@ -138,14 +138,14 @@ fn write_for(gomon: &mut Running, seconds: u64) -> u64 {
     frames
 }
 
-/// Where each window of a run starts, and the packets in it.
+/// The start of each window of a run, and the packets in it.
 fn windows(run: &Outcome, start: u64) -> Vec<(i64, u64)> {
     let packets = |r: &Value| r["metadata"]["gomon"]["packets"].as_u64().unwrap();
     run.records().iter().map(|record| (seconds(record, start), packets(record))).collect()
 }
 
 #[test]
-fn a_process_that_did_not_run_for_a_while_takes_nothing_for_silence() {
+fn a_process_that_was_stopped_for_a_while_reports_no_silence_for_it() {
     let mut gomon = Running::start(command().args(["-", BOT, "--connections", "off"]).args(FLAGS));
     let start = now();
     gomon.feed(&file(&[]));
@@ -164,18 +164,18 @@ fn a_process_that_did_not_run_for_a_while_takes_nothing_for_silence() {
 }
 
 #[test]
-fn frames_that_come_behind_the_silence_that_was_made_of_them_are_told_and_end_it() {
+fn frames_delayed_past_windows_closed_as_silent_are_reported_and_end_the_silence() {
     let mut gomon = Running::start(command().args(["-", BOT]).args(FLAGS));
     let start = now();
     gomon.feed(&file(&flood(start)));
     assert_goes_on(&mut gomon, start);
-    // What was held back: one frame a second since the start, and further ones as late.
+    // The delayed frames: one per second since the start, and further ones just as late.
     let late = |second: u64| Captured { time: start + second * SECOND, ..at(0, packet(7, 80)) };
     let frames: Vec<_> =
         (1..12).map(|n| Captured { time: start + n * SECOND / 10, ..late(0) }).collect();
     gomon.feed(&file(&frames)[24..]);
-    let told = gomon.wait_for_part("s late, after their windows were closed as silent");
-    assert!(told.contains("tcpdump -U"), "{told}");
+    let warning = gomon.wait_for_part("s late, after their windows were closed as silent");
+    assert!(warning.contains("tcpdump -U"), "{warning}");
     gomon.close_input();
     let run = gomon.finish();
     assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);

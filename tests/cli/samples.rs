@@ -1,4 +1,4 @@
-//! Sample ids of every kind: hostile ones are common, for malware names itself.
+//! Sample ids of every kind: hostile ones are common, because malware chooses its own name.
 
 use std::fs;
 use std::path::Path;

@@ -19,7 +19,7 @@ use crate::traffic::{BOT, beacon, error, file, packet};
 
 const SIGNALS: [&str; 2] = ["INT", "TERM"];
 
-/// What a run comes to whose second window, with one packet, was open when the signal came.
+/// Asserts the output of a run whose second window, with one packet, was open when the signal arrived.
 #[track_caller]
 fn assert_flushed(run: &Outcome, signal: &str) {
     assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{signal}: {}", run.stderr);
@@ -32,7 +32,7 @@ fn assert_flushed(run: &Outcome, signal: &str) {
     assert!(run.line("Ledger: ").starts_with("Ledger: 2 frames seen = 2 counted "));
 }
 
-/// Whether bytes in a FIFO wait to be read.
+/// Whether a FIFO has unread bytes.
 fn holds_bytes(fifo: &File) -> bool {
     let mut fds = [PollFd::new(fifo, PollFlags::IN)];
     poll(&mut fds, Some(&Timespec::default())).unwrap() > 0
@@ -68,7 +68,7 @@ fn a_signal_ends_the_reading_of_a_fifo_with_everything_flushed() {
 }
 
 #[test]
-fn a_signal_in_the_middle_of_a_record_is_no_damage() {
+fn a_stop_in_the_middle_of_a_record_is_no_damage() {
     for signal in SIGNALS {
         let mut gomon = Running::start(command().args(["-", BOT, "--window", "1"]));
         let capture = file(&beacon(3));
@@ -85,11 +85,11 @@ fn a_signal_ends_the_wait_for_a_first_byte() {
     let fifo = scratch.path().join("fifo");
     make_fifo(&fifo);
     let fifo = fifo.to_str().unwrap();
-    // Nobody ever opens the FIFO for writing; standard input is open and silent.
+    // The FIFO is never opened for writing; standard input is open and silent.
     for input in [fifo, "-"] {
         for signal in SIGNALS {
             let mut gomon = Running::start(command().args([input, BOT]));
-            // The block is shown when everything is open and signals are listened to.
+            // The configuration block is shown when everything is open and signals are handled.
             gomon.wait_for("  log-level: ");
             gomon.signal(signal);
             let run = gomon.finish();
@@ -102,11 +102,11 @@ fn a_signal_ends_the_wait_for_a_first_byte() {
 }
 
 #[test]
-fn a_signal_before_the_first_bytes_tell_a_format_is_no_error() {
+fn a_signal_before_the_format_is_known_is_no_error() {
     let scratch = Scratch::new();
     let fifo = scratch.path().join("fifo");
     let mut writer = open_fifo(&fifo);
-    writer.write_all(&[0x1f]).unwrap(); // gzip, and many other things, may start with it
+    writer.write_all(&[0x1f]).unwrap(); // gzip, and many other formats, may start with it
     let gomon = Running::start(command().arg(&fifo).arg(BOT));
     let deadline = Instant::now() + Duration::from_secs(60);
     while holds_bytes(&writer) {
@@ -122,7 +122,7 @@ fn a_signal_before_the_first_bytes_tell_a_format_is_no_error() {
 fn a_signal_ends_a_calibration_with_its_recommendation() {
     let mut gomon = Running::start(command().args(["-", BOT, "--window", "1", "--calibrate"]));
     gomon.feed(&file(&beacon(2)));
-    gomon.wait_for("20"); // a line of the log, which starts with the year: the first window's
+    gomon.wait_for("20"); // a log line, which starts with the year: that of the first window
     gomon.signal("INT");
     let run = gomon.finish();
     assert_eq!((run.status, run.stdout.as_str()), (Some(0), ""), "{}", run.stderr);
@@ -140,7 +140,7 @@ fn more_stop_signals_do_not_cut_a_shutdown_short() {
             let id = gomon.id();
             let pause = f64::from(pause) / 1000.0;
             let script = format!("kill -{first} {id}; sleep {pause}; kill -{second} {id}");
-            // The process may have ended before the second one comes.
+            // The process may have ended before the second one is sent.
             Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status().unwrap();
             assert_flushed(&gomon.finish(), &script);
         }
@@ -148,8 +148,8 @@ fn more_stop_signals_do_not_cut_a_shutdown_short() {
 }
 
 #[test]
-fn a_stop_signal_two_seconds_after_the_first_ends_a_run_that_is_stuck() {
-    // A line of the log for each window, more than the pipe to a reader that does not read takes.
+fn a_stop_signal_two_seconds_after_the_first_ends_a_stuck_run() {
+    // A log line for each window, more than a pipe holds whose reader does not read.
     let scratch = Scratch::new();
     let capture = scratch.file("long.pcap", &file(&beacon(2000)));
     let mut gomon = command()
@@ -173,14 +173,14 @@ fn a_stop_signal_two_seconds_after_the_first_ends_a_run_that_is_stuck() {
     }
     assert!(first.elapsed() >= Duration::from_secs(2), "{:?}", first.elapsed());
     assert_eq!(gomon.wait().unwrap().code(), Some(1));
-    let mut said = String::new();
-    stderr.read_to_string(&mut said).unwrap();
-    assert!(!said.contains("Calibration summary"), "it was stuck before its end");
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert!(!rest.contains("Calibration summary"), "it was stuck before its end");
 }
 
 #[test]
-fn a_reader_that_does_not_read_keeps_a_stopped_run_for_two_seconds() {
-    // One window of more records than a pipe holds, which are not read to the end.
+fn a_reader_that_does_not_read_delays_a_shutdown_by_two_seconds() {
+    // One window of more records than a pipe holds, not all of which are read.
     let frames: Vec<_> = (0..1000u16)
         .map(|k| at(u64::from(k), packet(u8::try_from(k % 10).unwrap(), 1000 + k / 10)))
         .collect();
@@ -196,7 +196,7 @@ fn a_reader_that_does_not_read_keeps_a_stopped_run_for_two_seconds() {
 }
 
 #[test]
-fn signals_that_would_kill_without_a_word_stop_the_run_or_do_nothing() {
+fn signals_that_would_kill_the_process_stop_the_run_or_have_no_effect() {
     for signal in ["QUIT", "ALRM", "XCPU"] {
         let mut gomon = Running::start(command().args(["-", BOT, "--window", "1"]));
         gomon.feed(&file(&beacon(2)));
@@ -217,14 +217,14 @@ fn signals_that_would_kill_without_a_word_stop_the_run_or_do_nothing() {
 }
 
 #[test]
-fn a_status_request_puts_the_ledger_into_the_log() {
+fn a_status_request_logs_the_ledger() {
     let mut gomon = Running::start(command().args(["-", BOT, "--window", "1"]));
     let capture = file(&beacon(4));
     let record = (capture.len() - 24) / 4;
     gomon.feed(&capture[..24 + 3 * record]);
     gomon.record();
     gomon.record();
-    // Two windows are closed, in the third there is one frame, and nothing comes behind it.
+    // Two windows are closed, and the third has one frame, after which nothing follows.
     gomon.signal("USR1");
     let open = gomon.wait_for_part(" open window: ");
     assert!(open.contains(": 1 frames seen = 1 counted "), "{open}");
@@ -235,7 +235,7 @@ fn a_status_request_puts_the_ledger_into_the_log() {
     assert!(gomon.finish().line("Ledger: ").starts_with("Ledger: 4 frames seen = 4 counted "));
 }
 
-/// gomon, the leader of a session on a terminal: the other end of that terminal comes with it.
+/// Starts gomon as the leader of a session on a terminal. Returns the other end of that terminal as well.
 fn on_a_terminal(prefix: &[&str]) -> (Running, OwnedFd) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
@@ -243,7 +243,7 @@ fn on_a_terminal(prefix: &[&str]) -> (Running, OwnedFd) {
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap();
     let terminal = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-    // Its input is the pipe that the shell gets as descriptor 3.
+    // Its input is the pipe that the shell has as descriptor 3.
     let script = "exec 3<&0 && exec setsid --ctty --wait sh -c 'exec \"$@\" <&3' sh \"$@\" <\"$0\"";
     let mut shell = Command::new("sh");
     shell.args(["-c", script]).arg(name.to_str().unwrap()).args(prefix);
@@ -263,7 +263,7 @@ fn a_closed_terminal_ends_the_run_with_everything_flushed() {
 }
 
 #[test]
-fn under_nohup_a_closed_terminal_is_nothing_to_a_run() {
+fn under_nohup_a_closed_terminal_has_no_effect() {
     let (mut gomon, master) = on_a_terminal(&["nohup"]);
     drop(master);
     let three = file(&beacon(3));
@@ -275,8 +275,8 @@ fn under_nohup_a_closed_terminal_is_nothing_to_a_run() {
     assert!(run.line("Ledger: ").starts_with("Ledger: 3 frames seen = 3 counted "));
 }
 
-/// gomon as the child of a shell that waits for it, reading two windows out of a FIFO: the shell, the
-/// other end of the FIFO, and the number of gomon.
+/// Starts gomon as the child of a shell that waits for it, reading two windows from a FIFO. Returns the
+/// shell, the other end of the FIFO, and the process id of gomon.
 fn child_of_a_shell(scratch: &Scratch, flag: &str) -> (Running, File, String) {
     let fifo = scratch.path().join("fifo");
     let mut writer = open_fifo(&fifo);
@@ -288,17 +288,17 @@ fn child_of_a_shell(scratch: &Scratch, flag: &str) -> (Running, File, String) {
     shell.args([BOT, "--window", "1"]).args(flag.split_whitespace());
     let mut shell = Running::start(shell.stdout(Stdio::piped()).stderr(Stdio::piped()));
     let child = shell.wait_for_part("child ").trim().rsplit(' ').next().unwrap().to_owned();
-    // The first window is closed, and the flag in force.
+    // The first window is closed, and the flag has taken effect.
     shell.record();
     (shell, writer, child)
 }
 
 #[test]
-fn the_end_of_the_parent_ends_a_run_with_everything_flushed_where_that_is_asked_for() {
+fn with_the_flag_the_end_of_the_parent_ends_a_run_with_everything_flushed() {
     let scratch = Scratch::new();
     let (shell, writer, child) = child_of_a_shell(&scratch, "--die-with-parent");
     shell.signal("KILL");
-    // The writer keeps it waiting for more, and whoever adopts it may not bury it.
+    // The writer keeps it waiting for more, and the process that inherits it may not reap it.
     let stat = format!("/proc/{child}/stat");
     until("gomon ends", || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z")));
     let mut run = shell.finish();
@@ -309,7 +309,7 @@ fn the_end_of_the_parent_ends_a_run_with_everything_flushed_where_that_is_asked_
 }
 
 #[test]
-fn the_end_of_the_parent_is_nothing_to_a_run_otherwise() {
+fn without_the_flag_the_end_of_the_parent_has_no_effect() {
     let scratch = Scratch::new();
     let (mut shell, mut writer, _) = child_of_a_shell(&scratch, "");
     shell.signal("KILL");
@@ -323,7 +323,7 @@ fn the_end_of_the_parent_is_nothing_to_a_run_otherwise() {
 }
 
 #[test]
-fn a_run_whose_parent_lives_on_ends_with_its_own_status() {
+fn a_run_whose_parent_keeps_running_ends_with_its_own_status() {
     let scratch = Scratch::new();
     let capture = scratch.file("beacon.pcap", &file(&beacon(1)));
     let run = run(command().arg(capture).args([BOT, "--die-with-parent"]));

@@ -1,4 +1,4 @@
-//! Records that go to a socket, whose reader may pause, go and come again.
+//! Records written to a socket, the reader of which may pause, disconnect and connect again.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,7 +14,7 @@ use crate::support::running::Running;
 use crate::traffic::{BOT, beacon, error, file};
 
 #[test]
-fn a_socket_whose_reader_does_not_read_costs_its_records_and_two_seconds_of_a_shutdown() {
+fn a_socket_reader_that_does_not_read_loses_records_and_delays_a_shutdown_by_two_seconds() {
     let (scratch, capture) = scratch(3000); // more than a socket holds
     let path = scratch.path().join("eve.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -27,8 +27,8 @@ fn a_socket_whose_reader_does_not_read_costs_its_records_and_two_seconds_of_a_sh
     let run = gomon.finish();
     let error = error(&run, 1);
     assert!(error.starts_with(&format!("writing records to {url}: ")), "{error}");
-    assert!(error.contains(" record(s) are lost: see to its reader"), "{error}");
-    // What was written before is whole.
+    assert!(error.contains(" record(s) are lost: check its reader"), "{error}");
+    // The lines written before are whole.
     let mut lines = BufReader::new(silent.0).lines();
     let first = lines.next().expect("a record").expect("text");
     assert!(first.starts_with('{') && first.ends_with('}'), "{first}");
@@ -44,16 +44,16 @@ fn a_socket_whose_reader_pauses_gets_every_record_of_a_replay() {
         Running::start(command().args([&capture, BOT, "--window", "1", "--eve-log-path", &url]));
     let paused = listener.accept().unwrap().0;
     gomon.wait_for("Ledger: 3000 frames seen = 3000 counted ");
-    // Longer than a shutdown waits.
+    // Longer than a shutdown would wait.
     thread::sleep(Duration::from_secs(3));
     assert_eq!(read_records(paused, 9999).len(), 3001);
     let run = gomon.finish();
     assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
 }
 
-/// A reader that takes every connection and reads none costs no more than a try now and then.
+/// A reader that closes every connection without reading is retried with a back-off.
 #[test]
-fn a_socket_that_is_closed_at_every_connection_is_not_connected_to_all_the_time() {
+fn a_socket_that_closes_every_connection_is_retried_with_a_back_off() {
     let scratch = Scratch::new();
     let path = scratch.path().join("eve.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -78,7 +78,8 @@ fn a_socket_that_is_closed_at_every_connection_is_not_connected_to_all_the_time(
     assert!(logged <= 2, "once in the log, once as the error: {}", run.stderr);
 }
 
-/// A gomon that reads a stream and writes to a socket; the capture is of so many records of this length.
+/// Starts a gomon that reads a stream and writes to a socket. Returns the capture of so many records, and
+/// the length of one.
 fn into_a_socket(records: u64, url: &str) -> (Running, Vec<u8>, usize) {
     let capture = file(&beacon(records));
     let record = (capture.len() - 24) / usize::try_from(records).unwrap();
@@ -86,14 +87,14 @@ fn into_a_socket(records: u64, url: &str) -> (Running, Vec<u8>, usize) {
     (Running::start(command().args(args)), capture, record)
 }
 
-/// The records that come out of a connection until it is closed, or as many.
+/// The first `records` records read from a connection, or fewer if it is closed before.
 fn read_records(connection: UnixStream, records: usize) -> Vec<Value> {
     let lines = BufReader::new(connection).lines().take(records);
     lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
 }
 
 #[test]
-fn a_socket_whose_reader_goes_away_is_connected_to_again() {
+fn a_socket_that_lost_its_reader_is_connected_to_again() {
     let scratch = Scratch::new();
     let path = scratch.path().join("eve.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -107,7 +108,7 @@ fn a_socket_whose_reader_goes_away_is_connected_to_again() {
     gomon.wait_for_part("writing records to unix://");
     let listener = UnixListener::bind(&path).unwrap();
     let connection = listener.accept().unwrap().0;
-    gomon.wait_for_part(" again after ");
+    gomon.wait_for_part("reconnected to ");
     gomon.feed(&capture[24 + 4 * record..]);
     gomon.close_input();
     let run = gomon.finish();
@@ -120,7 +121,7 @@ fn a_socket_whose_reader_goes_away_is_connected_to_again() {
 }
 
 #[test]
-fn a_socket_whose_reader_stays_away_fails_the_run_at_its_end() {
+fn a_socket_without_a_reader_fails_the_run_at_its_end() {
     let scratch = Scratch::new();
     let path = scratch.path().join("eve.sock");
     let listener = UnixListener::bind(&path).unwrap();

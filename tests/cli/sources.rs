@@ -1,4 +1,4 @@
-//! Who is the bot: the list of sources, and the doubts about the address that was given.
+//! The list of sources, and the warnings that the given address may not be the bot's.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -18,7 +18,7 @@ fn from_mac(last: u8, mut frame: Vec<u8>) -> Vec<u8> {
     frame
 }
 
-/// Two hosts that talk to each other, one a bit more, and a source of IPv6.
+/// Two hosts that send to each other, one a bit more, and an IPv6 source.
 fn talk() -> Vec<Captured> {
     let to = |host: &str, n| from_mac(1, udp(ip(BOT), ip(host), 53, n));
     let back = from_mac(2, udp(ip("192.0.2.1"), ip(BOT), 40000, 10));
@@ -70,7 +70,7 @@ fn sources_are_listed_from_every_kind_of_input() {
         assert_lists(&gomon([path.to_str().unwrap(), "--list-sources"]));
         assert_lists(&gomon_with_input(["-", "--list-sources"], &bytes, 7));
     }
-    // As it is typed behind a command that names a bot.
+    // As it is appended to a command that names a bot.
     let path = scratch.file("plain", &plain);
     assert_lists(&gomon([path.to_str().unwrap(), "10.0.0.9", "--list-sources"]));
 }
@@ -102,7 +102,7 @@ fn the_sources_of_a_damaged_capture_are_listed_up_to_the_damage() {
 }
 
 #[test]
-fn a_list_of_sources_that_nobody_reads_on_is_no_failure() {
+fn a_list_of_sources_whose_reader_closes_the_pipe_is_no_failure() {
     let scratch = Scratch::new();
     let path = scratch.file("plain", &file(&talk()));
     let mut list = Running::start(command().arg(path).arg("--list-sources").stdin(Stdio::null()));
@@ -132,14 +132,14 @@ fn random_sources_leave_the_busy_one_in_a_bounded_list() {
     assert_eq!(listed + others, frames.len() as u64);
 }
 
-/// The warnings that doubt who the bot is.
-fn doubts(run: &Outcome) -> Vec<&str> {
-    let doubts = ["not one packet counted", "every source is taken for the bot"];
-    run.stderr.lines().filter(|line| doubts.iter().any(|doubt| line.contains(doubt))).collect()
+/// The warnings that the bot's address may be wrong.
+fn warnings(run: &Outcome) -> Vec<&str> {
+    let texts = ["not one packet counted", "every source is taken for the bot"];
+    run.stderr.lines().filter(|line| texts.iter().any(|text| line.contains(text))).collect()
 }
 
 #[test]
-fn a_wrong_address_is_doubted_after_the_window_of_the_tenth_packet_and_the_busiest_are_named() {
+fn a_wrong_address_is_reported_after_the_window_of_the_tenth_packet_with_the_busiest_sources() {
     let mut frames = talk();
     // Three windows with 6, 3 and 1 packets, and the start of a fourth one.
     for second in [31, 32, 33, 61, 91] {
@@ -148,37 +148,37 @@ fn a_wrong_address_is_doubted_after_the_window_of_the_tenth_packet_and_the_busie
     let mut run = Running::start(command().args(["-", "10.0.0.9", "--quiet"]));
     run.feed(&file(&frames));
     // The stream is still open.
-    let doubt = run.wait_for_part("not one packet counted so far: is 10.0.0.9 the bot's address?");
-    let busiest =
-        "Of 10 packets looked at, 10.0.0.5 sent 7, 192.0.2.1 sent 2, 2001:db8::1 sent 1: ";
-    assert!(doubt.contains(busiest), "{doubt}");
+    let warning =
+        run.wait_for_part("not one packet counted so far: is 10.0.0.9 the bot's address?");
+    let busiest = "Of 10 packets examined, 10.0.0.5 sent 7, 192.0.2.1 sent 2, 2001:db8::1 sent 1: ";
+    assert!(warning.contains(busiest), "{warning}");
     run.close_input();
-    assert_eq!(doubts(&run.finish()).len(), 1);
+    assert_eq!(warnings(&run.finish()).len(), 1);
 }
 
 #[test]
-fn a_bot_that_is_silent_while_others_start_is_not_doubted() {
+fn a_bot_that_is_silent_while_others_start_is_not_reported() {
     let scratch = Scratch::new();
     let other = udp(ip("192.0.2.1"), ip("10.0.0.9"), 80, 0);
     let mut frames = vec![at(0, other.clone()); 9];
     let path = scratch.file("none", &file(&frames));
     let run = gomon([path.to_str().unwrap(), "10.0.0.9"]);
-    assert_eq!(doubts(&run).len(), 1, "at the end of the run: {}", run.stderr);
+    assert_eq!(warnings(&run).len(), 1, "at the end of the run: {}", run.stderr);
     frames.push(at(31 * SECOND, udp(ip("10.0.0.9"), ip("192.0.2.1"), 80, 0)));
     frames.extend(vec![at(32 * SECOND, other); 20]);
     let path = scratch.file("late", &file(&frames));
     let run = gomon([path.to_str().unwrap(), "10.0.0.9"]);
-    assert_eq!(doubts(&run), Vec::<&str>::new());
+    assert_eq!(warnings(&run), Vec::<&str>::new());
     for source in ["fe80::1", "169.254.7.7", "0.0.0.0", "::", "ff02::1"] {
         let to = if source.contains(':') { "ff02::2" } else { "255.255.255.255" };
         let path = scratch.file("local", &file(&vec![at(0, udp(ip(source), ip(to), 1, 0)); 20]));
         let run = gomon([path.to_str().unwrap(), "10.0.0.9"]);
-        assert_eq!(doubts(&run), Vec::<&str>::new(), "{source}");
+        assert_eq!(warnings(&run), Vec::<&str>::new(), "{source}");
     }
 }
 
 #[test]
-fn a_bot_that_sent_anything_is_not_doubted() {
+fn a_bot_that_sent_anything_is_not_reported() {
     let scratch = Scratch::new();
     let path = scratch.file("talk", &file(&talk()));
     let path = path.to_str().unwrap();
@@ -186,29 +186,29 @@ fn a_bot_that_sent_anything_is_not_doubted() {
         vec![BOT],
         vec!["192.0.2.1"],
         vec!["2001:db8::1"],
-        // What it sends is left out, and its own.
+        // All its packets are to an ignored destination, and still its own.
         vec![BOT, "--ignore-dst", "192.0.2.0/24"],
         vec![BOT, "--window", "2", "--step", "1"],
     ] {
         let run = gomon([path].into_iter().chain(args.iter().copied()));
-        assert_eq!(doubts(&run), Vec::<&str>::new(), "{args:?}");
+        assert_eq!(warnings(&run), Vec::<&str>::new(), "{args:?}");
     }
 }
 
 #[test]
-fn everybody_as_the_bot_is_doubted_where_hosts_send_to_each_other() {
+fn any_source_is_reported_when_hosts_send_to_each_other() {
     let scratch = Scratch::new();
     let both = scratch.file("both", &file(&talk()));
     let run = gomon([both.to_str().unwrap(), "any", "--window", "2"]);
-    let doubts_said = doubts(&run);
-    assert_eq!(doubts_said.len(), 1, "{}", run.stderr);
-    assert!(doubts_said[0].contains("10.0.0.5 sent "), "{}", run.stderr);
+    let warnings_shown = warnings(&run);
+    assert_eq!(warnings_shown.len(), 1, "{}", run.stderr);
+    assert!(warnings_shown[0].contains("10.0.0.5 sent "), "{}", run.stderr);
     let one = scratch.file("one", &file(&flood(200)));
-    assert_eq!(doubts(&gomon([one.to_str().unwrap(), "any"])), Vec::<&str>::new());
+    assert_eq!(warnings(&gomon([one.to_str().unwrap(), "any"])), Vec::<&str>::new());
 }
 
 /// The endpoints of a run's records.
-fn told(run: &Outcome) -> Vec<String> {
+fn endpoints(run: &Outcome) -> Vec<String> {
     let endpoint =
         |record: &serde_json::Value| format!("{} {}", record["dest_ip"], record["dest_port"]);
     run.records().iter().map(endpoint).collect()
@@ -226,25 +226,26 @@ fn with_a_mac_address_the_packets_of_other_senders_are_not_the_bots() {
         for source in ["any", BOT] {
             let run = gomon([path, source, "--bot-mac", mac]);
             assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
-            assert_eq!(told(&run), ["\"192.0.2.1\" 53", "\"192.0.2.2\" 53"], "{mac} {source}");
+            assert_eq!(endpoints(&run), ["\"192.0.2.1\" 53", "\"192.0.2.2\" 53"], "{mac} {source}");
             let fates = "3 counted + 3 not from the bot + 0 ignored + 0 not IP + 1 malformed";
             assert!(ledger(&run).starts_with(&format!("Ledger: 7 frames seen = {fates}")), "{mac}");
-            assert_eq!(doubts(&run), Vec::<&str>::new(), "{mac} {source}");
+            assert_eq!(warnings(&run), Vec::<&str>::new(), "{mac} {source}");
         }
     }
-    // A spoofed source is the bot's by its MAC address, and another sender's packet is not by its address.
+    // A packet with a spoofed source is the bot's by its MAC address, and one of another sender with the
+    // bot's address is not.
     let spoofed = gomon([path, "any", "--bot-mac", "02:00:00:00:ab:03"]);
-    assert_eq!(told(&spoofed), ["\"2001:db8::2\" 53"]);
-    let nobodys = gomon([path, BOT, "--bot-mac", "02:00:00:00:ab:02"]);
-    assert_eq!(told(&nobodys), Vec::<String>::new());
-    let doubt = doubts(&nobodys);
+    assert_eq!(endpoints(&spoofed), ["\"2001:db8::2\" 53"]);
+    let unknown = gomon([path, BOT, "--bot-mac", "02:00:00:00:ab:02"]);
+    assert_eq!(endpoints(&unknown), Vec::<String>::new());
+    let shown = warnings(&unknown);
     let text = "is 10.0.0.5 the bot's address and 02:00:00:00:ab:02 its MAC address? Of 6 packets";
-    assert!(doubt.len() == 1 && doubt[0].contains(text), "{}", nobodys.stderr);
-    let strangers = gomon([path, "any", "--bot-mac", "02:00:00:00:ab:09"]);
-    let doubt = doubts(&strangers);
-    let text = "is 02:00:00:00:ab:09 the bot's MAC address? 6 packets looked at have other senders: see \
+    assert!(shown.len() == 1 && shown[0].contains(text), "{}", unknown.stderr);
+    let others = gomon([path, "any", "--bot-mac", "02:00:00:00:ab:09"]);
+    let shown = warnings(&others);
+    let text = "is 02:00:00:00:ab:09 the bot's MAC address? 6 packets examined have other senders: see \
                 their MAC addresses with --list-sources";
-    assert!(doubt.len() == 1 && doubt[0].ends_with(text), "{}", strangers.stderr);
+    assert!(shown.len() == 1 && shown[0].ends_with(text), "{}", others.stderr);
 }
 
 #[test]
@@ -258,13 +259,13 @@ fn cooked_frames_name_their_sender_and_raw_ones_do_not() {
         at(frame.time - START, data)
     };
     let raw = |frame: &Captured| at(frame.time - START, without_ethernet(&frame.data));
-    // No ARP and no frame that is cut off: those have no such form.
+    // Without ARP and truncated frames, which have no cooked form.
     let frames = &talk()[1..7];
     let classic = |link| crate::support::capture::Classic { link, ..PLAIN };
     let sll = pcap(classic(113), &frames.iter().map(cooked).collect::<Vec<_>>());
     let sll = scratch.file("sll", &sll);
     let run = gomon([sll.to_str().unwrap(), "any", "--bot-mac", "auto"]);
-    assert_eq!((run.status, told(&run).len()), (Some(0), 2), "{}", run.stderr);
+    assert_eq!((run.status, endpoints(&run).len()), (Some(0), 2), "{}", run.stderr);
     let raw = pcap(classic(101), &frames.iter().map(raw).collect::<Vec<_>>());
     let raw = scratch.file("raw", &raw);
     let run = gomon([raw.to_str().unwrap(), "any", "--bot-mac", "auto"]);
@@ -279,7 +280,7 @@ fn cooked_frames_name_their_sender_and_raw_ones_do_not() {
 }
 
 #[test]
-fn artifacts_with_a_mac_address_hold_both_directions_of_the_bot_alone() {
+fn artifacts_with_a_mac_address_hold_both_directions_of_the_bot_only() {
     let scratch = Scratch::new();
     let mut frames = vec![at(0, from_mac(1, udp(ip("198.51.100.7"), ip("192.0.2.1"), 53, 0)))];
     for n in 1..20u64 {
@@ -294,7 +295,7 @@ fn artifacts_with_a_mac_address_hold_both_directions_of_the_bot_alone() {
         captures.display()
     );
     let run = gomon([path.to_str().unwrap(), "any"].into_iter().chain(flags.split(' ')));
-    assert_eq!(told(&run), ["\"192.0.2.1\" 53"], "{}", run.stderr);
+    assert_eq!(endpoints(&run), ["\"192.0.2.1\" 53"], "{}", run.stderr);
     let records = run.records();
     let saved = crate::support::real::frames(records[0]["capture_file"].as_str().unwrap().as_ref());
     let expected = frames.iter().filter(|frame| frame.data[26..30] != [192, 0, 2, 8]);

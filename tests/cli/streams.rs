@@ -1,4 +1,4 @@
-//! What goes to which stream, and where records can go instead.
+//! What is written to which stream, and where records can be written instead.
 
 use std::fs;
 use std::io::Read;
@@ -11,8 +11,8 @@ use crate::support::running::Running;
 use crate::support::tools::have;
 use crate::traffic::{BOT, beacon, file, flood, refusal};
 
-/// Every flag that users are told of, with its default as the configuration block shows it; those
-/// that have no line there show none.
+/// Every documented flag, with its default as the configuration block shows it; `None` for flags without a
+/// line there.
 pub(crate) const FLAGS: [(&str, Option<&str>); 28] = [
     ("bot-mac", Some("<none>")),
     ("list-sources", None),
@@ -52,15 +52,15 @@ fn scratch() -> (Scratch, String) {
 }
 
 #[test]
-fn records_go_to_standard_output_and_everything_else_to_standard_error() {
+fn records_are_on_standard_output_and_everything_else_on_standard_error() {
     let (_scratch, capture) = scratch();
     let run = gomon([&capture, BOT, "--window", "1", "--show-idle", "--log-level", "debug"]);
     assert_eq!(run.status, Some(0));
     let kinds: Vec<_> = run.records().iter().map(|r| r["event_type"].to_string()).collect();
     assert_eq!(kinds, ["\"flow\"", "\"stats\""].repeat(3));
     assert!(!run.stderr.contains("event_type"), "{}", run.stderr);
-    for said in ["Configuration:\n", "\nAnalysis complete.", "\nSummary: ", "\nLedger: "] {
-        assert!(run.stderr.contains(said), "{said:?} in {}", run.stderr);
+    for part in ["Configuration:\n", "\nAnalysis complete.", "\nSummary: ", "\nLedger: "] {
+        assert!(run.stderr.contains(part), "{part:?} in {}", run.stderr);
     }
     assert!(!run.stderr.contains('\r'), "no progress bar without a terminal");
 }
@@ -107,9 +107,9 @@ fn the_configuration_block_shows_every_setting_and_the_version() {
 }
 
 #[test]
-fn quiet_leaves_the_summary_alone_on_standard_error() {
+fn quiet_leaves_only_the_summary_on_standard_error() {
     let (_scratch, capture) = scratch();
-    // What a bot sends alone leaves a warning, and warnings are no ornament.
+    // A capture of one direction causes a warning, and --quiet does not suppress warnings.
     let run = gomon([&capture, BOT, "--quiet", "--sweep-detection", "off"]);
     let starts: Vec<_> = run.stderr.lines().map(|line| line.split(' ').next().unwrap()).collect();
     assert_eq!(starts, ["Analysis", "Summary:", "Observed:", "Top", "Ledger:"]);
@@ -142,7 +142,7 @@ fn an_eve_file_is_appended_to() {
 }
 
 #[test]
-fn an_eve_file_that_is_to_be_fresh_has_its_name_when_it_is_complete() {
+fn a_fresh_eve_file_has_its_name_when_it_is_complete() {
     let (scratch, capture) = scratch();
     let eve = scratch.path().join("eve.json");
     let expected = gomon([&capture, BOT, "--window", "1"]).stdout;
@@ -157,7 +157,7 @@ fn an_eve_file_that_is_to_be_fresh_has_its_name_when_it_is_complete() {
         let records = fs::read_to_string(&eve).unwrap();
         assert_eq!(records.replace("\"-\"", &format!("{capture:?}")), expected);
     }
-    // One that is killed changes nothing that was there.
+    // A run that is killed does not change the existing file.
     let mut gomon = Running::start(command().args(fresh));
     gomon.wait_for("  log-level: ");
     gomon.signal("KILL");
@@ -187,7 +187,7 @@ fn a_dash_or_nothing_as_eve_path_is_standard_output() {
 }
 
 #[test]
-fn a_socket_that_is_listened_on_gets_the_records() {
+fn a_listening_socket_gets_the_records() {
     let (scratch, capture) = scratch();
     let path = scratch.path().join("eve.sock");
     let listener = UnixListener::bind(&path).unwrap();

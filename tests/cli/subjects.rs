@@ -1,4 +1,4 @@
-//! What the summary says of the alerts' subjects, and of the traffic in all.
+//! The lines of the summary about the subjects of alerts, and about all traffic.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -26,7 +26,7 @@ fn subjects(run: &Outcome) -> Vec<&str> {
     lines.map_while(|line| line.strip_prefix("  ")).collect()
 }
 
-/// A number as people write it.
+/// A number with thousands separators.
 fn human(number: u64) -> String {
     let digits = number.to_string();
     let groups = digits.as_bytes().rchunks(3).rev();
@@ -47,7 +47,7 @@ fn a_sweep_of_many_windows_is_one_line() {
     let run = run(&scratch, BOT, &frames, &["-d", "1e6", "-w", "10"]);
     assert!(run.line("Summary: ").contains(" 9 sweep alert(s), "), "{}", run.stderr);
     let [line] = subjects(&run)[..] else { panic!("{}", run.stderr) };
-    // The contacts of the last three seconds are not decided.
+    // The contacts of the last three seconds are not decided yet.
     assert!(line.starts_with("sweep TCP/1433: 1,7"), "{line}");
     assert!(line.ends_with(" hosts, 0 answered, 10:00:00 to 10:01:30"), "{line}");
 }
@@ -79,7 +79,7 @@ fn destinations_of_every_kind_are_named() {
 }
 
 #[test]
-fn the_ten_that_matter_most_leave_no_kind_out_and_say_how_many_more_there_are() {
+fn the_ten_largest_subjects_include_every_kind_and_the_number_of_others() {
     let scratch = Scratch::new();
     let mut frames = Vec::new();
     // Thirty attacked hosts in the first window, the busiest last; in every other window after it a scan.
@@ -104,10 +104,10 @@ fn the_ten_that_matter_most_leave_no_kind_out_and_say_how_many_more_there_are() 
 }
 
 #[test]
-fn what_there_is_no_room_for_is_counted() {
+fn subjects_past_the_limit_are_counted() {
     let scratch = Scratch::new();
-    // Every one of these hosts is attacked with a packet of its own, one with as many as all the others;
-    // in a second window of ten seconds they are others.
+    // Each of these hosts is attacked with one packet, and one host with as many as all others; in a second
+    // window of ten seconds the hosts are others.
     let host = |n: u32| Ipv4Addr::from(0x0b00_0000 + n).into();
     let (hosts, busy) = (6000, ip("192.0.2.1"));
     let frames: Vec<_> = (0..hosts)
@@ -140,7 +140,7 @@ fn what_there_is_no_room_for_is_counted() {
 }
 
 #[test]
-fn windows_that_overlap_count_no_packet_twice() {
+fn overlapping_windows_count_no_packet_twice() {
     let scratch = Scratch::new();
     let frames: Vec<_> = (0..600).map(|k| at(k * SECOND / 10, packet(7, 80))).collect();
     let run = run(&scratch, BOT, &frames, &["-w", "10", "-s", "1", "-p", "9.5"]);
@@ -162,7 +162,7 @@ fn a_run_of_several_days_shows_dates() {
     assert!(observed.starts_with(&format!("Observed: {span} UTC, 25 windows, 100 packets, ")));
 }
 
-/// What a line says of a subject, from the records about it.
+/// The expected lines about subjects, computed from the records about them.
 fn expected(records: &[Value]) -> Vec<String> {
     let text = |value: &Value| value.as_str().expect("a string").to_owned();
     let mut by_subject: BTreeMap<(String, String), Vec<&Value>> = BTreeMap::new();

@@ -1,11 +1,11 @@
-//! What a run says at its end.
+//! The summary at the end of a run.
 
 use crate::support::capture::{Captured, SECOND, at};
 use crate::support::frames::{arp, ip, udp};
 use crate::support::program::{Outcome, Scratch, gomon};
 use crate::traffic::{BOT, beacon, file, flood, packet, signatures, sweep};
 
-/// Frames of every fate, in five windows of ten seconds, the third of which is silent.
+/// Frames for every entry of the ledger, in five windows of ten seconds, the third of which is silent.
 fn mixed() -> Vec<Captured> {
     let later = |offset: u64, mut frames: Vec<Captured>| {
         for frame in &mut frames {
@@ -16,7 +16,7 @@ fn mixed() -> Vec<Captured> {
     let mut frames = flood(200);
     frames.extend(later(1, sweep(30)));
     frames.push(at(2 * SECOND, arp()));
-    frames.push(at(2 * SECOND, udp(ip("192.0.2.7"), ip(BOT), 9, 0))); // an answer
+    frames.push(at(2 * SECOND, udp(ip("192.0.2.7"), ip(BOT), 9, 0))); // a reply
     frames.push(at(2 * SECOND, udp(ip(BOT), ip(BOT), 9, 0))); // to itself
     frames.push(at(2 * SECOND, udp(ip(BOT), ip("203.0.113.50"), 9, 0))); // to its controller
     frames.push(at(2 * SECOND, udp(ip(BOT), ip("198.51.100.77"), 9, 0))); // ignored
@@ -24,7 +24,7 @@ fn mixed() -> Vec<Captured> {
     frames.push(at(2 * SECOND, packet(7, 9)[..5].to_vec())); // cut in its Ethernet header
     frames.extend(later(15, beacon(3)));
     frames.push(at(5 * SECOND, packet(1, 443))); // late
-    frames.push(at(400_000 * SECOND, packet(1, 443))); // a wild timestamp
+    frames.push(at(400_000 * SECOND, packet(1, 443))); // an implausible timestamp
     frames.extend(later(35, (1..=120).map(|port| at(port.into(), packet(9, port))).collect()));
     frames.push(at(45 * SECOND, arp()));
     frames
@@ -45,7 +45,7 @@ fn numbers(line: &str) -> Vec<u64> {
 }
 
 #[test]
-fn the_ledger_balances_and_tells_every_fate() {
+fn the_ledger_balances_and_has_every_entry() {
     let scratch = Scratch::new();
     let run = run(&scratch, &[]);
     assert_eq!(run.status, Some(0), "{}", run.stderr);
@@ -53,8 +53,8 @@ fn the_ledger_balances_and_tells_every_fate() {
     let fates =
         "363 frames seen = 355 counted + 1 not from the bot + 3 ignored + 2 not IP + 2 malformed";
     assert!(ledger.starts_with(&format!("Ledger: {fates}")), "{ledger}");
-    let beside = "; 1 late, 1 with an implausible timestamp, 0 packets in overflow";
-    assert!(ledger.ends_with(beside), "{ledger}");
+    let rest = "; 1 late, 1 with an implausible timestamp, 0 packets in overflow";
+    assert!(ledger.ends_with(rest), "{ledger}");
     let [seen, parts @ ..] = numbers(fates).try_into().map(|n: [u64; 6]| n).unwrap();
     assert_eq!(seen, parts.iter().sum::<u64>());
     assert_eq!(seen, mixed().len() as u64);
@@ -63,7 +63,7 @@ fn the_ledger_balances_and_tells_every_fate() {
 #[test]
 fn every_stats_record_has_a_ledger_that_balances_and_they_add_up_to_the_summary() {
     let scratch = Scratch::new();
-    // Nothing exceeds these thresholds, so that every window is idle.
+    // Nothing exceeds these thresholds, so every window is idle.
     let high = ["--show-idle", "--packet-threshold", "1e6", "--destination-threshold", "1e6"];
     let off = ["--port-threshold", "0", "--sweep-detection", "off"];
     let run = run(&scratch, &[&high[..], &off[..]].concat());
@@ -98,7 +98,7 @@ fn the_summary_counts_alerts_idle_windows_and_captures() {
 }
 
 #[test]
-fn packets_in_overflow_are_told_and_counted() {
+fn packets_in_overflow_are_reported_and_counted() {
     let scratch = Scratch::new();
     let run = run(&scratch, &["--max-destinations", "10"]);
     assert_eq!(run.status, Some(0));
@@ -110,14 +110,14 @@ fn packets_in_overflow_are_told_and_counted() {
 }
 
 #[test]
-fn a_run_that_counted_nothing_doubts_the_address() {
+fn a_run_that_counted_nothing_warns_about_the_address() {
     let scratch = Scratch::new();
     let capture = scratch.file("beacon.pcap", &file(&beacon(3)));
     let capture = capture.to_str().unwrap();
-    let doubt = "not one packet counted so far: is 10.0.0.9 the bot's address?";
+    let warning = "not one packet counted so far: is 10.0.0.9 the bot's address?";
     let wrong = gomon([capture, "10.0.0.9"]);
     assert_eq!(wrong.status, Some(0));
-    assert_eq!(wrong.stderr.lines().filter(|line| line.contains(doubt)).count(), 1);
+    assert_eq!(wrong.stderr.lines().filter(|line| line.contains(warning)).count(), 1);
     assert!(!gomon([capture, BOT]).stderr.contains("not one packet counted"));
     assert!(!gomon([capture, "any"]).stderr.contains("not one packet counted"));
 }

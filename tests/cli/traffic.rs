@@ -1,4 +1,4 @@
-//! What the bot sends in the tests of the command line, and what an error has to look like.
+//! Traffic of the bot for the tests of the command line, and the required form of errors.
 
 use std::net::Ipv4Addr;
 
@@ -16,7 +16,7 @@ pub(crate) fn packet(host: u8, port: u16) -> Vec<u8> {
     udp(ip(BOT), Ipv4Addr::new(192, 0, 2, host).into(), port, 0)
 }
 
-/// A packet a second to one endpoint: with `--window 1` there is a record for each.
+/// One packet per second to one endpoint: with `--window 1` there is a record for each.
 pub(crate) fn beacon(packets: u64) -> Vec<Captured> {
     (0..packets).map(|k| at(k * SECOND, packet(1, 443))).collect()
 }
@@ -26,7 +26,7 @@ pub(crate) fn flood(packets: u64) -> Vec<Captured> {
     (0..packets).map(|k| at(k * SECOND / packets, packet(7, 80))).collect()
 }
 
-/// A packet to each of so many hosts.
+/// One packet to each of so many hosts.
 pub(crate) fn sweep(hosts: u8) -> Vec<Captured> {
     (1..=hosts).map(|host| at(u64::from(host), packet(host, 23))).collect()
 }
@@ -41,8 +41,8 @@ pub(crate) fn signatures(records: &[Value]) -> Vec<u64> {
     records.iter().filter_map(|record| record["alert"]["signature_id"].as_u64()).collect()
 }
 
-/// The one error of a run that ended with `status`: a line on standard error that says what was
-/// attempted, why it failed and what to do. Returned is what follows `gomon: `.
+/// Returns the only error of a run that ended with `status`, without `gomon: `: a line on standard error
+/// that says what was attempted, why it failed and what to do.
 #[track_caller]
 pub(crate) fn error(outcome: &Outcome, status: i32) -> &str {
     assert_eq!(outcome.status, Some(status), "{outcome:#?}");
@@ -60,7 +60,7 @@ pub(crate) fn error(outcome: &Outcome, status: i32) -> &str {
     error
 }
 
-/// The error of a run that was not even started: nothing else is printed.
+/// Returns the error of a run that was not started: nothing else is printed.
 #[track_caller]
 pub(crate) fn refusal(outcome: &Outcome) -> &str {
     let error = error(outcome, 2);

@@ -7,7 +7,7 @@ use crate::support::program::{Scratch, gomon};
 use crate::traffic::{BOT, beacon, file, refusal};
 
 #[test]
-fn a_wrong_value_is_refused_with_its_flag_the_reason_and_a_way_out() {
+fn a_wrong_value_is_refused_with_its_flag_the_reason_and_what_to_give() {
     let scratch = Scratch::new();
     let capture = scratch.file("beacon.pcap", &file(&beacon(1)));
     let capture = capture.to_str().unwrap();
@@ -85,7 +85,7 @@ fn a_wrong_value_is_refused_with_its_flag_the_reason_and_a_way_out() {
 }
 
 #[test]
-fn the_deprecated_alias_is_refused_under_a_wrong_value_too() {
+fn a_wrong_value_of_the_deprecated_alias_is_refused_too() {
     let run = gomon(["x.pcap", BOT, "--destination-rate-mode", "fast"]);
     assert!(refusal(&run).contains("\"fast\": unknown: give one of host-rate"));
 }
@@ -101,7 +101,7 @@ fn a_wrong_source_address_is_refused() {
 }
 
 #[test]
-fn positionals_and_flags_that_do_not_exist_are_refused_without_a_usage_text() {
+fn unknown_or_missing_arguments_are_refused_without_a_usage_text() {
     for (args, what) in [
         (&["x.pcap"][..], "<SRC_IP>"),
         (&["x.pcap", BOT, "extra"], "'extra'"),
@@ -121,7 +121,7 @@ fn positionals_and_flags_that_do_not_exist_are_refused_without_a_usage_text() {
 }
 
 #[test]
-fn what_was_typed_neither_breaks_the_line_nor_steers_the_terminal() {
+fn control_characters_in_arguments_are_escaped_in_errors() {
     let nasty = "3\n\x1b[31m\r\t0\u{7f}\u{9b}2J";
     let flag = format!("--{nasty}");
     for args in [
@@ -141,7 +141,7 @@ fn what_was_typed_neither_breaks_the_line_nor_steers_the_terminal() {
 }
 
 #[test]
-fn text_that_is_not_unicode_is_refused_and_so_is_a_path_that_is_not_there() {
+fn text_that_is_not_unicode_and_a_path_that_does_not_exist_are_refused() {
     let bytes = OsStr::from_bytes(b"\xff\xfe");
     let bot = OsStr::new(BOT);
     refusal(&gomon([OsStr::new("x.pcap"), bytes]));

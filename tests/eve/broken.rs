@@ -1,4 +1,4 @@
-//! The schema bites: records that are wrong in one place are rejected.
+//! The schema rejects records that are wrong in one field.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ fn fields<'a>(record: &'a mut Value, path: &str) -> &'a mut serde_json::Map<Stri
     record.pointer_mut(path).and_then(Value::as_object_mut).expect("an object")
 }
 
-/// Values no field may have, whatever it holds: of another type, or none.
+/// Values that a field with `value` may not have: of another type, or null.
 fn wrong(value: &Value) -> Vec<Value> {
     let other = match value {
         Value::String(_) => vec![json!(7), json!("")],
@@ -57,13 +57,14 @@ fn wrong(value: &Value) -> Vec<Value> {
     [other, vec![Value::Null]].concat()
 }
 
-/// Whether a record may do without a field that it has. With a host it may: that can be a sensor's name.
+/// Whether a field of a record is optional. `sample_id` is, even in a record with `host`, which may be the
+/// sensor's name.
 fn is_optional(name: &str, record: &Value) -> bool {
     ["c2_ip", "sample_id"].contains(&name) || name == "proto" && own(record)["scope"] == "host"
 }
 
 #[test]
-fn every_field_of_every_record_is_held_to_its_type() {
+fn every_field_of_every_record_must_have_its_type() {
     for record in specimens() {
         assert!(accepts(&record));
         let mut paths = Vec::new();
@@ -79,7 +80,7 @@ fn every_field_of_every_record_is_held_to_its_type() {
                     fields(&mut broken, path).insert(name.clone(), value);
                     assert!(!accepts(&broken), "accepted with a wrong {path}/{name}: {broken:#}");
                 }
-                // Only labels can be left away, and what they stand for at once.
+                // Only labels are optional, and the whole object of a record without an alert.
                 let mut less = record.clone();
                 fields(&mut less, path).remove(name);
                 let whole = path.is_empty() && name == "metadata" && record.get("alert").is_none();
@@ -130,7 +131,7 @@ fn wrong_values_of_the_right_type_are_rejected() {
         fields(&mut broken, parent).insert(name.to_owned(), value.clone());
         assert!(!accepts(&broken), "accepted: {path} {value}");
     }
-    // The signature of one verdict with the number of another; the object in both places.
+    // The signature of one verdict with the id of another; gomon's object in both places.
     let mut broken = attack.clone();
     broken["alert"]["signature_id"] = json!(2_100_002);
     assert!(!accepts(&broken));
@@ -143,7 +144,7 @@ fn wrong_values_of_the_right_type_are_rejected() {
 }
 
 #[test]
-fn a_strict_alert_is_held_to_the_same_fields() {
+fn a_strict_alert_must_have_the_same_fields() {
     for alert in specimens().iter().filter(|record| record.get("alert").is_some()) {
         let strict = as_strict(alert);
         assert!(accepts(&strict), "{strict:#}");
@@ -160,7 +161,7 @@ fn a_strict_alert_is_held_to_the_same_fields() {
 }
 
 #[test]
-fn ports_go_with_protocols_that_have_them() {
+fn only_protocols_with_ports_have_ports() {
     let specimens = specimens();
     let of = |protocol: &str| specimens.iter().find(|record| record["proto"] == protocol);
     let mut gre = of("GRE").expect("a record").clone();

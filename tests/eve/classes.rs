@@ -1,4 +1,4 @@
-//! Every class of record, provoked, with what it says.
+//! Every class of record, with traffic that causes it and the expected fields.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -35,12 +35,12 @@ fn syns(hosts: impl IntoIterator<Item = IpAddr>, port: u16) -> impl Iterator<Ite
     hosts.into_iter().map(move |host| syn(source(&host), host, port))
 }
 
-/// The same on a port each, so that none of them is swept.
+/// SYNs on a different port each, so that no port is swept.
 fn knocks(hosts: impl IntoIterator<Item = IpAddr>) -> impl Iterator<Item = Vec<u8>> {
     (1000..).zip(hosts).flat_map(|(port, host)| syns([host], port))
 }
 
-/// Asserts what fields of `value` are, and that those that should be `null` are absent.
+/// Asserts that `value` has these fields, and not those that are `null`.
 #[track_caller]
 fn has(value: &Value, fields: &Value) {
     for (name, expected) in fields.as_object().expect("fields") {
@@ -48,7 +48,7 @@ fn has(value: &Value, fields: &Value) {
     }
 }
 
-/// What the schema says of a class: number, words, category and severity.
+/// Asserts the fields of a class of alerts: id, category and severity.
 #[track_caller]
 fn is_alert(record: &Value, id: u64, category: &str, severity: u64) {
     has(record, &json!({"event_type": "alert", "flow": null, "stats": null}));
@@ -99,7 +99,7 @@ fn an_attack_on_an_endpoint_of_any_protocol() {
     }
 }
 
-/// An SCTP INIT, as far as gomon looks.
+/// An SCTP INIT, up to the bytes that gomon parses.
 fn sctp(source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
     let mut header = vec![0x9c, 0x40];
     header.extend(port.to_be_bytes());
@@ -108,7 +108,7 @@ fn sctp(source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
 }
 
 #[test]
-fn sensor_and_sample_tell_bots_of_one_address_apart() {
+fn sensor_and_sample_distinguish_bots_with_the_same_address() {
     let records = |flags: &[&str]| {
         let traffic = Traffic::default().times(FLOOD, 0, &syn(bot(), host(1), 443));
         let [record] = traffic.judged(BOT, &[&TEN_SECONDS, flags].concat()).try_into().unwrap();
@@ -145,7 +145,7 @@ fn an_attack_on_a_host_none_of_whose_endpoints_is_attacked() {
     let whole = json!({"scope": "host", "packets": FLOOD, "ports": FLOOD, "proto": "UDP"});
     has(own(attack), &whole);
 
-    // Of several protocols none is named; what has no port counts no port, and is in the total.
+    // With several protocols none is named; packets without a port are in the total, and add no port.
     let more = traffic.one(0, ip_packet(bot(), host(1), 47, &[0; 8]));
     let records = more.one(0, udp(bot(), host(1), 0, 20)).judged(BOT, &TEN_SECONDS);
     let [mixed] = records.as_slice() else { panic!("one record: {records:#?}") };
@@ -172,7 +172,7 @@ fn a_vertical_scan() {
     has(own(scan), &expected);
     assert_eq!(rest.len(), 22, "the endpoints are ordinary connections besides");
 
-    // Ports of two protocols have none in common, and one number in both is two ports.
+    // A port number that two protocols have in common is two ports.
     let twice = (1..=11).flat_map(|port| [syn(bot(), host(1), port), udp(bot(), host(1), port, 0)]);
     let records = Traffic::default().all(0, twice).judged(BOT, &flags);
     has(&records[0], &json!({"proto": null}));
@@ -196,7 +196,7 @@ fn a_scan_over_hosts_of_either_family_and_of_both() {
         let [scan] = records.as_slice() else { panic!("one record: {records:#?}") };
         is_alert(scan, 2_100_002, "scan", 3);
         has(scan, &json!({"src_ip": BOT, "dest_ip": address, "dest_port": null, "proto": null}));
-        // Numbers of IPv4 lie below those of 2001:db8::/32.
+        // IPv4 addresses sort before 2001:db8::/32.
         hosts.sort_by_key(|host| (host.is_ipv6(), *host));
         let expected = json!({
             "classification": "scan", "scope": "global", "hosts": hosts.len(),
@@ -211,8 +211,8 @@ fn a_scan_over_hosts_of_either_family_and_of_both() {
 fn a_sweep_of_each_protocol_and_family() {
     let source = format!("{BOT},{BOT6}");
     let flags = ["--window", "10", "--destination-threshold", "100", "--sweep-hosts", "12"];
-    // The fewest hosts are enough, and their connections are not told one by one; one on another
-    // port is. An answer that goes to the bot shows that answers can be seen.
+    // The fewest hosts are enough, and their connections are not reported individually; one on another
+    // port is. A reply to the bot shows that the capture has both directions.
     let other = |t: Traffic| t.one(0, syn(bot(), host(99), 80)).one(0, udp(host(99), bot(), 9, 0));
     let (many4, many6): (Vec<_>, Vec<_>) =
         ((1..=12).map(host).collect(), (1..=12).map(host6).collect());
@@ -243,7 +243,7 @@ fn a_sweep_of_each_protocol_and_family() {
         assert!((number(sweep, "score") - 12.0 * 4_f64.ln()).abs() < 1e-9, "{sweep:#}");
         has(connection, &json!({"dest_ip": host(99), "dest_port": 80}));
 
-        // One host less, or nobody looking: ordinary connections. A higher bar is one too.
+        // With one host less, with sweep detection off, or with a higher --sweep-hosts: ordinary connections.
         let fewer = other(Traffic::default().all(0, frames[1..].to_vec()));
         let all = other(Traffic::default().all(0, frames));
         let off = [&flags[..4], &["--sweep-detection", "off"]].concat();
@@ -255,10 +255,9 @@ fn a_sweep_of_each_protocol_and_family() {
     }
 }
 
-/// More contacts wait for an answer than there is room for: which ones are forgotten is the same in every
-/// run.
+/// More contacts are pending than there is room for: which ones are dropped is the same in every run.
 #[test]
-fn a_sweep_beyond_the_cap_is_told_in_the_same_way_again() {
+fn a_sweep_past_the_limit_is_reported_alike_in_every_run() {
     let hosts = |from: u16| (from..from + 25).map(|n| ip(&format!("198.18.0.{n}")));
     let traffic =
         (0..5).fold(Traffic::default().one(0, udp(host(99), bot(), 9, 0)), |traffic, n| {
@@ -266,27 +265,28 @@ fn a_sweep_beyond_the_cap_is_told_in_the_same_way_again() {
         });
     let flags = ["--window", "1", "--max-destinations", "40", "--destination-threshold", "100"];
     let traffic = traffic.one(9000, syn(bot(), host(1), 80));
-    let hosts_told = || {
+    let listed_hosts = || {
         let records = traffic.clone().judged(BOT, &flags);
         let sweeps = records.iter().filter(|record| class(record) == "sweep");
         sweeps
             .flat_map(|record| own(record)["dst_ips"].as_array().expect("a list").clone())
             .collect()
     };
-    let first: Vec<Value> = hosts_told();
-    // Of the second and the fourth 25, 15 found room; who waits from before has it for 3 s.
+    let first: Vec<Value> = listed_hosts();
+    // Of the second and the fourth 25, 15 found room; earlier contacts occupy it for 3 s.
     assert_eq!(first.len(), 105);
     for _ in 0..5 {
-        assert_eq!(hosts_told(), first);
+        assert_eq!(listed_hosts(), first);
     }
 }
 
 #[test]
-fn a_sweep_is_told_while_it_goes_on_and_no_longer() {
+fn a_sweep_is_reported_while_it_continues_and_no_longer() {
     let knocks = |at, numbers: std::ops::RangeInclusive<u8>| {
         Traffic::default().all(at, syns(numbers.map(host), 23))
     };
-    // The third window tries only known hosts; the last host of the fourth waits for the fifth.
+    // The third window contacts only hosts contacted before; the last contact of the fourth is decided in
+    // the fifth.
     let traffic = knocks(0, 1..=12)
         .and(knocks(10_000, 13..=14))
         .and(knocks(20_000, 1..=14))
@@ -294,8 +294,10 @@ fn a_sweep_is_told_while_it_goes_on_and_no_longer() {
         .one(49_000, syn(bot(), host(99), 80));
     let flags = ["--window", "10", "--show-idle", "--destination-threshold", "100"];
     let records = traffic.judged(BOT, &[&flags[..], &["--connections", "off"]].concat());
-    let told: Vec<_> = records.iter().map(|r| (class(r), own(r)["dst_ips"].as_array())).collect();
-    let listed: Vec<_> = told.iter().map(|(c, hosts)| (*c, hosts.map_or(0, Vec::len))).collect();
+    let reported: Vec<_> =
+        records.iter().map(|r| (class(r), own(r)["dst_ips"].as_array())).collect();
+    let listed: Vec<_> =
+        reported.iter().map(|(c, hosts)| (*c, hosts.map_or(0, Vec::len))).collect();
     let expected = [("sweep", 12), ("sweep", 2), ("idle", 0), ("idle", 0), ("sweep", 1)];
     assert_eq!(listed, expected);
     let contacts: Vec<_> = records.iter().filter_map(|r| own(r)["contacts"].as_u64()).collect();
@@ -307,7 +309,7 @@ fn a_sweep_is_told_while_it_goes_on_and_no_longer() {
 }
 
 #[test]
-fn a_connection_in_each_of_its_forms() {
+fn a_connection_in_each_form() {
     let frame = udp(bot(), host(1), 53, 20);
     let length = frame.len();
     let traffic = Traffic::default().times(3, 0, &frame).one(0, ip_packet(bot(), host(2), 47, &[]));
@@ -340,43 +342,43 @@ fn a_connection_in_each_of_its_forms() {
 }
 
 #[test]
-fn of_any_source_a_record_has_the_packets_own_or_is_unspecified_in_the_destinations_family() {
-    let (stranger, stranger6) = (ip("203.0.113.7"), ip("2001:db8:9::1"));
+fn with_any_the_source_is_the_packets_own_or_unspecified_in_the_destinations_family() {
+    let (other_bot, other_bot6) = (ip("203.0.113.7"), ip("2001:db8:9::1"));
     let traffic = Traffic::default()
         .one(0, udp(bot(), host(1), 53, 0))
-        .one(0, udp(stranger, host(1), 53, 0))
-        .one(0, udp(stranger, host(2), 53, 0))
-        .one(0, udp(stranger6, host6(1), 53, 0))
+        .one(0, udp(other_bot, host(1), 53, 0))
+        .one(0, udp(other_bot, host(2), 53, 0))
+        .one(0, udp(other_bot6, host6(1), 53, 0))
         .one(0, udp(ip("2001:db8:9::2"), host6(1), 53, 0))
-        .one(0, udp(stranger6, host6(2), 53, 0));
-    let told = |records: &[Value]| {
+        .one(0, udp(other_bot6, host6(2), 53, 0));
+    let sources = |records: &[Value]| {
         records.iter().map(|r| r["src_ip"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let records = traffic.clone().judged("any", &TEN_SECONDS);
-    assert_eq!(told(&records), ["0.0.0.0", "203.0.113.7", "::", "2001:db8:9::1"]);
+    assert_eq!(sources(&records), ["0.0.0.0", "203.0.113.7", "::", "2001:db8:9::1"]);
 
-    // The flow is that of the destination, whoever sends.
+    // The flow id depends on the destination only.
     let other = Traffic::default().one(0, udp(bot(), host(2), 53, 0)).judged("any", &TEN_SECONDS);
-    assert_eq!(told(&other), [BOT]);
+    assert_eq!(sources(&other), [BOT]);
     assert_eq!(other[0]["flow_id"], records[1]["flow_id"]);
 
-    // A host's own over all its ports, as long as it is one.
+    // The source of all packets to a host, if it is only one.
     let mut spread = (1..=40)
-        .fold(Traffic::default(), |traffic, port| traffic.one(0, udp(stranger, host(3), port, 0)));
+        .fold(Traffic::default(), |traffic, port| traffic.one(0, udp(other_bot, host(3), port, 0)));
     let flags = ["--window", "10", "--packet-threshold", "1", "--port-threshold", "30"];
-    assert_eq!(told(&spread.clone().judged("any", &flags)), ["203.0.113.7", "203.0.113.7"]);
+    assert_eq!(sources(&spread.clone().judged("any", &flags)), ["203.0.113.7", "203.0.113.7"]);
     spread = spread.one(0, udp(bot(), host(3), 40, 0));
-    assert_eq!(told(&spread.judged("any", &flags)), ["0.0.0.0", "0.0.0.0"]);
+    assert_eq!(sources(&spread.judged("any", &flags)), ["0.0.0.0", "0.0.0.0"]);
 
-    // Of a scan nobody's, of a sweep the one that swept; past the cap it is not known.
+    // A scan has none, a sweep the source that swept; past the limit it is unknown.
     let swept =
-        (1..=15).fold(Traffic::default(), |traffic, n| traffic.one(0, syn(stranger, host(n), 23)));
+        (1..=15).fold(Traffic::default(), |traffic, n| traffic.one(0, syn(other_bot, host(n), 23)));
     let flags = ["--window", "10", "--destination-threshold", "14"];
-    assert_eq!(told(&swept.clone().judged("any", &flags)), ["0.0.0.0", "203.0.113.7"]);
+    assert_eq!(sources(&swept.clone().judged("any", &flags)), ["0.0.0.0", "203.0.113.7"]);
 }
 
 #[test]
-fn labels_stand_in_every_record() {
+fn labels_are_in_every_record() {
     let flags = [
         "--window",
         "10",

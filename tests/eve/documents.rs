@@ -1,4 +1,4 @@
-//! `docs/records.md` shows records of this traffic, and names every field there is.
+//! `docs/records.md` shows the records of this traffic, and describes every field.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ fn traffic() -> Traffic {
         .times(2, 24 * 3_600_000, &call)
 }
 
-/// The records gomon writes about it, in both forms of a connection, with names as on the page.
+/// The records of it, with connections in both forms, and the names used in the document.
 fn written() -> Vec<Value> {
     let scratch = Scratch::new();
     let capture = traffic().capture(&scratch);
@@ -52,14 +52,14 @@ fn written() -> Vec<Value> {
     records
 }
 
-/// The records on the page.
+/// The records in the document.
 fn shown() -> Vec<Value> {
     let blocks = RECORDS.split("```json\n").skip(1);
     let texts = blocks.map(|block| block.split("```").next().expect("a text"));
     texts.map(|text| serde_json::from_str(text).expect("a record")).collect()
 }
 
-/// What distinguishes the kinds of records.
+/// The fields that distinguish the kinds of records.
 fn kind(record: &Value) -> (&str, &str, String, bool) {
     let run = class(record) == "idle" && number(record, "windows") > 1.5;
     (
@@ -98,7 +98,7 @@ fn properties(schema: &Value, names: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn every_field_is_explained_and_none_that_is_not_there() {
+fn every_field_is_explained_and_no_other() {
     let mut fields = BTreeSet::new();
     properties(&serde_json::from_str(TEXT).expect("a JSON file"), &mut fields);
     let mut named = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Real captures: whatever is in them, the records keep to the schemas and the rules.
+//! Real captures: their records conform to the schemas and the rules.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::runs::judged;
 use crate::support::real::capture_files;
 
-/// The sources that truth files beside a capture are about.
+/// The sources that the truth files next to a capture are about.
 fn sources(capture: &Path) -> Vec<String> {
     let prefix = format!("{}.truth.", capture.display());
     let entries = std::fs::read_dir(capture.parent().expect("a folder")).expect("a folder");
@@ -23,7 +23,7 @@ fn sources(capture: &Path) -> Vec<String> {
 }
 
 #[test]
-fn records_of_real_captures_keep_to_the_schemas() {
+fn records_of_real_captures_conform_to_the_schemas() {
     let mut records = 0;
     for capture in capture_files() {
         let mut sources = sources(&capture);

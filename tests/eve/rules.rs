@@ -1,11 +1,11 @@
-//! What holds for the records of every run, whatever the traffic.
+//! Invariants of the records of every run, whatever the traffic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::Value;
 
-/// Protocols by number, as far as the traffic of these tests goes.
+/// The numbers of the protocols in the traffic of these tests.
 #[rustfmt::skip]
 const PROTOCOLS: [(&str, u64); 14] = [
     ("HOPOPT", 0), ("ICMP", 1), ("IGMP", 2), ("TCP", 6), ("UDP", 17), ("DCN-MEAS", 19), ("DDP", 37),
@@ -18,7 +18,7 @@ pub(crate) fn own(record: &Value) -> &Value {
     &record["metadata"]["gomon"]
 }
 
-/// The verdict of a record.
+/// The class of a record.
 pub(crate) fn class(record: &Value) -> &str {
     own(record)["classification"].as_str().expect("a classification")
 }
@@ -29,7 +29,7 @@ pub(crate) fn number(record: &Value, field: &str) -> f64 {
     own(record)[field].as_f64().unwrap_or_else(|| panic!("{field} in {record:#}"))
 }
 
-/// Host (in the order of its number), protocol and port of a record; 0 for what is absent.
+/// Host (as a number, for sorting), protocol and port of a record; 0 if absent.
 fn destination(record: &Value) -> (Ipv6Addr, u64, u64) {
     let protocol = record["proto"].as_str().map_or(0, |name| {
         let known = PROTOCOLS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
@@ -38,7 +38,7 @@ fn destination(record: &Value) -> (Ipv6Addr, u64, u64) {
     (ordered(&record["dest_ip"]), protocol, record["dest_port"].as_u64().unwrap_or(0))
 }
 
-/// An address as all are ordered: IPv4 among IPv6 in its mapped form.
+/// An address in the form by which they are sorted: IPv4 as IPv4-mapped IPv6.
 fn ordered(address: &Value) -> Ipv6Addr {
     match address.as_str().expect("a string").parse().expect("an address") {
         IpAddr::V4(v4) => v4.to_ipv6_mapped(),
@@ -73,7 +73,7 @@ pub(crate) fn hold(records: &[Value]) {
     assert_eq!(ids.len(), records.len(), "no two records have one id");
 }
 
-/// What the last record of a run says, and that no other is one.
+/// Checks the last record of a run, and that no other record is a last one.
 #[track_caller]
 pub(crate) fn closes(records: &[Value]) {
     let (closing, before) = records.split_last().expect("a closing record");
@@ -86,7 +86,7 @@ pub(crate) fn closes(records: &[Value]) {
     assert_eq!(closing["stats"]["detect"]["alert"], alerts, "{closing:#}");
 }
 
-/// What a record says on its own.
+/// Checks a record by itself.
 #[track_caller]
 fn alone(record: &Value) {
     let gomon = own(record);
@@ -138,14 +138,15 @@ fn sweep(record: &Value) {
     assert_eq!(count("contacts"), count("answered") + count("unanswered"), "{record:#}");
     let listed = gomon["dst_ips"].as_array().expect("a list").len() as u64;
     assert!((1..=count("contacts")).contains(&listed), "{record:#}");
-    // A walk that never touches 0 ends at the sum of its steps, and any other one above it.
+    // The score of a walk that never was reset at 0 is the sum of its steps; any other is higher.
     let sum = (number(record, "unanswered") - number(record, "answered")) * 4_f64.ln();
     let score = number(record, "score");
     assert!(score > 99_f64.ln() && score >= sum - 1e-9 * sum.abs(), "{record:#}");
     listed_hosts(record, listed == 1);
 }
 
-/// The hosts a record lists, and the address that stands for them; `alone` when there is one in all.
+/// Checks the hosts that a record lists and its destination address. `alone` is whether there is only one
+/// host.
 #[track_caller]
 fn listed_hosts(record: &Value, alone: bool) {
     let hosts = own(record)["dst_ips"].as_array().expect("a list");
@@ -169,7 +170,7 @@ fn connection(record: &Value) {
     assert_eq!(flow["bytes_toserver"], own(record)["bytes"], "{record:#}");
     assert_eq!(flow["start"], record["timestamp"], "{record:#}");
     let length = microseconds(&flow["end"]) - microseconds(&flow["start"]);
-    // An observation shorter than a sliding window has no whole one.
+    // An observation shorter than a sliding window has no complete one.
     assert!(length > 0 && length <= length_of(record, "window_s"), "{record:#}");
     assert_eq!(flow["age"], length / 1_000_000, "{record:#}");
 }
@@ -182,7 +183,7 @@ fn idle(record: &Value) {
     assert!(number(record, "hosts") <= number(record, "destination_threshold"), "{record:#}");
 }
 
-/// What holds for the record of a window as a whole.
+/// Checks the record of a window as a whole.
 #[track_caller]
 fn balanced(record: &Value) {
     let gomon = own(record);
@@ -215,13 +216,13 @@ fn on_the_grid(record: &Value, first: &Value) {
     assert_eq!(offset % length_of(record, "step_s"), 0, "off the grid: {record:#}");
 }
 
-/// What the records of one window say together.
+/// Checks the records of one window together.
 #[track_caller]
 fn together(window: &[Value]) {
     let place = |record: &Value| {
         let classes = ["attack", "vertical_scan", "scan", "sweep", "connection", "idle", "busy"];
         let (host, protocol, port) = destination(record);
-        // A sweep is a port's, whatever address stands for its hosts.
+        // A sweep is identified by its port, whatever its destination address.
         let host = if class(record) == "sweep" { Ipv6Addr::UNSPECIFIED } else { host };
         (classes.iter().position(|name| *name == class(record)), (host, protocol, port))
     };
@@ -234,8 +235,8 @@ fn together(window: &[Value]) {
     assert!(!(has("idle") && alarmed), "an idle window with an attack or a scan");
     for sweep in window.iter().filter(|record| class(record) == "sweep") {
         let port = |record: &Value| [record["proto"].clone(), record["dest_port"].clone()];
-        let beside = |r: &&Value| class(r) == "connection" && port(r) == port(sweep);
-        assert_eq!(window.iter().find(beside), None, "a connection to a swept port");
+        let on_same_port = |r: &&Value| class(r) == "connection" && port(r) == port(sweep);
+        assert_eq!(window.iter().find(on_same_port), None, "a connection to a swept port");
     }
 
     let of_hosts = window.iter().filter(|r| class(r) == "attack" && own(r)["scope"] == "host");
@@ -246,7 +247,7 @@ fn together(window: &[Value]) {
     }
 }
 
-/// One destination has one flow id, and no other has it.
+/// Checks that each destination has one flow id, which no other has.
 #[track_caller]
 fn flow_ids(records: &[Value]) {
     let mut ids = BTreeMap::new();
@@ -256,7 +257,7 @@ fn flow_ids(records: &[Value]) {
         assert!(id < 1 << 51);
         let (mut host, protocol, port) = destination(record);
         if class(record) == "sweep" {
-            // It is a port's, whatever address stands for its hosts.
+            // A sweep is identified by its port, whatever its destination address.
             let four = host.to_ipv4_mapped().is_some();
             host =
                 if four { Ipv4Addr::UNSPECIFIED.to_ipv6_mapped() } else { Ipv6Addr::UNSPECIFIED };

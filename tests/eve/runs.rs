@@ -1,4 +1,4 @@
-//! Traffic in, records out: each run in both forms, and every record of it checked.
+//! Runs gomon on generated traffic in the default and the strict form, and checks every record.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -12,9 +12,9 @@ use crate::support::capture::{self, Captured, PLAIN, SECOND};
 use crate::support::program::{Scratch, gomon};
 use crate::{rules, schemas};
 
-/// The bot of all traffic made here.
+/// The bot's address.
 pub(crate) const BOT: &str = "10.0.0.5";
-/// The same bot's other address.
+/// The bot's IPv6 address.
 pub(crate) const BOT6: &str = "2001:db8::5";
 /// A millisecond, in nanoseconds.
 const MS: u64 = SECOND / 1000;
@@ -30,33 +30,33 @@ impl Traffic {
         self
     }
 
-    /// Adds a frame so many times at one moment.
+    /// Adds a frame so many times at the same time.
     pub(crate) fn times(self, number: usize, at: u64, frame: &[u8]) -> Self {
         (0..number).fold(self, |traffic, _| traffic.one(at, frame.to_vec()))
     }
 
-    /// Adds frames, all at one moment.
+    /// Adds frames, all at the same time.
     pub(crate) fn all(self, at: u64, frames: impl IntoIterator<Item = Vec<u8>>) -> Self {
         frames.into_iter().fold(self, |traffic, frame| traffic.one(at, frame))
     }
 
-    /// Both, side by side.
+    /// Merges both.
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
 
-    /// The capture of it, in a directory.
+    /// Writes it as a capture into a directory.
     pub(crate) fn capture(mut self, directory: &Scratch) -> PathBuf {
         self.0.sort_by_key(|frame| frame.time);
-        // Where all are of one moment, the last is not: no rate is judged by a clock that stands still.
+        // At least two timestamps differ, because no rates are judged if all frames have the same one.
         if let [first, .., last] = self.0.as_mut_slice() {
             last.time = last.time.max(first.time + 1);
         }
         directory.file("bot.pcap", &capture::pcap(PLAIN, &self.0))
     }
 
-    /// The records that gomon writes about it.
+    /// Runs gomon on it and returns the records.
     #[track_caller]
     pub(crate) fn judged(self, source: &str, flags: &[&str]) -> Vec<Value> {
         let scratch = Scratch::new();
@@ -66,18 +66,18 @@ impl Traffic {
     }
 }
 
-/// What gomon made of a capture.
+/// The outcome of a run on a capture.
 pub(crate) struct Judged {
     pub(crate) status: Option<i32>,
     pub(crate) stderr: String,
-    /// Those before the last one.
+    /// All records but the last one.
     pub(crate) records: Vec<Value>,
-    /// The last one, of a run that was started.
+    /// The last record, if the run was started.
     pub(crate) closing: Option<Value>,
 }
 
-/// Runs gomon on a capture in the default and in the strict form, checks every record of both, and
-/// that both say the same. What it returns is in the default form.
+/// Runs gomon on a capture in the default and in the strict form, and checks every record of both, and that
+/// both agree. Returns the outcome in the default form.
 #[track_caller]
 pub(crate) fn judged(capture: &Path, source: &str, flags: &[&str]) -> Judged {
     let run = |more: &[&str]| {
@@ -108,7 +108,7 @@ pub(crate) fn judged(capture: &Path, source: &str, flags: &[&str]) -> Judged {
     Judged { status: default.status, stderr: default.stderr, records, closing }
 }
 
-/// A record of the default form in the strict one.
+/// Converts a record from the default form to the strict one.
 pub(crate) fn as_strict(record: &Value) -> Value {
     let mut record = without_name_of_artifact(record.clone());
     let metadata = record.as_object_mut().and_then(|record| record.remove("metadata"));
@@ -118,7 +118,7 @@ pub(crate) fn as_strict(record: &Value) -> Value {
     record
 }
 
-/// A second run never overwrites what the first one saved, so names differ.
+/// Removes the name of the artifact, which differs because a second run does not overwrite the first one's.
 fn without_name_of_artifact(mut record: Value) -> Value {
     if let Some(path) = record.get_mut("capture_file") {
         *path = Value::Bool(true);
@@ -126,7 +126,7 @@ fn without_name_of_artifact(mut record: Value) -> Value {
     record
 }
 
-/// The records of an output: one JSON object a line, no key twice in an object, nowhere a null.
+/// Parses the records of an output: one JSON object per line, no duplicate keys, no null.
 #[track_caller]
 pub(crate) fn sound(output: &str) -> Vec<Value> {
     assert!(output.is_empty() || output.ends_with('\n'), "the last line is whole");
@@ -138,7 +138,7 @@ pub(crate) fn sound(output: &str) -> Vec<Value> {
     records.collect()
 }
 
-/// Reads any JSON without null and without a key twice in one object.
+/// Accepts any JSON without null and without duplicate keys in an object.
 struct Sound;
 
 impl<'de> Deserialize<'de> for Sound {

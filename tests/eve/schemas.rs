@@ -1,4 +1,4 @@
-//! The schemas records are held to: gomon's own, and Suricata's where they are at hand.
+//! The schemas that records must conform to: gomon's own, and Suricata's if they are available.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::skip::skip_in_ci_too;
 
-/// gomon's own schema, as the project ships it.
+/// gomon's own schema, as published in the project.
 pub(crate) static TEXT: &str = include_str!("../../docs/eve.schema.json");
 
 static OURS: LazyLock<Validator> = LazyLock::new(|| {
@@ -36,13 +36,14 @@ static SURICATA: LazyLock<Vec<(PathBuf, Validator)>> = LazyLock::new(|| {
 });
 
 fn folder() -> PathBuf {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/eve");
-    std::env::var_os("GOMON_EVE_SCHEMAS").map_or_else(|| beside.into(), PathBuf::from)
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/eve");
+    std::env::var_os("GOMON_EVE_SCHEMAS").map_or_else(|| default.into(), PathBuf::from)
 }
 
-/// Every record of these tests is held to them, too. Where they are not, this one test is skipped for all.
+/// Every record of these tests is validated by them as well. If they are missing, this test is reported as
+/// skipped on behalf of all.
 #[test]
-fn suricatas_schemas_reject_what_is_no_record() {
+fn suricatas_schemas_reject_invalid_records() {
     if SURICATA.is_empty() {
         skip_in_ci_too(format_args!("no schemas of Suricata in {}", folder().display()));
     }
@@ -56,8 +57,8 @@ pub(crate) fn accepts(record: &Value) -> bool {
     OURS.is_valid(record)
 }
 
-/// Holds a record to all schemas: whole to gomon's, and to Suricata's whole when it is `strict`, else
-/// without gomon's object.
+/// Validates a record by all schemas: completely by gomon's, and by Suricata's completely if it is `strict`,
+/// else without gomon's object.
 #[track_caller]
 pub(crate) fn check(record: &Value, strict: bool) {
     hold("docs/eve.schema.json", &OURS, record);

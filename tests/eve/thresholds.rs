@@ -1,4 +1,4 @@
-//! Thresholds are strict, and mean the same in whichever unit they are given.
+//! Thresholds are strict, and mean the same in either unit.
 
 use std::net::IpAddr;
 
@@ -31,7 +31,7 @@ fn has(records: &[Value], name: &str) -> bool {
 }
 
 #[test]
-fn what_equals_a_threshold_does_not_exceed_it() {
+fn a_value_equal_to_a_threshold_does_not_exceed_it() {
     for (rate, window, equal) in [("5", "10", 50), ("5", "500ms", 2), ("0.7", "10", 7)] {
         let flags = ["--window", window, "--packet-threshold", rate];
         assert!(!has(&packets(equal).judged(BOT, &flags), "attack"), "{equal} at {rate}");
@@ -51,7 +51,7 @@ fn what_equals_a_threshold_does_not_exceed_it() {
 }
 
 #[test]
-fn a_host_in_all_is_attacked_above_the_same_threshold() {
+fn a_host_as_a_whole_is_attacked_above_the_same_threshold() {
     let flags = ["--window", "10", "--connections", "off", "--show-idle"];
     assert!(has(&ports(50).judged(BOT, &flags), "idle"));
     let records = ports(51).judged(BOT, &flags);
@@ -59,7 +59,7 @@ fn a_host_in_all_is_attacked_above_the_same_threshold() {
 }
 
 #[test]
-fn a_port_threshold_of_nothing_finds_no_vertical_scan() {
+fn a_port_threshold_of_zero_finds_no_vertical_scan() {
     let flags = ["--window", "300", "--port-threshold"];
     assert!(!has(&ports(1000).judged(BOT, &[&flags[..], &["0"]].concat()), "vertical_scan"));
     assert!(has(&ports(101).judged(BOT, &flags[..2]), "vertical_scan"), "the default is 100");
@@ -70,7 +70,7 @@ fn thresholds_by_second_and_by_window_are_the_same() {
     let traffic = packets(51).and(hosts(101)).and(ports(21));
     let run = |flag: &str, value: &str| {
         let flags = ["--window", "10", "--show-idle", flag, value];
-        // The capture's name is one of a temporary directory.
+        // The capture's name contains that of a temporary directory.
         let nameless = |mut record: Value| {
             record.as_object_mut().expect("an object").remove("pcap_filename");
             record

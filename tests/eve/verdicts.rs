@@ -1,4 +1,4 @@
-//! Which verdicts a window gets, in which order.
+//! The verdicts of a window, and their order.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -20,20 +20,20 @@ fn host(number: u8) -> IpAddr {
     ip(&format!("198.51.100.{number}"))
 }
 
-/// A SYN to a host, each on a port of its own, so that no port is swept.
+/// A SYN to a host, on a different port for each, so that no port is swept.
 fn knock(number: u8) -> Vec<u8> {
     syn(bot(), host(number), 1000 + u16::from(number))
 }
 
-/// A flood of each of some hosts, and a SYN to each of some more.
+/// A flood to each of `flooded` hosts, and a SYN to each of `knocked` further ones.
 fn flooded_and_knocked(at: u64, flooded: u8, knocked: u8) -> Traffic {
     let floods = (0..flooded).flat_map(|n| vec![knock(n); FLOOD]);
     let knocks = (0..knocked).map(|n| knock(flooded + n));
     Traffic::default().all(at, floods).all(at + 1, knocks)
 }
 
-/// How many records there are of each class, by window.
-fn told(records: &[Value]) -> Vec<Vec<(&str, usize)>> {
+/// The number of records of each class, by window.
+fn classes(records: &[Value]) -> Vec<Vec<(&str, usize)>> {
     let windows = records.chunk_by(|a, b| a["timestamp"] == b["timestamp"]);
     let counted = windows.map(|window| {
         let classes = window.chunk_by(|a, b| class(a) == class(b));
@@ -50,26 +50,26 @@ fn hosts_under_attack_count_towards_a_scan_in_host_rate_only() {
         flooded_and_knocked(0, 20, 90).judged(BOT, &flags)
     };
     let filtered = run("filtered-host-rate");
-    assert_eq!(told(&filtered).concat(), [("attack", 20), ("connection", 90)]);
+    assert_eq!(classes(&filtered).concat(), [("attack", 20), ("connection", 90)]);
     for mode in ["host-rate", "new-host-rate"] {
         let records = run(mode);
-        assert_eq!(told(&records).concat(), [("attack", 20), ("scan", 1)], "{mode}");
+        assert_eq!(classes(&records).concat(), [("attack", 20), ("scan", 1)], "{mode}");
         assert_eq!(own(&records[20])["hosts"], 110);
         assert_eq!(own(&records[20])["scan_detection_mode"], mode);
     }
 }
 
 #[test]
-fn a_scan_of_hosts_that_are_not_attacked_lists_those_alone() {
+fn a_scan_of_hosts_that_are_not_attacked_lists_only_those() {
     let flags = ["--window", "10", "--destination-threshold", "100"];
     let records = flooded_and_knocked(0, 20, 101).judged(BOT, &flags);
-    assert_eq!(told(&records).concat(), [("attack", 20), ("scan", 1)]);
+    assert_eq!(classes(&records).concat(), [("attack", 20), ("scan", 1)]);
     let listed: Vec<_> = (20..121).map(|n| host(n).to_string()).collect();
     assert_eq!(own(&records[20])["dst_ips"], json!(listed));
 }
 
 #[test]
-fn new_host_rate_compares_with_the_window_before() {
+fn new_host_rate_compares_with_the_previous_window() {
     let knocks = |at, hosts: Range<u8>| Traffic::default().all(at, hosts.map(knock));
     let traffic = knocks(0, 0..120)
         .and(knocks(10_000, 0..120))
@@ -99,32 +99,32 @@ fn an_attack_needs_no_controller_and_a_scan_hides_none() {
     let flags = ["--window", "10", "--c2-ip", "203.0.113.50"];
     let with = flooded_and_knocked(0, 2, 12).judged(BOT, &flags);
     let without = flooded_and_knocked(0, 2, 12).judged(BOT, &flags[..2]);
-    assert_eq!(told(&with).concat(), [("attack", 2), ("scan", 1)]);
-    assert_eq!(told(&with), told(&without));
+    assert_eq!(classes(&with).concat(), [("attack", 2), ("scan", 1)]);
+    assert_eq!(classes(&with), classes(&without));
 }
 
 #[test]
 fn a_host_is_scanned_and_attacked_at_once() {
     let ports = || (0u16..).take(FLOOD).map(|n| syn(bot(), host(1), 1000 + n));
     let flags = ["--window", "10", "--port-threshold", "50"];
-    // None of its endpoints is attacked alone: they are not told one by one.
+    // None of its endpoints is attacked by itself: they are not reported individually.
     let records = Traffic::default().all(0, ports()).judged(BOT, &flags);
-    assert_eq!(told(&records).concat(), [("attack", 1), ("vertical_scan", 1)]);
+    assert_eq!(classes(&records).concat(), [("attack", 1), ("vertical_scan", 1)]);
     assert_eq!(records[0]["flow_id"], records[1]["flow_id"]);
-    // One is: the others remain connections.
+    // One is: the others are still connections.
     let traffic = Traffic::default().all(0, ports()).times(FLOOD, 0, &udp(bot(), host(1), 53, 0));
     let records = traffic.judged(BOT, &flags);
     let expected = [("attack", 1), ("vertical_scan", 1), ("connection", FLOOD)];
-    assert_eq!(told(&records).concat(), expected);
+    assert_eq!(classes(&records).concat(), expected);
     assert_eq!(own(&records[0])["scope"], "local");
-    // In the window of a scan they are not told.
+    // In the window of a scan they are not reported.
     let knocks = (2..20).map(knock);
     let records = Traffic::default().all(0, ports()).all(0, knocks).judged(BOT, &flags);
-    assert_eq!(told(&records).concat(), [("attack", 1), ("vertical_scan", 1), ("scan", 1)]);
+    assert_eq!(classes(&records).concat(), [("attack", 1), ("vertical_scan", 1), ("scan", 1)]);
 }
 
 #[test]
-fn order_is_that_of_classes_and_then_of_numbers() {
+fn records_are_sorted_by_class_and_then_by_address_protocol_and_port() {
     let flood = |traffic: Traffic, frame: &[u8]| traffic.times(FLOOD, 0, frame);
     let [low, middle, high] = ["9.9.9.9", "10.0.0.1", "100.1.1.1"].map(ip);
     let mut traffic = Traffic::default();
@@ -143,7 +143,7 @@ fn order_is_that_of_classes_and_then_of_numbers() {
     let flags = ["--window", "10", "--port-threshold", "5"];
     let records = traffic.judged(&format!("{BOT},{BOT6}"), &flags);
     let expected = [("attack", 24), ("vertical_scan", 3), ("connection", 13)];
-    assert_eq!(told(&records).concat(), expected);
+    assert_eq!(classes(&records).concat(), expected);
 
     let place = |r: &Value| format!("{} {} {}", r["dest_ip"], r["proto"], r["dest_port"]);
     let of_first: Vec<_> = records[..8].iter().map(place).collect();
@@ -166,7 +166,7 @@ fn order_is_that_of_classes_and_then_of_numbers() {
 }
 
 #[test]
-fn a_flow_id_lasts_over_windows_classes_and_forms() {
+fn a_flow_id_is_the_same_in_all_windows_classes_and_forms() {
     let traffic = Traffic::default()
         .one(0, syn(bot(), host(1), 80))
         .times(FLOOD, 10_000, &syn(bot(), host(1), 80))
@@ -178,7 +178,7 @@ fn a_flow_id_lasts_over_windows_classes_and_forms() {
     assert_eq!((class(quiet), class(loud)), ("connection", "attack"));
     assert_eq!(quiet["flow_id"], loud["flow_id"]);
     assert_eq!(others.len(), 3);
-    // Another bot's records of the same destination are others.
+    // Another bot's records of the same destination have another one.
     let records = Traffic::default().one(0, syn(ip("10.0.0.6"), host(1), 80));
     let theirs = records.judged("10.0.0.6", &["--window", "10"]);
     assert_ne!(theirs[0]["flow_id"], quiet["flow_id"]);

@@ -1,4 +1,4 @@
-//! What a record says of its window: idle ones, runs of silent ones, sliding ones, full ones.
+//! The fields of a record about its window: idle windows, runs of silent ones, sliding and full ones.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::support::program::Scratch;
 
 const IDLE: [&str; 3] = ["--window", "10", "--show-idle"];
 
-/// Hosts, as many as are asked for.
+/// An unbounded number of hosts.
 fn hosts() -> impl Iterator<Item = IpAddr> {
     (0u32..).map(|number| IpAddr::V4((0xc633_0000 + number).into()))
 }
@@ -30,7 +30,7 @@ fn of<'a>(records: &'a [Value], name: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn an_idle_window_has_totals_in_stats_and_its_own_ledger_beside() {
+fn an_idle_window_has_totals_in_stats_and_its_own_ledger_in_metadata() {
     let traffic = Traffic::default()
         .times(3, 0, &dns(BOT))
         .one(1, knock(ip("198.51.100.2")))
@@ -75,28 +75,28 @@ fn an_idle_window_has_totals_in_stats_and_its_own_ledger_beside() {
 }
 
 #[test]
-fn an_idle_window_names_its_destination_when_there_is_one() {
+fn an_idle_window_names_its_destination_if_there_is_only_one() {
     let records = Traffic::default().one(0, dns(BOT)).judged(BOT, &IDLE);
-    let told: Vec<_> = records.iter().map(|r| (class(r), r["dest_ip"].as_str())).collect();
-    assert_eq!(told, [("connection", Some("198.51.100.1")), ("idle", Some("198.51.100.1"))]);
+    let reported: Vec<_> = records.iter().map(|r| (class(r), r["dest_ip"].as_str())).collect();
+    assert_eq!(reported, [("connection", Some("198.51.100.1")), ("idle", Some("198.51.100.1"))]);
 }
 
 #[test]
-fn idle_windows_are_left_out_unless_they_are_asked_for() {
+fn idle_windows_are_not_reported_by_default() {
     let traffic = Traffic::default().one(0, dns(BOT)).one(25_000, arp());
     assert_eq!(of(&traffic.judged(BOT, &IDLE[..2]), "idle").len(), 0);
 }
 
 #[test]
-fn a_thousand_silent_windows_are_told_one_by_one_and_the_rest_at_once() {
+fn a_thousand_silent_windows_are_reported_individually_and_the_rest_in_one_record() {
     let traffic = Traffic::default()
         .one(0, dns(BOT))
-        .times(4, 1, &arp()) // more than what follows, so that the first frame is believed
+        .times(4, 1, &arp()) // more than those that follow, so that the first frame is confirmed
         .times(2, 15_005, &arp())
         .times(2, 25_003, &dns(BOT));
     let flags = ["--window", "10ms", "--show-idle", "--packet-threshold", "1000"];
     let records = traffic.judged(BOT, &flags);
-    // Windows 1 to 2499 are silent; nobody but the bot ends a silence.
+    // Windows 1 to 2499 are silent; only the bot's packets end a silence.
     let idle = of(&records, "idle");
     assert_eq!(idle.len(), 1 + 1000 + 1 + 1);
     let run = idle[1001];
@@ -108,7 +108,7 @@ fn a_thousand_silent_windows_are_told_one_by_one_and_the_rest_at_once() {
 }
 
 #[test]
-fn beyond_the_cap_hosts_are_estimated_and_packets_still_counted() {
+fn past_the_limit_hosts_are_estimated_and_packets_still_counted() {
     let traffic = Traffic::default().all(0, hosts().take(300).map(knock));
     let records = traffic.judged(BOT, &["--window", "10", "--max-destinations", "50"]);
     let [scan, sweep] = records.as_slice() else { panic!("two records: {}", records.len()) };
@@ -117,25 +117,25 @@ fn beyond_the_cap_hosts_are_estimated_and_packets_still_counted() {
     assert_eq!((number(scan, "packets"), number(scan, "overflow_packets")), (300.0, 250.0));
     let listed: Vec<_> = hosts().take(50).map(|host| json!(host)).collect();
     assert_eq!(own(scan)["dst_ips"], json!(listed));
-    // Of what is not listed, nobody knows whether it answers.
+    // For unlisted hosts it is unknown whether they answer.
     assert_eq!(own(sweep)["dst_ips"], json!(listed));
     assert_eq!((class(sweep), number(sweep, "contacts")), ("sweep", 50.0));
 
-    // One known host out of many is not the host that was scanned.
+    // One listed host out of many is not the destination of the scan.
     let traffic = Traffic::default().all(0, hosts().take(30).map(knock));
     let records = traffic.judged(BOT, &["--window", "10", "--max-destinations", "1"]);
     assert_eq!(records[0]["dest_ip"], "0.0.0.0");
 
-    // A known host's flood is seen when its endpoints no longer fit.
+    // A flood to a listed host is detected although its endpoints no longer fit.
     let flood = (0..60).map(|n| udp(ip(BOT), ip("198.51.100.1"), 1024 + n, 0));
     let flags = ["--window", "10", "--max-destinations", "20", "--port-threshold", "10"];
     let records = Traffic::default().all(0, flood).judged(BOT, &flags);
     let [attack, vertical] = records.as_slice() else { panic!("two records: {records:#?}") };
     assert_eq!((&own(attack)["packets"], &own(attack)["ports"]), (&json!(60), &json!(20)));
-    let told = (number(vertical, "ports"), number(vertical, "overflow_packets"));
-    assert_eq!(told, (20.0, 40.0));
+    let reported = (number(vertical, "ports"), number(vertical, "overflow_packets"));
+    assert_eq!(reported, (20.0, 40.0));
 
-    // Without an alert the estimate stands in the idle record.
+    // Without an alert the estimate is in the idle record.
     let traffic = Traffic::default().all(0, hosts().take(5).map(knock));
     let flags = [&IDLE[..], &["--max-destinations", "2", "--connections", "off"]].concat();
     let records = traffic.judged(BOT, &flags);
@@ -148,16 +148,16 @@ fn beyond_the_cap_hosts_are_estimated_and_packets_still_counted() {
 }
 
 #[test]
-fn sliding_windows_overlap_and_lie_a_step_apart() {
+fn sliding_windows_overlap_and_start_a_step_apart() {
     let traffic = Traffic::default()
         .times(40, 1_000, &dns(BOT))
         .times(20, 6_000, &dns(BOT))
         .one(14_000, arp());
     let flags = ["--window", "10", "--step", "5", "--show-idle"];
     let records = traffic.judged(BOT, &flags);
-    // The first frame anchors the grid: windows from 1 s and 6 s on.
-    let told: Vec<_> = records.iter().map(|r| (class(r), number(r, "packets"))).collect();
-    assert_eq!(told, [("attack", 60.0), ("connection", 20.0), ("idle", 20.0)]);
+    // The first frame anchors the grid: windows start at 1 s and 6 s.
+    let reported: Vec<_> = records.iter().map(|r| (class(r), number(r, "packets"))).collect();
+    assert_eq!(reported, [("attack", 60.0), ("connection", 20.0), ("idle", 20.0)]);
     assert_eq!(records[0]["timestamp"], "2026-01-29T10:00:01.000000+0000");
     assert_eq!(records[1]["timestamp"], "2026-01-29T10:00:06.000000+0000");
     assert_eq!(records[1]["flow"]["end"], "2026-01-29T10:00:16.000000+0000");
@@ -165,7 +165,7 @@ fn sliding_windows_overlap_and_lie_a_step_apart() {
         assert_eq!((&own(record)["window_s"], &own(record)["step_s"]), (&json!(10.0), &json!(5.0)));
     }
 
-    // Shorter than a window, the observation is judged as the part of one.
+    // An observation shorter than a window is judged as a partial one.
     let records = Traffic::default().times(60, 0, &dns(BOT)).judged(BOT, &flags);
     assert_eq!((class(&records[0]), number(&records[0], "packet_rate")), ("attack", 6.0));
     let records = Traffic::default().one(0, dns(BOT)).judged(BOT, &flags);
@@ -187,8 +187,8 @@ fn with_stats_every_window_has_a_record_with_the_ledger_and_the_contacts_by_port
         .one(35_000, arp());
     let records = traffic.judged(BOT, &["--window", "10", "--stats"]);
     let stats: Vec<_> = records.iter().filter(|r| r["event_type"] == "stats").collect();
-    let told: Vec<_> = stats.iter().map(|r| (class(r), number(r, "packets"))).collect();
-    assert_eq!(told, [("busy", 23.0), ("idle", 1.0), ("idle", 0.0), ("idle", 0.0)]);
+    let reported: Vec<_> = stats.iter().map(|r| (class(r), number(r, "packets"))).collect();
+    assert_eq!(reported, [("busy", 23.0), ("idle", 1.0), ("idle", 0.0), ("idle", 0.0)]);
     let counts = |contacts: u64, answered: u64, port: u16| {
         json!({"proto": "TCP", "dest_port": port, "contacts": contacts, "answered": answered,
                "unanswered": contacts - answered})
@@ -202,7 +202,7 @@ fn with_stats_every_window_has_a_record_with_the_ledger_and_the_contacts_by_port
 }
 
 #[test]
-fn of_more_ports_with_contacts_than_are_listed_those_with_most_are() {
+fn the_ports_with_most_contacts_are_listed_up_to_the_limit() {
     let knocks = (1..=300u16).flat_map(|port| {
         let hosts = if port > 290 { 1..=2 } else { 1..=1 };
         hosts.map(move |n: u8| syn(ip(BOT), ip(&format!("198.51.100.{n}")), port))
@@ -232,7 +232,7 @@ fn a_gap_in_sliding_windows_is_one_run() {
 }
 
 #[test]
-fn time_is_cut_to_microseconds_and_the_grid_keeps_its_nanoseconds() {
+fn times_are_truncated_to_microseconds_and_the_grid_keeps_nanoseconds() {
     let frames = (0..4).map(|n| capture::at(123_456_789 + n * SECOND / 2, dns(BOT)));
     let scratch = Scratch::new();
     let input = scratch.file("bot.pcap", &capture::pcap(PLAIN, &frames.collect::<Vec<_>>()));

@@ -65,7 +65,7 @@ fn frames_before_the_window_count_in_it_and_as_late() {
 }
 
 #[test]
-fn one_wild_timestamp_does_not_move_the_clock() {
+fn one_implausible_timestamp_does_not_move_the_clock() {
     let year = 365 * 24 * 3600 * SECOND;
     let frames = [sent(0, 1), sent(year, 2), sent(SECOND, 3), sent(11 * SECOND, 4)];
     let outcome = replay(&pcap(PLAIN, &frames), &["--window", "10"]);

@@ -166,7 +166,7 @@ fn a_clock_that_stands_still_says_nothing_of_rates() {
 }
 
 /// What becomes of the captures in `../shared/reports` whose clocks step or lie: attacks, idle windows,
-/// frames that are late or wild, and the day of the first window.
+/// frames that are late or implausible, and the day of the first window.
 #[test]
 fn reported_captures_of_clocks_that_step_blame_nobody() {
     let Some(folder) = real::captures() else { return };
@@ -175,7 +175,7 @@ fn reported_captures_of_clocks_that_step_blame_nobody() {
         println!("SKIPPED: no reported captures in {}", reports.display());
         return;
     }
-    for (name, idle, late, wild, day) in [
+    for (name, idle, late, implausible, day) in [
         ("clock-plain.pcap", 120, 0, 0, "2026-01-01"),
         ("clock-first-2106.pcap", 120, 0, 1, "2026-01-01"),
         ("clock-first-hour-ahead.pcap", 120, 0, 1, "2026-01-01"),
@@ -194,7 +194,7 @@ fn reported_captures_of_clocks_that_step_blame_nobody() {
         assert_eq!(outcome.status, Some(0), "{name}: {}", outcome.stderr);
         let told = [outcome.line("Summary:"), outcome.line("Ledger:")].join("\n");
         let windows = format!("{idle} idle window(s)");
-        let lies = format!("; {late} late, {wild} with an implausible timestamp");
+        let lies = format!("; {late} late, {implausible} with an implausible timestamp");
         for part in [
             "Summary: 0 attack alert(s), 0 scan alert(s), 0 vertical scan alert(s), 0 sweep",
             &windows,

@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(filter.remote_hosts(&packet(5, 6)), [None, None]);
     }
 
-    /// What a longest-prefix-match trie that was filled with a filter's entries says of an address.
+    /// Whether a longest-prefix-match trie with a filter's entries ignores an address.
     fn matches_in_trie(filter: &PacketFilter, address: Address) -> bool {
         let mut trie = std::collections::BTreeMap::new();
         trie.extend(filter.lpm_entries());
@@ -298,12 +298,12 @@ mod tests {
         #[test]
         fn kernel_and_user_space_ignore_the_same_addresses(
             ignored in prop::collection::vec((address(), 0u32..=128), 0..8),
-            asked in prop::collection::vec(address(), 1..8),
+            addresses in prop::collection::vec(address(), 1..8),
         ) {
             let prefixes: Vec<_> = ignored.iter().map(|&(a, bits)| Prefix::new(a, bits)).collect();
             let filter = PacketFilter::new(Sources::Any, prefixes.clone());
             let ends = prefixes.iter().flat_map(|prefix| prefix.ranges()).flat_map(|(a, b)| [a, b]);
-            for address in asked.into_iter().chain(ends) {
+            for address in addresses.into_iter().chain(ends) {
                 prop_assert_eq!(filter.is_ignored(address), matches_in_trie(&filter, address));
             }
         }

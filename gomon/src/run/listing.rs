@@ -1,9 +1,10 @@
-//! Listing who sends, instead of counting what one bot sends.
+//! Lists who sends packets, instead of counting what one bot sends.
 
 use anyhow::{Context, Error, Result, anyhow};
 
-use super::input::{self, Named};
-use super::{OpenSource, of_input};
+use super::failure::{incomplete_input, opening};
+use super::input::{self, NamedInput};
+use super::open_source::OpenSource;
 use crate::core::Talkers;
 use crate::settings::Settings;
 use crate::sink::console::{self, Progress};
@@ -11,11 +12,11 @@ use crate::sink::talkers;
 use crate::source::replay::Reader;
 use crate::source::{Stop, listing};
 
-/// Sources that are listed, each with its hardware address. At 4 KiB each where they have many
-/// destinations, this bounds memory to some 20 MiB.
-const SOURCES: usize = 4096;
+/// The most sources that are listed, each a pair of IP and MAC address. A source with many destinations
+/// takes 4 KiB, so this bounds memory to about 20 MiB.
+const MAX_SOURCES: usize = 4096;
 
-/// A list that can be made: its input is open.
+/// A list of sources that is ready to be made: its input is open.
 pub struct Listing {
     settings: Settings,
     source: OpenSource,
@@ -30,40 +31,45 @@ impl Listing {
     ///
     /// When it can't be opened. Nothing was started then.
     pub fn prepare(settings: Settings) -> Result<Self> {
-        console::start_log(settings.log_level);
+        console::start_log(settings.process.log_level);
         let stop = Stop::on_signals().context("listening to signals")?;
-        let opening = || opening(&settings);
+        let path = &settings.bot.input;
+        let context = || opening(path);
         let mut size = None;
-        let source = match input::find(&settings.input, stop.clone()).with_context(opening)? {
-            Named::Interface(name) => OpenSource::Interface(name, Vec::new()),
-            Named::Capture(input) => {
+        let source = match input::find(path, stop.clone()).with_context(context)? {
+            NamedInput::Interface(name) => OpenSource::Interface(name, Vec::new()),
+            NamedInput::Capture(input) => {
                 size = input.size();
-                OpenSource::of_capture(input).with_context(opening)?
+                OpenSource::of_capture(input).with_context(context)?
             }
         };
         Ok(Self { settings, source, size, stop })
     }
 
-    /// Makes the list and shows it. Whatever fails on the way, all that could be read is in it; where that
-    /// is nothing, no list is shown.
+    /// Makes the list and shows it. If something fails, the list holds all that could be read; if that is
+    /// nothing, no list is shown.
     #[must_use]
     pub fn perform(self) -> Vec<Error> {
-        let Self { settings, source, size, stop } = self;
-        let mut talkers = Talkers::new(SOURCES);
+        let Self { settings: Settings { process, bot, .. }, source, size, stop } = self;
+        let mut talkers = Talkers::new(MAX_SOURCES);
         let mut read = |reader| {
-            let progress = Progress::new(&settings, size);
+            let progress = if process.quiet {
+                Progress::none()
+            } else {
+                Progress::new(size, bot.eve.target.is_stdout())
+            };
             let enter = |frames, bytes| progress.enter(frames, bytes);
             let outcome = listing::of_capture(reader, &stop, &mut talkers, enter);
             progress.finish();
-            outcome.map_err(|incomplete| of_input(&settings, incomplete, "is listed"))
+            outcome.map_err(|incomplete| incomplete_input(&bot.input, incomplete, "is listed"))
         };
         let outcome = match source {
             OpenSource::Reader(reader) => read(*reader),
             OpenSource::Stream(input) => {
-                Reader::new(input).with_context(|| opening(&settings)).and_then(read)
+                Reader::new(input).with_context(|| opening(&bot.input)).and_then(read)
             }
             OpenSource::Interface(name, _) => {
-                let time = settings.policy.window;
+                let time = bot.policy.window;
                 log::info!("listening on {name} for {}", humantime::format_duration(time));
                 listing::of_interface(&name, time, &stop, &mut talkers)
                     .with_context(|| format!("listening on {name}"))
@@ -79,8 +85,4 @@ impl Listing {
         );
         failures
     }
-}
-
-fn opening(settings: &Settings) -> String {
-    format!("opening input {:?}", settings.input.display().to_string())
 }

@@ -1,88 +1,106 @@
-//! From panes to records, artifacts and a summary.
+//! Turns panes into records, artifacts and a summary.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use anyhow::{Error, anyhow};
 
 use crate::core::{
-    Calibration, Engine, Ledger, Senders, Sources, Span, Timestamp, WindowCounts, WindowReport,
+    Calibration, Engine, Ledger, Policy, Senders, Sources, Span, Timestamp, WindowCounts,
+    WindowReport,
 };
 use crate::frame::{Frame, RemoteHosts};
-use crate::settings::Settings;
 use crate::sink::artifacts::Artifacts;
 use crate::sink::calibration;
 use crate::sink::console::{self, Progress};
-use crate::sink::eve::{Ended, Eve};
+use crate::sink::eve::{EndReason, Eve};
 use crate::sink::summary::{Summary, ledger_text};
 use crate::source::{PaneSink, wall_clock};
 
-/// What is doubtful where every source is the bot's, and both directions are there.
-const EVERYBODY: &str = "every source is taken for the bot, and hosts send to each other: whoever \
-                         answers the bot is taken for it, too.";
+/// A warning for [`Sources::Any`], when the input has both directions.
+const ANY_SOURCE: &str = "every source is taken for the bot, and hosts send to each other: hosts that \
+                          reply to the bot are taken for it as well.";
 
-/// What is doubtful where nothing is the bot's.
+/// A warning when no packet is from the bot.
 const COUNTED_NOTHING: &str = "not one packet counted so far";
 
-/// Takes panes from the source and hands the engine's answers to the sinks.
+/// The configuration of a [`Pipeline`].
+pub(super) struct PipelineConfig {
+    pub(super) sources: Sources,
+    /// The bot's MAC address as it is written on the command line.
+    pub(super) bot_mac: Option<String>,
+    pub(super) policy: Policy,
+    /// Whether to recommend thresholds instead of reporting verdicts.
+    pub(super) calibrate: bool,
+    /// The directory for artifacts.
+    pub(super) capture_dir: PathBuf,
+}
+
+/// The sinks of a [`Pipeline`].
+pub(super) struct Sinks {
+    pub(super) eve: Option<Eve>,
+    pub(super) artifacts: Option<Artifacts>,
+    pub(super) progress: Progress,
+}
+
+/// Passes panes from the source to the engine, and its reports to the sinks.
 pub(super) struct Pipeline {
     /// Panes in a window, and the number of the open one.
     panes: u64,
     pane: u64,
     /// The pane of the latest warning about too many destinations.
     warned: Option<u64>,
-    /// Whose packets count.
+    /// The bot's addresses.
     sources: Sources,
-    /// The bot's MAC address, as it was given.
+    /// The bot's MAC address as it is written on the command line.
     bot_mac: Option<String>,
-    /// Who sends instead, until it is reported.
+    /// The senders of packets that are not the bot's, until they are reported.
     senders: Senders,
     engine: Engine,
     judges_sweeps: bool,
     eve: Option<Eve>,
     artifacts: Option<Artifacts>,
+    capture_dir: PathBuf,
     calibration: Option<Calibration>,
     progress: Progress,
     summary: Summary,
 }
 
 impl Pipeline {
-    /// A pipeline into these sinks, before the first pane.
-    pub(super) fn new(
-        settings: &Settings,
-        eve: Option<Eve>,
-        artifacts: Option<Artifacts>,
-        progress: Progress,
-    ) -> Self {
-        let calibration = settings.calibrate.then(Calibration::default);
+    /// Creates a pipeline into `sinks`, before the first pane.
+    pub(super) fn new(config: PipelineConfig, sinks: Sinks) -> Self {
+        let calibration = config.calibrate.then(Calibration::default);
         let policy = match calibration {
-            Some(_) => Calibration::policy(&settings.policy),
-            None => settings.policy.clone(),
+            Some(_) => Calibration::policy(&config.policy),
+            None => config.policy,
         };
         let panes = policy.panes() as u64;
         Self {
             panes,
             pane: 0,
             warned: None,
-            sources: settings.sources.clone(),
-            bot_mac: settings.bot_mac_text(),
+            sources: config.sources,
+            bot_mac: config.bot_mac,
             senders: Senders::default(),
             judges_sweeps: policy.sweep_hosts.is_some(),
             engine: Engine::new(policy),
-            eve,
-            artifacts,
+            eve: sinks.eve,
+            artifacts: sinks.artifacts,
+            capture_dir: config.capture_dir,
             calibration,
-            progress,
+            progress: sinks.progress,
             summary: Summary::new(panes),
         }
     }
 
-    /// Notes how an interface was attached to.
-    pub(super) fn attached(&mut self, how: String) {
+    /// Sets how an interface was attached to.
+    pub(super) fn set_attached(&mut self, how: String) {
         self.summary.attached = Some(how);
     }
 
     fn report(&mut self, report: &WindowReport) {
-        // A live window that was cut short ends now for people, where records keep to the grid.
+        // The summary ends a live window that was cut short at the current time; records end it on the
+        // grid of windows.
         let end = self.summary.attached.as_ref().map(|_| wall_clock());
         match end.filter(|end| *end < report.span.end) {
             Some(end) => {
@@ -103,7 +121,7 @@ impl Pipeline {
         }
     }
 
-    /// Performs reports, moves on by `panes`, and says whether anybody still listens.
+    /// Passes reports to the sinks and advances by `panes`. Breaks if standard output was closed.
     fn perform(&mut self, reports: &[WindowReport], panes: u64) -> ControlFlow<()> {
         for report in reports {
             self.report(report);
@@ -111,7 +129,7 @@ impl Pipeline {
         self.pane += panes;
         if let Some(artifacts) = &mut self.artifacts {
             artifacts.advance(panes);
-            // The next window to be judged starts so many panes before the one now open.
+            // The oldest pane of the next window that will be judged.
             artifacts.forget_before((self.pane + 1).saturating_sub(self.panes));
         }
         if self.eve.as_mut().is_some_and(|eve| eve.output().is_closed()) {
@@ -120,25 +138,25 @@ impl Pipeline {
         ControlFlow::Continue(())
     }
 
-    /// Warns that the bot's address may be wrong, with the sources seen, if there is reason to: enough
-    /// packets of others, or any where the run is over.
-    fn doubt(&mut self, is_over: bool) {
+    /// Warns that the bot's address may be wrong, with the sources seen, if no packet was the bot's and
+    /// enough packets were of other senders; at the end of the run, any number is enough.
+    fn warn_about_sources(&mut self, is_over: bool) {
         let ledger = &self.summary.ledger;
         let is_bot_there = ledger.counted + ledger.ignored > 0;
-        let is_told_by_others = !is_bot_there && (is_over || self.senders.is_sufficient());
+        let is_missing = !is_bot_there && (is_over || self.senders.is_sufficient());
         let first = self.sources.addresses().next();
         let reason = match (first, &self.bot_mac) {
             _ if self.senders.is_empty() => return,
-            (None, None) => EVERYBODY.to_owned(),
-            _ if !is_told_by_others => return,
+            (None, None) => ANY_SOURCE.to_owned(),
+            _ if !is_missing => return,
             (Some(first), None) => format!("{COUNTED_NOTHING}: is {first} the bot's address?"),
             (Some(first), Some(mac)) => format!(
                 "{COUNTED_NOTHING}: is {first} the bot's address and {mac} its MAC address?"
             ),
-            // The packets of others are known by their IP addresses alone.
+            // Of other senders only the IP addresses are recorded.
             (None, Some(mac)) => {
                 log::warn!(
-                    "{COUNTED_NOTHING}: is {mac} the bot's MAC address? {} packets looked at have \
+                    "{COUNTED_NOTHING}: is {mac} the bot's MAC address? {} packets examined have \
                      other senders: see their MAC addresses with --list-sources",
                     self.senders.packets
                 );
@@ -153,53 +171,55 @@ impl Pipeline {
             .map(|(source, packets)| format!("{source} sent {packets}"))
             .collect();
         log::warn!(
-            "{reason} Of {} packets looked at, {}: give the bot's address or --bot-mac, or see all \
+            "{reason} Of {} packets examined, {}: give the bot's address or --bot-mac, or see all \
              sources with --list-sources",
             senders.packets,
             busiest.join(", ")
         );
     }
 
-    /// Ends the run, and tells what it came to.
-    pub(super) fn finish(mut self, settings: &Settings, ended: Ended) -> Vec<Error> {
+    /// Ends the run: judges the last windows, shows the summary and closes the sinks. Returns the failures
+    /// of the sinks.
+    pub(super) fn finish(mut self, reason: EndReason) -> Vec<Error> {
         let mut reports = Vec::new();
         self.engine.finish(&mut |report| reports.push(report));
         let _ = self.perform(&reports, 0);
         self.progress.finish();
 
-        self.doubt(true);
+        self.warn_about_sources(true);
         let summary = &mut self.summary;
-        // Of an interface this is told when it is attached to. Of everybody's packets nobody can say
-        // which go to the bot: only contacts that wait in vain show that something is missing.
+        // On an interface, attaching has logged this. With `any`, no packet is known to be addressed to the
+        // bot: only contacts that were never answered show that one direction is missing.
         let sweeps = self.engine.sweeps();
-        let one_sided = match settings.sources {
+        let one_sided = match self.sources {
             Sources::Bot { .. } => sweeps.is_one_directional() && summary.ledger.counted > 0,
             Sources::Any => sweeps.has_unjudged_contacts(),
         };
         let unread = self.eve.as_mut().is_some_and(|eve| eve.output().is_closed());
         if self.judges_sweeps && one_sided && summary.attached.is_none() && !unread {
             log::warn!(
-                "UDP sweeps can't be judged: not one packet to the bot is in the capture, so nobody \
-                 knows what was answered"
+                "UDP sweeps can't be judged: the capture has no packet to the bot, so contacts have no \
+                 answers"
             );
         }
         summary.captures = self.artifacts.as_ref().map_or(0, Artifacts::saved);
-        match &self.calibration {
-            Some(calibration) => summary.show_calibration(calibration),
-            None => summary.show(&settings.eve.to_string()),
+        match (&self.calibration, &mut self.eve) {
+            (Some(calibration), _) => summary.show_calibration(calibration),
+            (None, Some(eve)) => summary.show(eve.output().name()),
+            (None, None) => {}
         }
         let mut failures = Vec::new();
         if let Some(eve) = &mut self.eve {
             eve.close(
-                ended,
+                reason,
                 self.summary.attached.as_deref().map(|attached| (attached, wall_clock())),
             );
             let (delivery, outcome) = eve.output().finish();
             failures.extend(outcome.err());
-            // Of a capture nothing is lost: it is still there.
+            // A capture can be analysed again, so nothing is lost there.
             if eve.output().is_closed() && self.summary.attached.is_some() {
                 console::line(format_args!(
-                    "Standard output was closed by its reader: {} record(s) went with it; with \
+                    "Standard output was closed by its reader: {} record(s) are lost; with \
                      --eve-log-path they would have been written",
                     delivery.lost
                 ));
@@ -207,7 +227,7 @@ impl Pipeline {
         }
         let failed = self.artifacts.as_ref().map_or(0, Artifacts::failed);
         if failed > 0 {
-            let directory = settings.capture_dir.display().to_string();
+            let directory = self.capture_dir.display().to_string();
             failures.push(anyhow!(
                 "saving captures in {directory:?}: {failed} file(s) could not be written: see the \
                  log above, and make room or name another directory"
@@ -224,23 +244,23 @@ impl PaneSink for Pipeline {
             self.senders = std::mem::take(&mut counts.senders);
         }
         if self.pane + 1 >= self.panes {
-            self.doubt(false);
+            self.warn_about_sources(false);
         }
         if counts.ledger.lost > 0 {
             log::warn!(
                 "{} frames of a window were lost before they could be counted: this machine is too \
                  slow to read every frame: let the kernel count (--attach auto), or give gomon more \
-                 processor time",
+                 CPU time",
                 counts.ledger.lost
             );
         }
         let overflow = counts.overflow.endpoints.packets;
-        // One warning a window, however many panes it has.
+        // At most one warning per window, however many panes it has.
         if overflow > 0 && self.warned.is_none_or(|warned| self.pane >= warned + self.panes) {
             self.warned = Some(self.pane);
             log::warn!(
-                "{overflow} packets of a window went to more destinations than are counted each on \
-                 its own: raise --max-destinations"
+                "{overflow} packets of a window were sent to unlisted destinations, because the list was \
+                 full: raise --max-destinations"
             );
         }
         let mut reports = Vec::new();

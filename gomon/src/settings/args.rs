@@ -1,11 +1,30 @@
-//! The command line as typed.
+//! The command line, each argument parsed into its type.
 //!
-//! The first paragraph of each flag's documentation is its line in `-h`, and has to fit one; `--help`
-//! shows all of it.
+//! The first paragraph of each flag's documentation is its line in `-h` and must fit on one line;
+//! `--help` shows all of it.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use anyhow::{Result, ensure};
 use clap::Parser;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use gomon_common::Address;
+use ipnet::IpNet;
+
+use super::address::{CommaList, addresses, bot_mac, prefixes, sources};
+use super::choice::{AttachChoice, Connections, LogLevel, Switch, choice};
+use super::eve_target::EveTarget;
+use super::value::{Parsed, Threshold, count, duration, parsed};
+use crate::core::{BotMac, ScanMode, Sources};
+
+/// The largest `--max-destinations`; each costs about 150 bytes.
+const MAX_DESTINATIONS: usize = 10_000_000;
+/// The largest `--save-packets`.
+const MAX_PACKETS: usize = 1_000_000;
+/// The largest `--sweep-hosts`.
+const MAX_SWEEP_HOSTS: usize = 1_000_000;
 
 const INPUT: &str = "Input";
 const WINDOWS: &str = "Windows";
@@ -15,19 +34,19 @@ const OUTPUT: &str = "Output";
 const ARTIFACTS: &str = "Artifacts";
 const ATTACHING: &str = "Attaching and running";
 
-/// The widest line of the help texts; a narrower terminal has its own width, and what is no terminal
-/// this one.
+/// The widest line of the help texts, and their width where standard output is not a terminal. A
+/// narrower terminal wraps them at its own width.
 const WIDTH: usize = 100;
 
-/// What `-h` says at the end.
+/// The end of `-h`.
 const AFTER_HELP: &str = "\
 Examples:
   gomon vnet0 10.10.0.20                    live, on a VM's tap
   gomon capture.pcap 10.0.0.5 -o eve.json   a capture, the records in a file";
 
-/// What `--help` says at the end.
+/// The end of `--help`.
 const AFTER_LONG_HELP: &str = "\
-Records go to standard output (or --eve-log-path), all else to standard error.
+Records are written to standard output (or --eve-log-path), everything else to standard error.
 
 Exit status:
   0  finished, or stopped by SIGINT or SIGTERM, everything flushed
@@ -38,18 +57,18 @@ Exit status:
 Examples:
   Live, on a VM's tap, with the last 100 packets of every host an alert is about:
     gomon vnet0 10.10.0.20 -o /var/log/gomon/eve.json --save-packets 100
-  A compressed capture of a bot with two addresses; alerts alone:
+  A compressed capture of a bot with two addresses; alerts only:
     gomon bot.pcapng.zst 10.0.0.5,2001:db8::5 -q | jq 'select(.alert)'
-  While it is captured elsewhere:
+  A capture in progress on another machine:
     ssh sensor 'tcpdump -i vnet0 -U -w -' | gomon - 10.0.0.5
-  The thresholds that ordinary traffic calls for:
+  Thresholds recommended from ordinary traffic:
     gomon capture.pcap 10.0.0.5 --calibrate
-  Windows of ten seconds, one starting every half second, without the DNS server and the controller:
+  Windows of ten seconds, one starting every half second; the DNS server and controller ignored:
     gomon capture.pcap 10.0.0.5 -w 10 -s 0.5 -x 10.0.0.1 -c 203.0.113.50";
 
 /// Counts what a sandboxed bot sends and reports floods, scans and silence as Suricata EVE JSON.
 #[derive(Debug, Parser)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag")]
 #[command(
     name = "gomon",
     version = crate::VERSION,
@@ -64,132 +83,135 @@ pub struct Args {
     /// A capture file, `-` for standard input, or an interface
     ///
     /// A path that exists is a capture: pcap or pcapng, plain or compressed with gzip, zstd, xz or lz4.
-    /// Any other name is that of an interface.
-    #[arg(value_name = "INPUT")]
-    pub input: OsString,
+    /// Any other name is an interface.
+    #[arg(value_name = "INPUT", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub input: PathBuf,
 
     /// The bot's address, several separated by commas, or `any`
     ///
     /// IPv4 or IPv6. Of several addresses records carry the first. `any` counts the packets of every
     /// source.
     #[arg(value_name = "SRC_IP", required_unless_present = "list_sources")]
-    pub source: Option<String>,
+    #[arg(value_parser = sources)]
+    pub source: Option<Sources>,
 
     /// The bot's MAC address, or auto
     ///
     /// Frames of other senders are not from the bot. auto is the sender of the first frame of a capture,
-    /// which on a virtual machine's tap is the machine itself; of an interface, what comes in is the bot's
-    /// then.
-    #[arg(long, value_name = "MAC", help_heading = INPUT)]
-    pub bot_mac: Option<String>,
+    /// which on a virtual machine's tap is the machine itself; on an interface, all incoming frames are
+    /// the bot's then.
+    #[arg(long, value_name = "MAC", help_heading = INPUT, value_parser = bot_mac)]
+    pub bot_mac: Option<BotMac>,
 
-    /// List who sends what in INPUT, and count nothing
+    /// List the sources that send packets in INPUT, and count nothing
     ///
-    /// Of an interface, what comes in during one window. The bot's address is not needed.
+    /// On an interface, those of the incoming packets of one window. The bot's address is not needed.
     #[arg(long, conflicts_with = "calibrate", help_heading = INPUT)]
     pub list_sources: bool,
 
     /// Address or CIDR prefix to leave out of all counts
     ///
-    /// Repeatable, and a comma list. An empty value, or none, stands for no address.
+    /// Repeatable, and a comma list. An empty or missing value means no address.
     #[arg(short = 'x', long, value_name = "ADDRESS", help_heading = INPUT)]
-    #[arg(num_args = 0..=1, default_missing_value = "")]
-    pub ignore_dst: Vec<String>,
+    #[arg(num_args = 0..=1, default_missing_value = "", value_parser = prefixes)]
+    pub ignore_dst: Vec<CommaList<IpNet>>,
 
     /// The bot's controller: left out of all counts, a label in records
     ///
-    /// Repeatable, and a comma list. An empty value, or none, stands for no address.
+    /// Repeatable, and a comma list. An empty or missing value means no address.
     #[arg(short, long, value_name = "ADDRESS", help_heading = INPUT)]
-    #[arg(num_args = 0..=1, default_missing_value = "")]
-    pub c2_ip: Vec<String>,
+    #[arg(num_args = 0..=1, default_missing_value = "", value_parser = addresses)]
+    pub c2_ip: Vec<CommaList<Address>>,
 
     /// Name of the sample, in records and in the names of artifacts
     ///
-    /// An empty value, or none, is no name.
+    /// An empty or missing value is no name.
     #[arg(long, value_name = "NAME", help_heading = INPUT)]
     #[arg(num_args = 0..=1, default_missing_value = "")]
     pub sample_id: Option<String>,
 
     /// Length of a window: 30 (seconds), 0.5, 500ms, 2m
     ///
-    /// From 1ms to 366days; of an interface, 100ms at least.
+    /// From 1ms to 366days; on an interface, at least 100ms.
     #[arg(short, long, value_name = "TIME", default_value = "30", help_heading = WINDOWS)]
-    #[arg(allow_hyphen_values = true)]
-    pub window: String,
+    #[arg(allow_hyphen_values = true, value_parser = duration)]
+    pub window: Duration,
 
     /// From one window's start to the next [default: the window]
     ///
-    /// Must divide the window. With less than the window, windows overlap.
+    /// Must divide the window. Windows overlap if it is less than the window.
     #[arg(short, long, value_name = "TIME", help_heading = WINDOWS)]
-    #[arg(allow_hyphen_values = true)]
-    pub step: Option<String>,
+    #[arg(allow_hyphen_values = true, value_parser = parsed(duration))]
+    pub step: Option<Parsed<Duration>>,
 
     /// Attack: packets/s to one destination
     ///
     /// With a unit: 5/s, or 150/window for packets in a window.
     #[arg(short, long, value_name = "RATE", default_value = "5", help_heading = THRESHOLDS)]
-    #[arg(allow_hyphen_values = true)]
-    pub packet_threshold: String,
+    #[arg(allow_hyphen_values = true, value_parser = parsed(Threshold::parse))]
+    pub packet_threshold: Parsed<Threshold>,
 
     /// Scan: destination hosts/window
     ///
-    /// With a unit: 10/window, or 0.5/s for hosts a second.
+    /// With a unit: 10/window, or 0.5/s for hosts per second.
     #[arg(short, long, value_name = "HOSTS", default_value = "10", help_heading = THRESHOLDS)]
-    #[arg(allow_hyphen_values = true)]
-    pub destination_threshold: String,
+    #[arg(allow_hyphen_values = true, value_parser = parsed(Threshold::parse))]
+    pub destination_threshold: Parsed<Threshold>,
 
     /// Vertical scan: ports/window of one host
     ///
-    /// With a unit: 100/window, or 10/s for ports a second; 0 turns it off.
+    /// With a unit: 100/window, or 10/s for ports per second; 0 turns it off.
     #[arg(long, value_name = "PORTS", default_value = "100", help_heading = THRESHOLDS)]
-    #[arg(allow_hyphen_values = true)]
-    pub port_threshold: String,
+    #[arg(allow_hyphen_values = true, value_parser = parsed(Threshold::parse))]
+    pub port_threshold: Parsed<Threshold>,
 
-    /// Report no verdicts, but what thresholds the traffic calls for
+    /// Recommend thresholds for the traffic, and report no verdicts
     #[arg(long, help_heading = THRESHOLDS)]
     pub calibrate: bool,
 
     /// Hosts that count towards a scan
     ///
-    /// host-rate (all), new-host-rate (those that the window before did not have), filtered-host-rate
-    /// (those not under attack).
+    /// host-rate (all), new-host-rate (those not in the previous window), filtered-host-rate (those not
+    /// under attack).
     #[arg(long, value_name = "MODE", default_value = "filtered-host-rate")]
-    #[arg(help_heading = DETECTION)]
-    pub scan_detection_mode: String,
+    #[arg(help_heading = DETECTION, value_parser = choice::<ScanMode>)]
+    pub scan_detection_mode: ScanMode,
 
     /// The former name of --scan-detection-mode
     #[arg(long, value_name = "MODE", hide = true, overrides_with = "scan_detection_mode")]
-    pub destination_rate_mode: Option<String>,
+    #[arg(value_parser = choice::<ScanMode>)]
+    pub destination_rate_mode: Option<ScanMode>,
 
-    /// Look for ports on which most hosts are silent
+    /// Report ports on which most hosts do not answer
     ///
     /// on, or off.
     #[arg(long, value_name = "HOW", default_value = "on", help_heading = DETECTION)]
-    pub sweep_detection: String,
+    #[arg(value_parser = choice::<Switch>)]
+    pub sweep_detection: Switch,
 
     /// Fewest hosts tried before a port is called swept
     #[arg(long, value_name = "HOSTS", default_value = "12", help_heading = DETECTION)]
-    #[arg(allow_hyphen_values = true)]
-    pub sweep_hosts: String,
+    #[arg(allow_hyphen_values = true, value_parser = count::<1, MAX_SWEEP_HOSTS>)]
+    pub sweep_hosts: usize,
 
-    /// Hosts counted each on its own in a window
+    /// Most hosts counted individually in a window
     ///
-    /// And as many endpoints (address, protocol and port). Of windows that overlap, in a step. Past
-    /// that the others are counted together, and the number of hosts is an estimate.
+    /// And most endpoints (address, protocol and port). With overlapping windows, in a step. Further
+    /// ones are counted together, and the number of hosts is then an estimate.
     #[arg(long, value_name = "HOSTS", default_value = "1024", help_heading = DETECTION)]
-    #[arg(allow_hyphen_values = true)]
-    pub max_destinations: String,
+    #[arg(allow_hyphen_values = true, value_parser = count::<1, MAX_DESTINATIONS>)]
+    pub max_destinations: usize,
 
-    /// Where records go: a file, `-`, or `unix:///path` [default: -]
+    /// Where to write records: a file, `-`, or `unix:///path` [default: -]
     ///
     /// A file is appended to, `-` is standard output, `unix:///path` a stream socket to connect to.
     #[arg(short = 'o', long, value_name = "PATH", default_value = "-", help_heading = OUTPUT)]
-    #[arg(hide_default_value = true)]
-    pub eve_log_path: OsString,
+    #[arg(hide_default_value = true, value_parser = OsStringValueParser::new().try_map(eve_target))]
+    pub eve_log_path: EveTarget,
 
     /// Give the EVE file its name when it is complete
     ///
-    /// It is written under a temporary name beside an older one, which it then replaces.
+    /// It is written under a temporary name in the same directory, and replaces an older file.
     #[arg(long, help_heading = OUTPUT)]
     pub eve_fresh: bool,
 
@@ -199,7 +221,7 @@ pub struct Args {
 
     /// Name of this sensor, in records as host
     ///
-    /// Records of several sensors in one store are told apart by it. An empty value, or none, is no name;
+    /// Distinguishes the records of several sensors in one store. An empty or missing value is no name;
     /// then host is the sample's name.
     #[arg(long, value_name = "NAME", help_heading = OUTPUT)]
     #[arg(num_args = 0..=1, default_missing_value = "")]
@@ -209,7 +231,8 @@ pub struct Args {
     ///
     /// flow is Suricata's flow event; off reports none.
     #[arg(long, value_name = "HOW", default_value = "flow", help_heading = OUTPUT)]
-    pub connections: String,
+    #[arg(value_parser = choice::<Connections>)]
+    pub connections: Connections,
 
     /// Report idle windows too
     #[arg(long, help_heading = OUTPUT)]
@@ -223,7 +246,8 @@ pub struct Args {
 
     /// Least severe messages to log: debug, info, warn, error
     #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = OUTPUT)]
-    pub log_level: String,
+    #[arg(value_parser = choice::<LogLevel>)]
+    pub log_level: LogLevel,
 
     /// No banner, no configuration block, no progress
     #[arg(short, long, help_heading = OUTPUT)]
@@ -231,25 +255,37 @@ pub struct Args {
 
     /// Last packets of a host to save with an alert; 0: none
     ///
-    /// So many are kept of each host and window, and written as pcap when an attack, a scan or a sweep is
-    /// reported.
+    /// That many are kept for each host and window, and written as pcap when an attack, a scan or a sweep
+    /// is reported.
     #[arg(long, value_name = "PACKETS", default_value = "0", help_heading = ARTIFACTS)]
-    #[arg(allow_hyphen_values = true)]
-    pub save_packets: String,
+    #[arg(allow_hyphen_values = true, value_parser = count::<0, MAX_PACKETS>)]
+    pub save_packets: usize,
 
     /// Directory for those pcap files
     #[arg(long, value_name = "DIRECTORY", default_value = "./captures", help_heading = ARTIFACTS)]
-    pub capture_dir: OsString,
+    #[arg(value_parser = OsStringValueParser::new().try_map(directory))]
+    pub capture_dir: PathBuf,
 
     /// How to attach: auto, xdp, xdp-generic, tc, pcap
     ///
-    /// auto takes the first way that the kernel offers, and logs each step down with its reason.
+    /// auto takes the first mode that the kernel supports, and logs why it skips another.
     #[arg(long, value_name = "MODE", default_value = "auto", help_heading = ATTACHING)]
-    pub attach: String,
+    #[arg(value_parser = choice::<AttachChoice>)]
+    pub attach: AttachChoice,
 
-    /// End as on SIGTERM when the parent process ends
+    /// Shut down as on SIGTERM when the parent process ends
     ///
-    /// More exactly, when the thread of it ends that started gomon.
+    /// More exactly, when the thread of it that started gomon ends.
     #[arg(long, help_heading = ATTACHING)]
     pub die_with_parent: bool,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what clap calls")]
+fn eve_target(path: OsString) -> Result<EveTarget> {
+    EveTarget::from_path(&path)
+}
+
+fn directory(path: OsString) -> Result<PathBuf> {
+    ensure!(!path.is_empty(), "it is empty: give a directory");
+    Ok(path.into())
 }

@@ -1,57 +1,83 @@
-//! Who is the bot: its addresses, and the sender of its frames.
+//! Settings of one bot: its input, what is counted, how it is judged, and where its reports are written.
 
-use std::net::IpAddr;
+use std::path::PathBuf;
 
-use anyhow::{Result, bail};
 use gomon_common::Address;
+use ipnet::IpNet;
 
-use crate::core::{BotMac, Sources};
+use super::choice::{AttachChoice, Connections};
+use super::eve_target::EveTarget;
+use crate::core::{BotMac, PacketFilter, Policy, Prefix, Sources};
 
-/// The addresses of a bot, or every source.
-pub(super) fn sources(text: &str) -> Result<Sources> {
-    if text.trim().eq_ignore_ascii_case("any") {
-        return Ok(Sources::Any);
+/// The settings of one bot.
+#[derive(Clone, Debug)]
+pub struct BotSettings {
+    /// A capture, or an interface.
+    pub input: PathBuf,
+    /// The bot's addresses; [`Sources::Any`] where sources are only listed.
+    pub sources: Sources,
+    /// The sender of the bot's frames; `None` for any.
+    pub bot_mac: Option<BotMac>,
+    /// The requested way to attach to an interface.
+    pub attach: AttachChoice,
+    /// Ignored destinations.
+    pub ignore_dst: Vec<IpNet>,
+    /// The bot's controllers, which are ignored destinations as well.
+    pub c2_ip: Vec<Address>,
+    /// Name of the sensor.
+    pub sensor_name: Option<String>,
+    /// Name of the sample.
+    pub sample_id: Option<String>,
+    /// How windows are cut and judged.
+    pub policy: Policy,
+    /// Fewest hosts tried before a port is called swept, also where sweep detection is off.
+    pub sweep_hosts: u64,
+    /// The most hosts, and the most endpoints, listed in a pane.
+    pub max_destinations: usize,
+    /// The records.
+    pub eve: EveSettings,
+    /// Packets kept for each host and window; 0 for none.
+    pub save_packets: usize,
+    /// The directory for artifacts.
+    pub capture_dir: PathBuf,
+}
+
+/// What is recorded of a bot, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag")]
+pub struct EveSettings {
+    /// Where records are written.
+    pub target: EveTarget,
+    /// Whether a file is written under a temporary name until it is complete.
+    pub fresh: bool,
+    /// Whether records conform to Suricata's JSON schema.
+    pub strict: bool,
+    /// How ordinary destinations are reported.
+    pub connections: Connections,
+    /// Whether idle windows are reported.
+    pub show_idle: bool,
+    /// Whether every window has a stats record.
+    pub stats: bool,
+}
+
+impl BotSettings {
+    /// The packets to count, by the settings of any sender.
+    #[must_use]
+    pub fn packet_filter(&self) -> PacketFilter {
+        let controllers = self.c2_ip.iter().copied().map(Prefix::host);
+        let ignored = self.ignore_dst.iter().map(|net| {
+            let mapped = if net.addr().is_ipv4() { Prefix::IPV4.bits() } else { 0 };
+            Prefix::new(net.addr().into(), mapped + u32::from(net.prefix_len()))
+        });
+        PacketFilter::new(self.sources.clone(), ignored.chain(controllers).collect())
     }
-    let mut addresses = text.split(',').map(address).collect::<Result<Vec<_>>>()?.into_iter();
-    let Some(first) = addresses.next() else { bail!("empty: give the bot's address") };
-    let mut others: Vec<_> = addresses.filter(|other| *other != first).collect();
-    others.sort_unstable();
-    others.dedup();
-    Ok(Sources::Bot { first, others })
-}
 
-/// The sender of a bot's frames.
-pub(super) fn bot_mac(text: &str) -> Result<BotMac> {
-    if text.trim().eq_ignore_ascii_case("auto") {
-        return Ok(BotMac::First);
-    }
-    let Ok(mac) = text.trim().parse() else {
-        bail!("not a MAC address: give one like 52:54:00:12:34:56, or auto");
-    };
-    Ok(BotMac::Is(mac))
-}
-
-/// One address.
-pub(super) fn address(text: &str) -> Result<Address> {
-    let Ok(ip) = text.trim().parse::<IpAddr>() else {
-        bail!("not an IP address: give one like 10.0.0.5 or 2001:db8::5");
-    };
-    Ok(ip.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_have_one_form() {
-        let bot = sources("::ffff:10.0.0.5, 2001:DB8::1,10.0.0.5").unwrap();
-        let v6: IpAddr = "2001:db8::1".parse().unwrap();
-        let expected = Sources::Bot { first: Address::v4([10, 0, 0, 5]), others: vec![v6.into()] };
-        assert_eq!(bot, expected);
-        assert_eq!(sources("ANY").unwrap(), Sources::Any);
-        assert!(
-            sources("").is_err() && sources("banana").is_err() && sources("10.0.0.5,").is_err()
-        );
+    /// The bot's MAC address as it is written on the command line.
+    #[must_use]
+    pub fn bot_mac_text(&self) -> Option<String> {
+        self.bot_mac.map(|bot_mac| match bot_mac {
+            BotMac::Is(mac) => mac.to_string(),
+            BotMac::First | BotMac::Unknown => "auto".to_owned(),
+        })
     }
 }

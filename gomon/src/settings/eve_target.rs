@@ -1,4 +1,4 @@
-//! Where records go: what `--eve-log-path` may name.
+//! Where records are written: what `--eve-log-path` may name.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
-/// Where records go.
+/// Where records are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EveTarget {
     /// Standard output.
@@ -18,7 +18,13 @@ pub enum EveTarget {
 }
 
 impl EveTarget {
-    /// What a path or URL names.
+    /// Whether records are written to standard output.
+    #[must_use]
+    pub fn is_stdout(&self) -> bool {
+        *self == Self::Stdout
+    }
+
+    /// Parses a path or a URL.
     pub(super) fn from_path(path: &OsStr) -> Result<Self> {
         if path.is_empty() || path == "-" {
             return Ok(Self::Stdout);
@@ -26,7 +32,7 @@ impl EveTarget {
         match path.to_str().and_then(scheme) {
             Some(("unix", socket)) if socket.starts_with('/') => Ok(Self::Socket(socket.into())),
             Some(("unix", _)) => {
-                bail!("not an absolute path behind unix://: give one like unix:///run/eve.sock")
+                bail!("not an absolute path after unix://: give one like unix:///run/eve.sock")
             }
             Some((scheme, _)) => bail!(
                 "unknown scheme {scheme:?}: give a file, - for standard output, or unix:///path (a \
@@ -48,7 +54,7 @@ impl fmt::Display for EveTarget {
     }
 }
 
-/// The scheme of a URL and what stands behind it (RFC 3986, section 3.1).
+/// Splits a URL into its scheme and what follows `://` (RFC 3986, section 3.1).
 fn scheme(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())

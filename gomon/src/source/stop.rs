@@ -1,16 +1,16 @@
-//! What signals ask of a run: to stop, to report its status, to reopen its output.
+//! Requests to a run by signals: to stop, to log its status, to reopen its output.
 //!
-//! A thread of its own takes the signals, so that nothing has to be safe inside a signal handler:
+//! A thread receives the signals, so that no code has to be async-signal-safe:
 //!
-//! | signal | asks for |
+//! | signal | effect |
 //! | --- | --- |
-//! | SIGINT, SIGTERM, SIGQUIT, SIGALRM, SIGXCPU | a stop, with everything flushed |
-//! | the same again, [`STUCK_AFTER`] or more after the first | the end at once, with status 1 |
-//! | SIGHUP | reopened output files; a stop when it came because the terminal was closed |
-//! | SIGUSR1 | the ledgers of the run and of the open window in the log |
-//! | SIGUSR2, SIGXFSZ | nothing: by default both would end the process with its records unwritten |
+//! | SIGINT, SIGTERM, SIGQUIT, SIGALRM, SIGXCPU | requests a clean shutdown |
+//! | another of these, [`STUCK_AFTER`] or more after the first | exits at once, with status 1 |
+//! | SIGHUP | reopens output files; requests a shutdown if the terminal was closed |
+//! | SIGUSR1 | logs the ledgers of the run and of the open window |
+//! | SIGUSR2, SIGXFSZ | none: by default both would end the process with its records unwritten |
 //!
-//! SIGPIPE is ignored by Rust's runtime, and a write then fails with `EPIPE`.
+//! Rust's runtime ignores SIGPIPE, so a write fails with `EPIPE` instead.
 
 use std::fs::{self, File};
 use std::io;
@@ -22,19 +22,18 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::Errno;
-use rustix::process::{
-    Signal, getpid, getppid, kill_process, set_parent_process_death_signal as on_parents_death,
-};
+use rustix::process::{Signal, getpid, getppid, kill_process, set_parent_process_death_signal};
 use signal_hook::consts::{
     SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ,
 };
 use signal_hook::iterator::Signals;
 
-/// From so long after the first stop signal on, another one ends a process that is stuck. Before that it
-/// does nothing: managers and `timeout` send several in one breath, and a shutdown takes less.
+/// A further stop signal this long after the first, or later, ends the process: its shutdown is stuck.
+/// Earlier ones have no effect: service managers and `timeout` send several in a row, and a shutdown takes
+/// less time.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
 
-/// Requests to a run that can be asked about and waited for. Clones are of one run.
+/// The requests to a run, which can be queried and waited for. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<Requests>);
 
@@ -43,8 +42,9 @@ struct Requests {
     stop: Event,
     /// Readable while a status report is requested.
     status: Option<OwnedFd>,
-    /// What to do on SIGHUP, and on SIGUSR1 besides.
+    /// Called on SIGHUP.
     reopen: Hook,
+    /// Called on SIGUSR1, after `status` becomes readable.
     on_status: Hook,
 }
 
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Requests {
     }
 }
 
-/// Something to be done when a signal comes, in the thread that takes the signals.
+/// A function that the signal thread calls when a signal arrives.
 #[derive(Default)]
 struct Hook(Mutex<Option<Box<dyn Fn() + Send>>>);
 
@@ -70,7 +70,7 @@ impl Hook {
     }
 }
 
-/// A flag that can be polled for. Without a descriptor it is never raised by a signal.
+/// A flag that can be polled. Without a descriptor no signal raises it.
 #[derive(Debug, Default)]
 struct Event {
     raised: AtomicBool,
@@ -79,13 +79,13 @@ struct Event {
 
 impl Event {
     fn new() -> io::Result<Self> {
-        Ok(Self { raised: AtomicBool::new(false), descriptor: Some(counter()?) })
+        Ok(Self { raised: AtomicBool::new(false), descriptor: Some(event_fd()?) })
     }
 
-    /// The flag first: whoever is woken by the descriptor finds it raised.
     fn raise(&self) {
+        // The flag first: a thread that the descriptor wakes must see it raised.
         self.raised.store(true, Ordering::Release);
-        self.descriptor.as_ref().map(count_up);
+        self.descriptor.as_ref().map(signal_fd);
     }
 
     fn is_raised(&self) -> bool {
@@ -93,47 +93,47 @@ impl Event {
     }
 }
 
-/// A descriptor that is readable from when it is counted up until it is read.
-fn counter() -> io::Result<OwnedFd> {
+/// Creates a descriptor that is readable after [`signal_fd`] until it is read.
+fn event_fd() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
 }
 
-fn count_up(descriptor: &OwnedFd) {
-    // It fails only where the counter is full, and then the descriptor is readable already.
+fn signal_fd(descriptor: &OwnedFd) {
+    // This fails only if the counter is full, and then the descriptor is readable already.
     let _ = rustix::io::write(descriptor, &1u64.to_ne_bytes());
 }
 
 impl Stop {
-    /// Listens to signals, as the table of this module says, for the rest of the process's life.
+    /// Handles signals, as in the table of this module, until the process ends.
     ///
     /// # Errors
     ///
     /// When the process is out of file descriptors or threads.
     pub fn on_signals() -> io::Result<Self> {
-        let hangup = Hangup::new();
+        let terminal = TerminalWatch::new();
         let signals = Signals::new([
             SIGINT, SIGTERM, SIGQUIT, SIGALRM, SIGXCPU, SIGHUP, SIGUSR1, SIGUSR2, SIGXFSZ,
         ])?;
         let requests =
-            Requests { stop: Event::new()?, status: Some(counter()?), ..Default::default() };
+            Requests { stop: Event::new()?, status: Some(event_fd()?), ..Default::default() };
         let stop = Self(Arc::new(requests));
-        let asked = stop.clone();
+        let requests = stop.clone();
         thread::Builder::new()
             .name("signals".into())
-            .spawn(move || asked.take_signals(signals, &hangup))?;
+            .spawn(move || requests.handle_signals(signals, &terminal))?;
         Ok(stop)
     }
 
-    fn take_signals(&self, mut signals: Signals, hangup: &Hangup) {
+    fn handle_signals(&self, mut signals: Signals, terminal: &TerminalWatch) {
         let mut first: Option<Instant> = None;
         for signal in signals.forever() {
             match signal {
                 SIGUSR1 => {
-                    self.0.status.as_ref().map(count_up);
+                    self.0.status.as_ref().map(signal_fd);
                     self.0.on_status.call();
                 }
                 SIGUSR2 | SIGXFSZ => {}
-                SIGHUP if !hangup.is_terminal_closed() => self.0.reopen.call(),
+                SIGHUP if !terminal.was_closed() => self.0.reopen.call(),
                 _ => {
                     if first.is_some_and(|first| first.elapsed() >= STUCK_AFTER) {
                         signal_hook::low_level::exit(1);
@@ -145,25 +145,26 @@ impl Stop {
         }
     }
 
-    /// Has `reopen` called on every SIGHUP, from the thread that takes the signals.
+    /// Sets the function that the signal thread calls on every SIGHUP.
     pub fn on_hangup(&self, reopen: impl Fn() + Send + 'static) {
         self.0.reopen.set(reopen);
     }
 
-    /// Has `wake` called when a status report is requested, besides what [`Stop::wait_until`] does.
+    /// Sets the function that the signal thread calls when a status report is requested, for a thread
+    /// that is not waiting in [`Stop::wait_until_or_status`].
     pub fn on_status(&self, wake: impl Fn() + Send + 'static) {
         self.0.on_status.set(wake);
     }
 
-    /// Has the kernel send SIGTERM when the parent process ends, to a process that listens to it.
+    /// Has the kernel send SIGTERM to this process when its parent ends (`PR_SET_PDEATHSIG`).
     ///
     /// # Errors
     ///
-    /// When the kernel refuses, which it does not.
-    pub fn when_the_parent_ends(&self) -> io::Result<()> {
+    /// When the kernel refuses, which no known kernel does.
+    pub fn stop_with_parent(&self) -> io::Result<()> {
         let parent = getppid();
-        on_parents_death(Some(Signal::TERM))?;
-        // A parent that ended in between sends nothing any more.
+        set_parent_process_death_signal(Some(Signal::TERM))?;
+        // For a parent that ended before that call, the kernel sends nothing.
         if getppid() != parent {
             kill_process(getpid(), Signal::TERM)?;
         }
@@ -181,13 +182,13 @@ impl Stop {
         self.0.stop.is_raised()
     }
 
-    /// Whether a status report was requested since this was last asked.
+    /// Returns whether a status report was requested since the last call.
     #[must_use]
     pub fn take_status_request(&self) -> bool {
         self.0.status.as_ref().is_some_and(|status| rustix::io::read(status, &mut [0; 8]).is_ok())
     }
 
-    /// Waits until `input` can be read (or was closed), or the stop is requested. True for `input`.
+    /// Waits until `input` is readable or closed, or the stop is requested. Returns whether `input` is.
     ///
     /// # Errors
     ///
@@ -196,8 +197,8 @@ impl Stop {
         Ok(self.wait(&[input.as_fd()], None, None)?.is_some())
     }
 
-    /// Waits until one of `inputs` can be read, and no longer than until `due` or until the stop is
-    /// requested: the first of them that can be read.
+    /// Waits until one of `inputs` is readable, at most until `due` or until the stop is requested. Returns
+    /// the index of the first readable one.
     ///
     /// # Errors
     ///
@@ -206,7 +207,7 @@ impl Stop {
         self.wait(inputs, None, Some(due))
     }
 
-    /// The same for who answers status requests: such a request, too, ends the wait.
+    /// Like [`Stop::wait_until`], but a status request ends the wait as well.
     ///
     /// # Errors
     ///
@@ -245,27 +246,27 @@ impl Stop {
     }
 }
 
-/// Tells a SIGHUP that asks for reopened files from one that says that the terminal was closed: that one
-/// comes with the end of the terminal, and not some time after.
-struct Hangup {
-    /// Whether the process started with a terminal, and not under nohup(1), which has it live on
-    /// without.
+/// Distinguishes a SIGHUP that asks to reopen files from one because the terminal was closed: the latter
+/// arrives when the terminal is closed, and not some time later.
+struct TerminalWatch {
+    /// Whether the process started with a terminal, and not under nohup(1), with which it outlives the
+    /// terminal.
     ends_with_terminal: bool,
     /// When the terminal was closed.
     closed: Arc<OnceLock<Instant>>,
 }
 
-impl Hangup {
-    /// To be made before SIGHUP is listened to.
+impl TerminalWatch {
+    /// Must be called before SIGHUP is handled, because it reads whether SIGHUP is ignored.
     fn new() -> Self {
         let terminal = terminal();
         let ends_with_terminal = terminal.is_some() && !is_hangup_ignored();
         let closed = Arc::new(OnceLock::new());
         if let Some(terminal) = terminal.filter(|_| ends_with_terminal) {
             let closed = Arc::clone(&closed);
-            // Without a thread, a terminal that is gone was closed just now.
+            // If no thread can be started, a missing terminal counts as closed just now.
             let _ = thread::Builder::new().name("terminal".into()).spawn(move || {
-                // With no events asked for, what is left is the hangup.
+                // Without requested events, poll(2) reports only POLLHUP and errors.
                 while poll(&mut [PollFd::new(&terminal, PollFlags::empty())], None)
                     == Err(Errno::INTR)
                 {}
@@ -275,8 +276,8 @@ impl Hangup {
         Self { ends_with_terminal, closed }
     }
 
-    /// Whether the terminal that the process started with is gone, since a moment ago.
-    fn is_terminal_closed(&self) -> bool {
+    /// Whether the terminal that the process started with was closed a moment ago.
+    fn was_closed(&self) -> bool {
         let is_recent = self.closed.get().is_none_or(|closed| closed.elapsed() < STUCK_AFTER);
         self.ends_with_terminal && is_recent && terminal().is_none()
     }
@@ -287,7 +288,7 @@ fn terminal() -> Option<File> {
     File::open("/dev/tty").ok()
 }
 
-/// Whether SIGHUP was ignored before this program listened to it, by proc(5).
+/// Whether SIGHUP was ignored when the process started (`SigIgn` in `/proc/self/status`, see proc(5)).
 fn is_hangup_ignored() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

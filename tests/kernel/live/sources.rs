@@ -20,7 +20,7 @@ fn live_a_wrong_address_is_doubted_and_the_busiest_sources_are_named() {
         // It is running, and the window is over.
         let doubt = gomon.wait_for_part(DOUBT);
         assert!(
-            doubt.contains("10.0.0.5 sent ") && doubt.contains(" packets looked at, "),
+            doubt.contains("10.0.0.5 sent ") && doubt.contains(" packets examined, "),
             "{doubt}"
         );
         let more = [packet(1, 80), packet(2, 80)];
@@ -41,7 +41,7 @@ fn live_few_packets_of_others_and_link_local_ones_are_no_reason_to_doubt() {
         let run = count(&net, attached(&net, "10.0.0.9", &args), &vec![local.clone(); 20]);
         assert!(!run.stderr.contains(DOUBT), "{mode}: {}", run.stderr);
         let run = count(&net, attached(&net, "10.0.0.9", &args), &vec![other.clone(); 9]);
-        let said = "Of 9 packets looked at, 10.0.0.7 sent 9: ";
+        let said = "Of 9 packets examined, 10.0.0.7 sent 9: ";
         assert!(run.stderr.contains(said), "at the end of the run: {mode}: {}", run.stderr);
     }
     let mut gomon = attached(&net, "10.0.0.9", "--window 1s --show-idle --attach xdp");
@@ -53,7 +53,7 @@ fn live_few_packets_of_others_and_link_local_ones_are_no_reason_to_doubt() {
     }
     gomon.signal("INT");
     let run = gomon.finish();
-    assert!(run.stderr.contains("Of 10 packets looked at, 10.0.0.7 sent 10: "), "{}", run.stderr);
+    assert!(run.stderr.contains("Of 10 packets examined, 10.0.0.7 sent 10: "), "{}", run.stderr);
 }
 
 #[test]

@@ -1,16 +1,17 @@
-//! The way of EVE lines out of the process: a bounded queue, and a thread that writes.
+//! The output of EVE lines: a bounded queue, and a thread that writes.
 //!
-//! Whoever counts never waits for a disk, a socket or the reader of a pipe:
+//! Live counting never waits for a disk, a socket or the reader of a pipe:
 //!
 //! | | queue full | at the end |
 //! | --- | --- | --- |
-//! | live | the new lines are lost, and counted | what is queued is written, while that gets on |
-//! | replay | the replay waits, while writing gets on; for standard output however long | the same |
+//! | live | new lines are dropped, and counted | queued lines are written, while there is progress |
+//! | replay | blocks while there is progress; for standard output without a limit | the same |
 //!
-//! "Gets on" means that the wait ends when nothing was written for [`CLOSE_TIMEOUT`]; a replay into a
-//! stream (a socket, a FIFO) that has a reader waits for [`READER_TIMEOUT`]. A wait that was in vain is not
-//! repeated until something is written. A stream whose reader goes is connected to again, with a back-off
-//! (see [`super::writer`]); the line that was being written is then written again from its start.
+//! "Progress" means that a wait times out when nothing was written for [`CLOSE_TIMEOUT`], or for
+//! [`READER_TIMEOUT`] in a replay into a stream (socket or FIFO) that has a reader. After a wait that timed
+//! out, lines are dropped without waiting until something is written again. A stream that lost its reader
+//! is connected to again, with a back-off (see `writer.rs`); the line that was being written is then
+//! written again from its start.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
@@ -19,49 +20,50 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 
 use super::queue::{CAPACITY, Delivery, Queue, QueueState, count};
-use super::target::Target;
-use super::writer::{FIRST_RETRY, OnClose, Writer, watch};
+use super::target::OpenTarget;
+use super::writer::{FIRST_RETRY, OnClose, Writer, watch_reader};
 use crate::settings::EveTarget;
 
 /// How long a shutdown, or a replay into a stream without a reader, waits while nothing is written.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a replay waits for the reader of a stream that reads nothing.
 const READER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a wait looks whether it is to go on.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often a wait checks whether to continue.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a source does with lines for which the queue has no room.
-pub enum WhenFull {
-    /// They are lost: the source can't wait.
-    Lose,
-    /// It waits, and no longer than the reader makes it once this says that the run is to stop.
-    Wait(Box<dyn Fn() -> bool + Send>),
+/// What happens to new lines while the queue is full.
+pub enum OverflowPolicy {
+    /// They are dropped: the source can't wait.
+    Drop,
+    /// The source blocks. Once the function returns that the run is to stop, it blocks no longer than
+    /// `CLOSE_TIMEOUT` without progress.
+    Block(Box<dyn Fn() -> bool + Send>),
 }
 
 /// An open output.
 pub struct Output {
     name: String,
     queue: Arc<Queue>,
-    when_full: WhenFull,
+    on_overflow: OverflowPolicy,
     is_stream: bool,
     is_finished: bool,
 }
 
 impl Output {
-    /// Opens what records are to go to. With `fresh` a file gets its name when it is complete. When the
-    /// reader of standard output goes away, `on_close` is called from another thread.
+    /// Opens an output. With `fresh` a file is written under a temporary name until it is complete. When
+    /// the reader of standard output closes it, `on_close` is called from another thread.
     ///
     /// # Errors
     ///
-    /// When it can't be opened for writing, or there is no thread to be had.
+    /// When it can't be opened for writing, or no thread can be started.
     pub fn open(
         target: &EveTarget,
         fresh: bool,
-        when_full: WhenFull,
+        on_overflow: OverflowPolicy,
         on_close: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self> {
         let name = target.to_string();
-        let target = Target::open(target, fresh)?;
+        let target = OpenTarget::open(target, fresh)?;
         let is_stream = target.is_stream();
         let queue = Arc::new(Queue::default());
         queue.lock().disconnected = !target.is_connected();
@@ -78,17 +80,23 @@ impl Output {
             let queue = Arc::clone(&queue);
             thread::Builder::new()
                 .name("eve-reader".into())
-                .spawn(move || watch(&pipe, &queue, &*on_close))
+                .spawn(move || watch_reader(&pipe, &queue, &*on_close))
                 .context("starting the thread that watches standard output")?;
         }
         thread::Builder::new()
             .name("eve".into())
             .spawn(move || writer.run())
             .context("starting the thread that writes records")?;
-        Ok(Self { name, queue, when_full, is_stream, is_finished: false })
+        Ok(Self { name, queue, on_overflow, is_stream, is_finished: false })
     }
 
-    /// Has files reopened by their names, from whatever thread.
+    /// The target as it is written on the command line.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns a function that has a file reopened by its path. It may be called from any thread.
     pub fn reopener(&self) -> impl Fn() + Send + 'static {
         let queue = Arc::clone(&self.queue);
         move || {
@@ -97,20 +105,20 @@ impl Output {
         }
     }
 
-    /// Whether the reader of standard output went away, so that there is no point in going on.
+    /// Whether the reader of standard output closed it, so that nothing can be written any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.queue.lock().closed
     }
 
-    /// What became of the lines so far. Those in the queue count as written.
+    /// The numbers of lines written and lost so far. Queued lines count as written.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         let state = self.queue.lock();
         Delivery { written: state.written + state.waiting, lost: state.lost }
     }
 
-    /// Queues lines, each of which ends in a line feed.
+    /// Queues lines, each of which ends with a line feed.
     pub fn lines(&mut self, lines: &[u8]) {
         if lines.is_empty() {
             return;
@@ -118,7 +126,8 @@ impl Output {
         let mut state = self.queue.lock();
         let is_full = |state: &QueueState| state.bytes > 0 && state.bytes + lines.len() > CAPACITY;
         let is_stuck = state.stuck_at == Some(state.handled());
-        if is_full(&state) && !is_stuck && matches!(self.when_full, WhenFull::Wait(_)) {
+        let can_block = matches!(self.on_overflow, OverflowPolicy::Block(_));
+        if is_full(&state) && !is_stuck && can_block {
             state = self.wait_while(state, is_full);
             state.stuck_at = is_full(&state).then(|| state.handled());
         }
@@ -128,7 +137,7 @@ impl Output {
             let is_closed = state.closed;
             drop(state);
             if !is_closed {
-                let _ = self.queue.fails(&self.name, "its reader does not keep up");
+                let _ = self.queue.record_failure(&self.name, "its reader does not keep up");
             }
             return;
         }
@@ -138,7 +147,7 @@ impl Output {
         self.queue.work.notify_all();
     }
 
-    /// Ends the output: waits until everything is written, as far as that gets on.
+    /// Closes the output: waits until everything is written, while there is progress.
     ///
     /// # Errors
     ///
@@ -156,7 +165,7 @@ impl Output {
         let delivery = Delivery { written: state.written, lost: state.lost };
         let closing = state.done.take().unwrap_or(Ok(()));
         let reason = state.reason.take().filter(|_| state.lost > 0 && !state.closed);
-        let advice = if self.is_stream { "see to its reader" } else { "make room" };
+        let advice = if self.is_stream { "check its reader" } else { "make room" };
         let outcome = match reason {
             None => closing,
             Some(reason) => {
@@ -172,7 +181,7 @@ impl Output {
         (delivery, outcome)
     }
 
-    /// Waits while something holds, as long as writing gets on.
+    /// Waits while a condition holds and there is progress.
     fn wait_while<'a>(
         &self,
         mut state: MutexGuard<'a, QueueState>,
@@ -184,16 +193,16 @@ impl Output {
             if state.handled() > handled {
                 (handled, since) = (state.handled(), Instant::now());
             }
-            let longest = match &self.when_full {
-                WhenFull::Wait(is_stopped) if !is_stopped() && !state.disconnected => {
+            let longest = match &self.on_overflow {
+                OverflowPolicy::Block(is_stopped) if !is_stopped() && !state.disconnected => {
                     self.is_stream.then_some(READER_TIMEOUT)
                 }
-                WhenFull::Lose | WhenFull::Wait(_) => Some(CLOSE_TIMEOUT),
+                OverflowPolicy::Drop | OverflowPolicy::Block(_) => Some(CLOSE_TIMEOUT),
             };
             if longest.is_some_and(|longest| since.elapsed() >= longest) {
                 break;
             }
-            let waited = self.queue.progress.wait_timeout(state, LOOK);
+            let waited = self.queue.progress.wait_timeout(state, CHECK_INTERVAL);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         state
@@ -201,7 +210,7 @@ impl Output {
 }
 
 impl Drop for Output {
-    /// The output of a run that could not be started is of no use.
+    /// Discards the output of a run that could not be started.
     fn drop(&mut self) {
         if !self.is_finished {
             self.queue.lock().discarded = true;

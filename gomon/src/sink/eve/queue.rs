@@ -1,4 +1,4 @@
-//! Lines on their way to the thread that writes, and what became of those before.
+//! The queue of lines for the writer thread, with the numbers of lines written and lost.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -7,51 +7,51 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use memchr::memchr_iter;
 
-/// Bytes of lines that may wait to be written. One line alone may be longer.
+/// The most bytes that may be queued. A single longer batch is accepted into an empty queue.
 pub(super) const CAPACITY: usize = 16 << 20;
-/// Bytes of lines that are taken out of the queue at once.
+/// The most bytes that small batches are merged into, for one write.
 const BATCH: usize = 64 << 10;
-/// Failures of one output are logged no more often than that.
+/// The shortest time between log messages about failures of one output.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What the source and the thread that writes share.
+/// The state that the source and the writer thread share.
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<QueueState>,
-    /// There is something to write, to reopen or to end.
+    /// Notified when there is something to write or to reopen, or at the end.
     pub(super) work: Condvar,
-    /// Something was written.
+    /// Notified when lines were written or lost, and when the writer thread is done.
     pub(super) progress: Condvar,
 }
 
 #[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag")]
 pub(super) struct QueueState {
     pub(super) batches: VecDeque<Vec<u8>>,
     pub(super) bytes: usize,
-    /// Lines in the queue, and of the batch that is being written.
+    /// Lines in the queue and in the batch that is being written.
     pub(super) waiting: u64,
     pub(super) written: u64,
     pub(super) lost: u64,
-    /// The latest reason for which something could not be written.
+    /// The latest reason why something could not be written.
     pub(super) reason: Option<String>,
     pub(super) logged: Option<Instant>,
     pub(super) reopen: bool,
     /// A stream has no reader.
     pub(super) disconnected: bool,
-    /// The lines that were handled when a wait was in vain.
+    /// The value of [`QueueState::handled`] when a wait timed out.
     pub(super) stuck_at: Option<u64>,
-    /// No more lines come.
+    /// No more lines will be queued.
     pub(super) ended: bool,
-    /// What was written is of no use.
+    /// The run did not start: the output is to be discarded.
     pub(super) discarded: bool,
-    /// Standard output was closed by its reader.
+    /// The reader of standard output closed it.
     pub(super) closed: bool,
-    /// The thread is done; what is left to say.
+    /// The result of closing the output, once the writer thread is done.
     pub(super) done: Option<Result<()>>,
 }
 
-/// What became of the lines.
+/// The numbers of lines written and lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// Lines that were written.
@@ -61,7 +61,7 @@ pub struct Delivery {
 }
 
 impl Queue {
-    /// Standard output was closed: what is queued is lost.
+    /// Records that standard output was closed: queued lines are lost.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -74,10 +74,11 @@ impl Queue {
         self.progress.notify_all();
     }
 
-    /// Notes that something could not be written, logs it unless it was logged just before, and says which.
-    pub(super) fn fails(&self, name: &str, reason: &str) -> bool {
-        // Not while the lock is held: standard error may block.
-        let is_due = self.lock().fails(reason);
+    /// Records that something could not be written. Logs it at most once per [`LOG_INTERVAL`], and returns
+    /// whether it did.
+    pub(super) fn record_failure(&self, name: &str, reason: &str) -> bool {
+        // Logged without the lock: standard error may block.
+        let is_due = self.lock().record_failure(reason);
         if is_due {
             log::error!("writing records to {name}: {reason}");
         }
@@ -98,13 +99,13 @@ impl QueueState {
         }
     }
 
-    /// Lines that were dealt with, in whatever way.
+    /// Lines that were written or lost.
     pub(super) fn handled(&self) -> u64 {
         self.written + self.lost
     }
 
-    /// Notes that something could not be written, and says whether that is to be logged.
-    fn fails(&mut self, reason: &str) -> bool {
+    /// Records that something could not be written, and returns whether to log it.
+    fn record_failure(&mut self, reason: &str) -> bool {
         self.reason = Some(reason.to_owned());
         let is_due = self.logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL);
         if is_due {
@@ -114,7 +115,7 @@ impl QueueState {
     }
 }
 
-/// The lines in some bytes.
+/// The number of lines in `lines`.
 pub(super) fn count(lines: &[u8]) -> u64 {
     memchr_iter(b'\n', lines).count() as u64
 }

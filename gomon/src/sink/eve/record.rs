@@ -1,6 +1,6 @@
-//! The shape of a record, field by field in the order it is written.
+//! The fields of a record, in the order in which they are written.
 //!
-//! `docs/eve.schema.json` says the same as a JSON schema, and `docs/records.md` in words.
+//! `docs/eve.schema.json` describes them as a JSON schema, and `docs/records.md` in words.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ pub(super) struct Record<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_iface: Option<&'a str>,
     pub event_type: &'static str,
-    /// Both are always there; an address has no default.
+    /// Always present, like `dest_ip`; an `IpAddr` has no default.
     pub src_ip: Option<IpAddr>,
     pub dest_ip: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,7 +50,7 @@ pub(super) struct Alert<'a> {
     pub metadata: Option<Metadata<'a>>,
 }
 
-/// Suricata's flow: of a connection only the bot's side is counted.
+/// Suricata's flow. Only the packets from the bot are counted.
 #[derive(Debug, Serialize)]
 pub(super) struct Flow<'a> {
     pub pkts_toserver: u64,
@@ -65,14 +65,14 @@ pub(super) struct Flow<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct Stats {
     pub uptime: u64,
-    pub capture: Capture,
+    pub capture: StatsCapture,
     pub decoder: Decoder,
     pub flow: StatsFlow,
     pub detect: Detect,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Capture {
+pub(super) struct StatsCapture {
     pub kernel_packets: u64,
     pub kernel_drops: u64,
 }
@@ -99,12 +99,12 @@ pub(super) struct Metadata<'a> {
     pub gomon: Gomon<'a>,
 }
 
-/// What gomon has to say beyond Suricata's fields.
+/// gomon's fields, besides Suricata's.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Gomon<'a> {
-    /// The number of this form of the object.
+    /// The version of the format of this object.
     pub version: u32,
-    /// The same for the same record of the same input; given when all else is known.
+    /// The same for the same record of the same input. Set last, as it is computed from other fields.
     #[serde(serialize_with = "hexadecimal")]
     pub id: u64,
     pub classification: &'static str,
@@ -118,10 +118,10 @@ pub(super) struct Gomon<'a> {
     pub c2_ip: Option<&'a str>,
     pub window_s: f64,
     pub step_s: f64,
-    /// The real length of a window that came out longer.
+    /// The actual length of a window that is longer than configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<f64>,
-    /// Windows a record of a silent run stands for.
+    /// The number of windows that the record covers; more than one for a run of silent windows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub windows: Option<u64>,
     pub packets: u64,
@@ -153,10 +153,10 @@ pub(super) struct Gomon<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proto: Option<Cow<'static, str>>,
     #[serde(flatten)]
-    pub walk: Option<Walk>,
+    pub walk: Option<SweepWalk>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contacts_by_port: Option<Vec<PortContacts>>,
-    /// How many ports are left out of that list.
+    /// The number of ports left out of that list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contacts_by_port_omitted: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,7 +165,7 @@ pub(super) struct Gomon<'a> {
     pub closing: Option<Closing<'a>>,
 }
 
-/// What the last record of a run says about the run itself.
+/// The fields of a run's last record about the run itself.
 #[derive(Debug, Serialize)]
 pub(super) struct Closing<'a> {
     pub ended: &'static str,
@@ -185,8 +185,8 @@ pub(super) struct PortContacts {
     pub unanswered: u64,
 }
 
-/// A number in 16 hexadecimal digits, as a string: JavaScript has no whole numbers of 64 bits.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde calls")]
+/// Serializes a number as a string of 16 hexadecimal digits: JavaScript has no 64-bit integers.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
 fn hexadecimal<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     let digits: [u8; 16] = std::array::from_fn(|at| {
         let digit = (number >> (60 - 4 * at)) & 0xf;
@@ -195,9 +195,9 @@ fn hexadecimal<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::E
     serializer.serialize_str(std::str::from_utf8(&digits).unwrap_or_default())
 }
 
-/// The test of a swept port, since the start of the observation.
+/// The state of the sweep test of a port, since the start of the observation.
 #[derive(Debug, Serialize)]
-pub(super) struct Walk {
+pub(super) struct SweepWalk {
     pub contacts: u64,
     pub answered: u64,
     pub unanswered: u64,

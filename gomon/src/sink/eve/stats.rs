@@ -1,30 +1,33 @@
-//! Records of `event_type: stats`: what a window came to as a whole, and a run.
+//! Records of `event_type: stats`: of a window, and of the whole run.
 
-use super::destination::Destination;
+use super::context::{RecordContext, WindowContext};
+use super::destination::RecordDestination;
+use super::queue::Delivery;
 use super::record::{
-    Capture, Closing, Decoder, Detect, Gomon, LedgerRecord, PortContacts, Record, Stats, StatsFlow,
+    Closing, Decoder, Detect, Gomon, LedgerRecord, PortContacts, Record, Stats, StatsCapture,
+    StatsFlow,
 };
-use super::{Eve, Window, add_line, identify, timestamp, whole_seconds};
+use super::time::whole_seconds;
 use crate::core::{Counts, Ledger, ServiceContacts, Span, Timestamp, WindowReport};
 use crate::sink::proto;
 
 /// The most ports whose contacts a record lists.
-const PORTS_LISTED: usize = 256;
+const MAX_LISTED_PORTS: usize = 256;
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum EndReason {
     /// The capture was read to its end.
     EndOfInput,
-    /// The interface went away.
+    /// The interface was removed.
     InterfaceGone,
-    /// A signal, or the end of the parent process, asked for it.
+    /// A signal, or the end of the parent process, requested the stop.
     Stopped,
     /// The capture is damaged, or something failed.
     Failed,
 }
 
-impl Ended {
+impl EndReason {
     fn name(self) -> &'static str {
         match self {
             Self::EndOfInput => "end_of_input",
@@ -35,64 +38,32 @@ impl Ended {
     }
 }
 
-/// What all windows so far came to.
+/// Totals of all windows so far.
 #[derive(Default)]
-pub(super) struct Totals {
-    end: Option<Timestamp>,
+pub(super) struct RunTotals {
+    /// The start of the first window, and the end of the latest.
+    pub(super) start: Option<Timestamp>,
+    pub(super) end: Option<Timestamp>,
+    pub(super) alerts: u64,
     windows: u64,
     ledger: Ledger,
     counts: Counts,
 }
 
-impl Totals {
+impl RunTotals {
     pub(super) fn add(&mut self, report: &WindowReport) {
+        self.start.get_or_insert(report.span.start);
         self.end = Some(report.span.end);
         self.windows += report.windows;
         self.ledger = report.cumulative_ledger;
         self.counts = report.cumulative_total;
-    }
-}
-
-impl Eve {
-    /// Writes the last record of the run. `live` is how an interface was attached to, and the time: a
-    /// replay ends with its last window, so that its record is the same every time.
-    pub fn close(&mut self, ended: Ended, live: Option<(&str, Timestamp)>) {
-        let attach = live.map(|(attach, _)| attach);
-        let end = live.map(|(_, now)| now).or(self.totals.end).unwrap_or_default();
-        let time = timestamp(end);
-        let seconds = self.start.map_or(0.0, |start| Span { start, end }.seconds());
-        let delivery = self.output.delivery();
-        let Counts { packets, bytes } = self.totals.counts;
-        let gomon = Gomon {
-            scope: "global",
-            is_final: Some(true),
-            windows: Some(self.totals.windows),
-            packet_rate: if seconds > 0.0 { as_rate(packets, seconds) } else { 0.0 },
-            ledger: Some(LedgerRecord::from(&self.totals.ledger)),
-            closing: Some(Closing {
-                ended: ended.name(),
-                attach,
-                eve_written: delivery.written,
-                eve_dropped: delivery.lost,
-            }),
-            ..self.settings("final", packets, bytes)
-        };
-        let mut record = Record {
-            stats: Some(self.counters(end, &self.totals.ledger, 0)),
-            metadata: self.beside(gomon),
-            ..self.common("stats", &time, &Destination::shared(&[], 0))
-        };
-        identify(&mut record, self.window_seed(Span { start: self.start.unwrap_or(end), end }));
-        let mut text = Vec::new();
-        add_line(&mut text, &record);
-        self.output.lines(&text);
     }
 
     /// Suricata's counters up to `end`.
     fn counters(&self, end: Timestamp, ledger: &Ledger, endpoints: u64) -> Stats {
         Stats {
             uptime: self.start.map_or(0, |start| whole_seconds(end.since(start))),
-            capture: Capture {
+            capture: StatsCapture {
                 kernel_packets: ledger.seen() + ledger.lost,
                 kernel_drops: ledger.lost,
             },
@@ -101,38 +72,75 @@ impl Eve {
             detect: Detect { alert: self.alerts },
         }
     }
+}
 
-    /// The record of a window as a whole, `idle` or `busy`.
-    pub(super) fn window_stats<'a>(
-        &'a self,
-        classification: &'static str,
-        window: &'a Window<'_>,
-    ) -> Record<'a> {
-        let report = window.report;
-        let listed = self.stats.then(|| by_port(&report.contacts));
-        let gomon = Gomon {
-            windows: Some(report.windows),
-            ledger: Some(LedgerRecord::from(&report.ledger)),
-            contacts_by_port_omitted: listed
-                .as_ref()
-                .map(|listed| (report.contacts.len() - listed.len()) as u64),
-            contacts_by_port: listed,
-            ..self.global(classification, report)
-        };
-        let sole = report.busiest.filter(|_| report.hosts.count == 1).map(|busiest| busiest.host);
-        Record {
-            stats: Some(self.counters(
-                report.span.end,
-                &report.cumulative_ledger,
-                report.endpoints,
-            )),
-            metadata: self.beside(gomon),
-            ..self.common(
-                "stats",
-                &window.start,
-                &Destination::shared(sole.as_slice(), report.hosts.count),
-            )
-        }
+/// The end of a run.
+#[derive(Clone, Copy)]
+pub(super) struct RunEnd<'a> {
+    pub(super) reason: EndReason,
+    /// How an interface was attached to.
+    pub(super) attach: Option<&'a str>,
+    pub(super) end: Timestamp,
+    /// `end` in Suricata's format.
+    pub(super) time: &'a str,
+    pub(super) delivery: Delivery,
+}
+
+/// Returns the last record of a run.
+pub(super) fn final_record<'a>(
+    context: &'a RecordContext,
+    totals: &RunTotals,
+    run_end: RunEnd<'a>,
+) -> Record<'a> {
+    let RunEnd { reason, attach, end, time, delivery } = run_end;
+    let seconds = totals.start.map_or(0.0, |start| Span { start, end }.seconds());
+    let Counts { packets, bytes } = totals.counts;
+    let gomon = Gomon {
+        scope: "global",
+        is_final: Some(true),
+        windows: Some(totals.windows),
+        packet_rate: if seconds > 0.0 { as_rate(packets, seconds) } else { 0.0 },
+        ledger: Some(LedgerRecord::from(&totals.ledger)),
+        closing: Some(Closing {
+            ended: reason.name(),
+            attach,
+            eve_written: delivery.written,
+            eve_dropped: delivery.lost,
+        }),
+        ..context.gomon("final", packets, bytes)
+    };
+    Record {
+        stats: Some(totals.counters(end, &totals.ledger, 0)),
+        metadata: context.metadata(gomon),
+        ..context.common("stats", time, &RecordDestination::shared(&[], 0))
+    }
+}
+
+/// Returns the record of a window as a whole, `idle` or `busy`.
+pub(super) fn window_stats<'a>(
+    context: &'a RecordContext,
+    totals: &RunTotals,
+    lists_contacts: bool,
+    classification: &'static str,
+    window: &'a WindowContext<'_>,
+) -> Record<'a> {
+    let report = window.report;
+    let listed = lists_contacts.then(|| by_port(&report.contacts));
+    let gomon = Gomon {
+        windows: Some(report.windows),
+        ledger: Some(LedgerRecord::from(&report.ledger)),
+        contacts_by_port_omitted: listed
+            .as_ref()
+            .map(|listed| (report.contacts.len() - listed.len()) as u64),
+        contacts_by_port: listed,
+        ..context.gomon_of_window(classification, report)
+    };
+    let sole = report.busiest.filter(|_| report.hosts.count == 1).map(|busiest| busiest.host);
+    let destination = RecordDestination::shared(sole.as_slice(), report.hosts.count);
+    Record {
+        stats: Some(totals.counters(report.span.end, &report.cumulative_ledger, report.endpoints)),
+        metadata: context.metadata(gomon),
+        ..context.common("stats", &window.start, &destination)
     }
 }
 
@@ -157,12 +165,12 @@ impl From<&Ledger> for LedgerRecord {
     }
 }
 
-/// The ports with most contacts, [`PORTS_LISTED`] at most, by protocol and port.
+/// The ports with most contacts, at most [`MAX_LISTED_PORTS`], by protocol and port.
 fn by_port(contacts: &[ServiceContacts]) -> Vec<PortContacts> {
     let mut most: Vec<_> = contacts.iter().collect();
-    // The order of protocols and ports is kept among equals.
+    // The sort is stable: equal ones keep their order by protocol and port.
     most.sort_by_key(|contacts| std::cmp::Reverse(contacts.hosts()));
-    most.truncate(PORTS_LISTED);
+    most.truncate(MAX_LISTED_PORTS);
     most.sort_by_key(|contacts| (contacts.protocol, contacts.port));
     let listed = most.into_iter().map(|contacts| PortContacts {
         proto: proto::name(contacts.protocol),

@@ -1,4 +1,4 @@
-//! The thread that writes: takes lines out of the queue, and connects to a stream again.
+//! The writer thread: takes lines out of the queue, and reconnects to streams.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::queue::{Queue, count};
-use super::target::{Failure, Target};
+use super::target::{OpenTarget, WriteFailure};
 
-/// The pauses between tries to connect again to a stream.
+/// The first and the longest pause between attempts to reconnect to a stream.
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
-const LAST_RETRY: Duration = Duration::from_secs(5);
+const MAX_RETRY: Duration = Duration::from_secs(5);
 
-/// Called when the reader of standard output goes away.
+/// Called when the reader of standard output closes it.
 pub(super) type OnClose = Arc<dyn Fn() + Send + Sync>;
 
-/// The thread that writes.
+/// The state of the writer thread.
 pub(super) struct Writer {
     pub(super) name: String,
     pub(super) queue: Arc<Queue>,
-    pub(super) target: Target,
+    pub(super) target: OpenTarget,
     pub(super) on_close: OnClose,
-    /// Before the next try to connect again.
+    /// The pause before the next attempt to reconnect.
     pub(super) pause: Duration,
 }
 
@@ -57,9 +57,9 @@ impl Writer {
     fn reopen(&mut self) {
         match self.target.reopen() {
             Ok(true) => log::info!("{} was reopened", self.name),
-            Ok(false) => log::info!("{} is not a file that could be reopened", self.name),
+            Ok(false) => log::info!("{} is not a file, and was not reopened", self.name),
             Err(error) => log::error!(
-                "reopening {}: {error}: records go on to the file that is open: make it writable",
+                "reopening {}: {error}: records are still written to the open file: make it writable",
                 self.name
             ),
         }
@@ -68,35 +68,35 @@ impl Writer {
     fn write(&mut self, mut lines: &[u8]) {
         while !lines.is_empty() {
             let (written, result) = self.target.write(lines);
-            self.handled(&lines[..written], true);
+            self.record_handled(&lines[..written], true);
             if written > 0 {
-                // A connection that takes nothing is no better than none.
+                // Only a connection that accepts bytes resets the back-off.
                 self.pause = FIRST_RETRY;
             }
             lines = &lines[written..];
             let Err(error) = result else { continue };
             match self.target.failure(&error) {
-                Failure::Closed => {
-                    self.handled(lines, false);
+                WriteFailure::Closed => {
+                    self.record_handled(lines, false);
                     return self.close();
                 }
-                Failure::Disconnected => {
-                    let is_logged = self.queue.fails(&self.name, &error.to_string());
+                WriteFailure::Disconnected => {
+                    let is_logged = self.queue.record_failure(&self.name, &error.to_string());
                     self.reconnect(is_logged);
                 }
-                Failure::Refused => {
-                    let _ = self.queue.fails(&self.name, &error.to_string());
+                WriteFailure::Refused => {
+                    let _ = self.queue.record_failure(&self.name, &error.to_string());
                     let end = memchr(b'\n', lines);
                     let (line, rest) = lines.split_at(end.map_or(lines.len(), |end| end + 1));
-                    self.handled(line, false);
+                    self.record_handled(line, false);
                     lines = rest;
                 }
             }
         }
     }
 
-    /// Notes that lines were written, or lost.
-    fn handled(&self, lines: &[u8], written: bool) {
+    /// Records that lines were written, or lost.
+    fn record_handled(&self, lines: &[u8], written: bool) {
         let lines = count(lines);
         let mut state = self.queue.lock();
         state.waiting -= lines;
@@ -105,28 +105,28 @@ impl Writer {
         self.queue.progress.notify_all();
     }
 
-    /// The reader of standard output is gone.
+    /// Handles that the reader of standard output closed it.
     fn close(&self) {
         self.queue.close();
         (self.on_close)();
     }
 
-    /// Connects again, as soon as there is a reader. That is logged where the loss of the reader was.
+    /// Reconnects as soon as there is a reader. Logged at info level if the loss of the reader was logged.
     fn reconnect(&mut self, is_logged: bool) {
         let start = Instant::now();
         self.queue.lock().disconnected = true;
         loop {
             let state = self.queue.lock();
-            // A shutdown waits only so long.
+            // A shutdown is bounded, so it retries often.
             let pause = if state.ended { FIRST_RETRY } else { self.pause };
             let ended = state.ended;
             let woken =
                 self.queue.work.wait_timeout_while(state, pause, |state| state.ended == ended);
             drop(woken);
-            self.pause = (self.pause * 2).min(LAST_RETRY);
+            self.pause = (self.pause * 2).min(MAX_RETRY);
             match self.target.reconnect() {
                 Ok(()) => break,
-                Err(error) => log::debug!("connecting to {} again: {error}", self.name),
+                Err(error) => log::debug!("reconnecting to {}: {error}", self.name),
             }
         }
         let mut state = self.queue.lock();
@@ -136,23 +136,23 @@ impl Writer {
         let level = if is_logged { Level::Info } else { Level::Debug };
         log::log!(
             level,
-            "connected to {} again after {:.1} s; {lost} record(s) were lost so far",
+            "reconnected to {} after {:.1} s; {lost} record(s) were lost so far",
             self.name,
             start.elapsed().as_secs_f64(),
         );
     }
 }
 
-/// Waits until the reader of standard output goes, though nothing is written to it.
-pub(super) fn watch(pipe: &OwnedFd, queue: &Queue, on_close: &dyn Fn()) {
-    // With no events asked for, what is left is that there is no reader any more.
-    let gone = loop {
+/// Waits until the reader of standard output closes it, to detect that while nothing is written.
+pub(super) fn watch_reader(pipe: &OwnedFd, queue: &Queue, on_close: &dyn Fn()) {
+    // Without requested events, poll(2) reports only POLLERR: there is no reader any more.
+    let is_closed = loop {
         match poll(&mut [PollFd::new(pipe, PollFlags::empty())], None) {
             Err(Errno::INTR) => {}
             result => break result.is_ok(),
         }
     };
-    if gone {
+    if is_closed {
         queue.close();
         on_close();
     }
