@@ -1,9 +1,9 @@
-//! The kernel program on the kernel that is running. Needs root, and is skipped without.
+//! The eBPF programs on the running kernel. These tests need root and are skipped without it.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that can't go on fails, and says what it measured"
+    reason = "tests panic on failure and print what they measure"
 )]
 
 mod support;
@@ -21,22 +21,22 @@ mod skips;
 
 use support::skip::skip;
 
-/// Whether the kernel lets this process load programs; the test is skipped when not.
+/// Returns whether this process may load programs. If not, the test is skipped.
 #[track_caller]
 fn privileged() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        skip("loading kernel programs needs root");
+        skip("loading eBPF programs needs root");
     }
     root
 }
 
-/// Whether the kernel makes frames itself, for the packet generator.
-fn generates() -> bool {
+/// Returns whether the kernel can generate frames, as the packet generator requires.
+fn can_generate() -> bool {
     linux(5, 18, "generating packets inside the kernel")
 }
 
-/// Whether the kernel is new enough; the test is skipped when not.
+/// Returns whether the kernel is at least this release. If not, the test is skipped.
 fn linux(major: u32, minor: u32, what: &str) -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release.split(['.', '-']).map_while(|number| number.parse::<u32>().ok());

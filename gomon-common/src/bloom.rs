@@ -1,41 +1,45 @@
-//! Where a host falls in the sieve that tells hosts which can't be known from those that may be.
+//! The layout of the Bloom filter of hosts that may be listed.
 //!
-//! A sieve is made of holes; the slot of a host is opened before the host becomes
-//! known. Once no host has room any more, whoever finds a slot closed needs no look into a hash.
+//! The filter has one hash function. A host's slot is set before the host is added to the map of listed
+//! hosts. Once that map is full, a clear slot proves that a host is not listed, which saves the map lookup
+//! for most packets of a flood to ever new hosts.
+//!
+//! The filter is stored as an array map of *parts*: its size varies with the number of hosts, but the
+//! value size of a map is fixed when the object is compiled.
 
-/// Holes of a part. A sieve has a power of two of parts.
+/// The slots in a part. The number of parts is a power of two.
 pub const PART_SLOTS: usize = 1 << OFFSET_BITS;
 const OFFSET_BITS: u32 = 12;
 
-/// Hosts that can be known, for each part: 32 holes a host, so that one in 32 unknown hosts gets through
-/// by chance.
+/// The listed hosts per part: with 32 slots per listed host, the false positive rate of unlisted hosts is
+/// at most 1 in 32.
 const HOSTS_PER_PART: u32 = 1 << (OFFSET_BITS - 5);
-/// The largest sieve has 16 million holes.
+/// The maximum number of parts in a generation: 16 million slots.
 const MAX_PARTS: u32 = 4096;
 
-/// How many parts a generation's sieve has, for so many hosts.
+/// Returns the number of parts that the filter of a generation needs for this many listed hosts.
 #[must_use]
 pub fn parts(hosts: u32) -> u32 {
     hosts.div_ceil(HOSTS_PER_PART).clamp(1, MAX_PARTS).next_power_of_two()
 }
 
-/// The place of a host in the sieve.
+/// The slot of a host in the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterSlot {
-    /// The part, of those of all generations.
+    /// The index of the part among the parts of all generations.
     pub part: u32,
-    /// The byte in it.
+    /// The index of the slot in the part. A slot is one byte.
     pub offset: usize,
 }
 
 impl FilterSlot {
-    /// The slot of the host with this [`hash`](crate::hash::hash), where the sieve of every
-    /// generation has so many parts.
+    /// Returns the slot for a host with this [`hash`](crate::hash::hash), if the filter of each generation
+    /// has this many `parts`.
     #[must_use]
     #[inline]
     pub const fn of(hash: u64, generation: u32, parts: u32) -> Self {
-        // The registers go by the high bits.
-        #[expect(clippy::cast_possible_truncation, reason = "the low bits are meant")]
+        // The HyperLogLog register index uses the high bits.
+        #[expect(clippy::cast_possible_truncation, reason = "keeps the low bits")]
         let low = hash as u32;
         let part = (low >> OFFSET_BITS) & (parts - 1);
         Self { part: generation * parts + part, offset: low as usize % PART_SLOTS }
@@ -49,7 +53,7 @@ mod tests {
     use crate::kernel::GENERATIONS;
 
     #[test]
-    fn parts_grow_with_the_hosts_up_to_a_bound() {
+    fn parts_grow_with_the_hosts_up_to_the_maximum() {
         let expected = [(1, 1), (128, 1), (129, 2), (1024, 8), (1_000_000, 4096), (u32::MAX, 4096)];
         for (hosts, number) in expected {
             assert_eq!(parts(hosts), number, "{hosts} hosts");
@@ -57,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn generations_have_parts_of_their_own_and_every_part_is_used() {
+    fn generations_use_separate_parts_and_every_part_is_used() {
         for parts in [1, 8] {
             let mut used = vec![0u32; (GENERATIONS * parts) as usize];
             for n in 0..10_000 {

@@ -1,13 +1,12 @@
-//! The key counts are kept under: a destination endpoint.
+//! The destination endpoint, the key of the per-endpoint counts.
 
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-use crate::Address;
+use crate::address::Address;
 
-/// IP protocol numbers that gomon treats in some way of its own (IANA, "Assigned Internet Protocol
-/// Numbers").
-#[expect(missing_docs, reason = "the names are the documentation")]
+/// The IP protocol numbers that gomon handles specially (IANA, "Assigned Internet Protocol Numbers").
+#[expect(missing_docs, reason = "the names are those of the IANA registry")]
 pub mod protocol {
     pub const HOP_BY_HOP: u8 = 0;
     pub const ICMP: u8 = 1;
@@ -20,14 +19,14 @@ pub mod protocol {
     pub const DESTINATION_OPTIONS: u8 = 60;
     pub const SCTP: u8 = 132;
 
-    /// Whether the protocol's header starts with a source and a destination port that gomon reads.
+    /// Returns whether the protocol's header starts with a source and a destination port that gomon reads.
     #[must_use]
     #[inline]
     pub const fn has_ports(protocol: u8) -> bool {
         matches!(protocol, TCP | UDP | SCTP)
     }
 
-    /// Whether it is the number of an IPv6 extension header that is stepped over.
+    /// Returns whether this is an IPv6 extension header that the parser skips.
     #[must_use]
     #[inline]
     pub const fn is_extension(protocol: u8) -> bool {
@@ -37,34 +36,35 @@ pub mod protocol {
 
 /// A destination endpoint: address, port and IP protocol.
 ///
-/// The layout is what both sides see: 16 bytes of address, two of port in network order, one of
-/// protocol and five of padding that are always 0. Ordered by address, protocol, port.
+/// The layout is part of the BPF map interface: 16 bytes of address, two bytes of port in network byte
+/// order, one byte of protocol, and five bytes of padding that are always 0. `Ord` compares address, then
+/// protocol, then port.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Endpoint {
     address: Address,
-    /// The last eight bytes as they lie in memory, for the reason [`Address`] has.
+    /// The last eight bytes as one number, for the same reason as in [`Address`].
     service: u64,
 }
 
 const _: () = assert!(size_of::<Endpoint>() == 24 && align_of::<Endpoint>() == 8);
 
 impl Endpoint {
-    /// The endpoint at `address`. `port` is 0 where the protocol has none or the frame carries none.
+    /// Creates an endpoint. `port` is 0 if the protocol has no ports or the frame does not contain one.
     #[must_use]
     #[inline]
     pub const fn new(address: Address, protocol: u8, port: u16) -> Self {
         Self { address, service: ((port as u64) << 48 | (protocol as u64) << 40).to_be() }
     }
 
-    /// The endpoint in these bytes, as [`Endpoint`] lays them out.
+    /// Decodes an endpoint from the map key layout.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 24]) -> Self {
         let [address @ .., high, low, protocol, _, _, _, _, _] = bytes;
         Self::new(Address::v6(address), protocol, u16::from_be_bytes([high, low]))
     }
 
-    /// The bytes of the endpoint, as they lie in a map.
+    /// Encodes the endpoint in the map key layout.
     #[must_use]
     pub fn bytes(&self) -> [u8; 24] {
         let mut bytes = [0; 24];
@@ -74,24 +74,24 @@ impl Endpoint {
         bytes
     }
 
-    /// The destination host.
+    /// Returns the destination host.
     #[must_use]
     #[inline]
     pub const fn address(&self) -> Address {
         self.address
     }
 
-    /// The destination port, or 0 for none.
+    /// Returns the destination port, or 0 if there is none.
     #[must_use]
     #[inline]
     pub const fn port(&self) -> u16 {
         (u64::from_be(self.service) >> 48) as u16
     }
 
-    /// The IP protocol number.
+    /// Returns the IP protocol number.
     #[must_use]
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "its eight bits are meant")]
+    #[expect(clippy::cast_possible_truncation, reason = "keeps the eight bits of the protocol")]
     pub const fn protocol(&self) -> u8 {
         (u64::from_be(self.service) >> 40) as u8
     }

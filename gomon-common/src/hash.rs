@@ -1,28 +1,30 @@
-//! The hash functions that the kernel program and user space share.
+//! Hash functions shared by the eBPF programs and user space.
 
-/// A hash of two numbers that spreads over all 64 bits, in operations the kernel's virtual machine
-/// has (it lacks the 128-bit product that newer hashes build on).
+/// Hashes two numbers into 64 well-mixed bits, using only operations that eBPF has. (eBPF lacks the
+/// 128-bit multiplication on which newer hash functions are built.)
 #[must_use]
 #[inline]
 pub const fn hash([high, low]: [u64; 2]) -> u64 {
     mix(low ^ high.wrapping_mul(GOLDEN) ^ GOLDEN)
 }
 
-/// The 64 bits of the golden ratio's fraction, made odd.
+/// The first 64 bits of the fractional part of the golden ratio, made odd.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A cheaper hash, of so many bits: the top ones of a product, which hang on all bits of the key (Knuth,
-/// "The Art of Computer Programming", volume 3, 6.4). For caches, whose
-/// entries are compared with the key: it is easy to find keys that collide.
+/// Multiplicative hashing: returns the top `bits` bits of a product, which depend on all bits of the key
+/// (Knuth, "The Art of Computer Programming", volume 3, section 6.4).
+///
+/// Cheaper than [`hash`], but colliding keys are easy to construct. It is meant for caches, which compare
+/// the stored key.
 #[must_use]
 #[inline]
 pub const fn multiplicative(key: u64, bits: u32) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "nobody asks for more than 32")]
+    #[expect(clippy::cast_possible_truncation, reason = "`bits` is at most 32")]
     let top = (key.wrapping_mul(GOLDEN) >> (u64::BITS - bits)) as u32;
     top
 }
 
-/// The finaliser of `MurmurHash3` (Austin Appleby, public domain).
+/// The 64-bit finalizer of `MurmurHash3` (Austin Appleby, public domain).
 #[inline]
 const fn mix(mut x: u64) -> u64 {
     x ^= x >> 33;

@@ -1,59 +1,67 @@
-//! What the kernel program and its loader share besides keys: names, shapes, places.
+//! The interface between the eBPF programs and their loader: names, value layouts, and limits.
 //!
-//! Counts are kept in two *generations*. The program reads the current one once a packet and counts in
-//! its maps alone; to close a window the loader makes the other one current, waits until no program is
-//! left that read the old number, and then owns the old generation's maps alone.
+//! Counts are kept in two *generations* of maps. A program reads the current generation once per packet and
+//! updates only that generation's maps. To close a pane, the loader makes the other generation current,
+//! waits until no program that read the old value is still running, and then has exclusive access to the
+//! old generation's maps.
 
-use crate::parse::Malformed;
-use crate::{Address, Mac, Skip};
+use crate::address::Address;
+use crate::mac::Mac;
+use crate::parse::{Malformed, Skip};
 
-/// Generations of counts: one is counted into, the other is drained and made ready.
+/// The number of generations of counts: one is updated by the programs, the other is drained and cleared.
 pub const GENERATIONS: u32 = 2;
 
-/// Names of programs and maps, as they stand in the object.
+/// The names of programs, maps, and globals in the object. A map name has at most 15 bytes
+/// (`BPF_OBJ_NAME_LEN`).
 pub mod names {
-    /// XDP program for frames in one buffer.
+    /// XDP program for frames in a single linear buffer.
     pub const XDP: &str = "gomon_xdp";
-    /// XDP program that takes frames in several buffers too (Linux 5.18).
+    /// XDP program that supports multi-buffer frames (Linux 5.18).
     pub const XDP_FRAGS: &str = "gomon_xdp_frags";
-    /// TC classifier of what comes in at the interface.
+    /// TC classifier for ingress traffic of the interface.
     pub const TC: &str = "gomon_tc";
-    /// TC classifier of what goes out at the interface, to the bot. Counts nothing.
+    /// TC classifier for egress traffic of the interface, which goes to the bot. It looks for replies and
+    /// does not count.
     pub const TC_EGRESS: &str = "gomon_tc_egress";
-    /// Every program.
+    /// All programs.
     pub const PROGRAMS: [&str; 4] = [XDP, XDP_FRAGS, TC, TC_EGRESS];
 
-    /// Array of one [`CurrentGeneration`](super::CurrentGeneration): the generation that is counted into.
+    /// Array with one [`CurrentGeneration`](super::CurrentGeneration). Written by the loader.
     pub const CURRENT: &str = "CURRENT";
-    /// Per generation a hash of [`Endpoint`](crate::Endpoint) to [`DestinationValue`](super::DestinationValue),
-    /// [`Contact`](super::Contact) and a source, for which see [`SEVERAL`](super::SEVERAL).
-    pub const ENDPOINTS: &str = "ENDPOINTS";
-    /// Per generation a hash of [`Address`](crate::Address) to [`DestinationValue`](super::DestinationValue).
-    pub const HOSTS: &str = "HOSTS";
-    /// Per generation and CPU the numbers of [`LedgerEntry`](super::LedgerEntry).
-    pub const LEDGER: &str = "LEDGER";
-    /// Per generation and CPU the registers of [`registers`](crate::registers).
-    pub const HLL_REGISTERS: &str = "HLL_REGISTERS";
-    /// Per generation the [`sieve`](crate::sieve) of its known hosts, in parts.
-    pub const BLOOM_FILTER: &str = "BLOOM_FILTER";
-    /// Per generation and CPU the places [near](crate::near) at hand, in parts.
-    pub const FLOW_CACHE: &str = "FLOW_CACHE";
-    /// A hash of [`Endpoint`](crate::Endpoint) to the time of its answer, as in
-    /// [`Contact`](super::Contact): contacts of earlier panes that may still be answered. The loader
-    /// fills it.
-    pub const PENDING_REPLIES: &str = "PENDING_REPLIES";
-    /// Per generation and CPU the sources of [some](super::SAMPLES) of the packets that are not the
+    /// Array of hash maps, one per generation: [`Endpoint`](crate::Endpoint) to seven `u64`s, which are a
+    /// [`DestinationValue`](super::DestinationValue), a [`ContactValue`](super::ContactValue), and the
+    /// source [`Address`](crate::Address) of the endpoint's packets or
+    /// [`SEVERAL_SOURCES`](super::SEVERAL_SOURCES). The source is only meaningful if every source is the
     /// bot's.
+    pub const ENDPOINTS: &str = "ENDPOINTS";
+    /// Array of hash maps, one per generation: [`Address`](crate::Address) to
+    /// [`DestinationValue`](super::DestinationValue).
+    pub const HOSTS: &str = "HOSTS";
+    /// Per-CPU array: generation to [`CpuLedger`](super::CpuLedger).
+    pub const LEDGER: &str = "LEDGER";
+    /// Per-CPU array: generation to the registers of the [`hyperloglog`](crate::hyperloglog) sketch.
+    pub const HLL_REGISTERS: &str = "HLL_REGISTERS";
+    /// Array of the parts of each generation's [Bloom filter](crate::bloom) of listed hosts.
+    pub const BLOOM_FILTER: &str = "BLOOM_FILTER";
+    /// Per-CPU array of the parts of each generation's [flow cache](crate::flow_cache).
+    pub const FLOW_CACHE: &str = "FLOW_CACHE";
+    /// Hash map: [`Endpoint`](crate::Endpoint) to the time of its reply as in
+    /// [`ContactValue::replied`](super::ContactValue::replied). Contacts of earlier panes that may still be
+    /// answered. The loader adds and removes the entries.
+    pub const PENDING_REPLIES: &str = "PENDING_REPLIES";
+    /// Per-CPU array: generation to the source addresses of a [sample](super::SENDER_SAMPLES) of the
+    /// packets that are not the bot's.
     pub const SENDERS: &str = "SENDERS";
-    /// Prefixes that are not counted.
+    /// LPM trie: prefix to 1 if its addresses are not counted, or 0 if they are.
     pub const IGNORED: &str = "IGNORED";
-    /// The bot's addresses beside the first.
+    /// Hash map whose keys are the bot's [`Address`](crate::Address)es other than the first.
     pub const SOURCES: &str = "SOURCES";
-    /// Per CPU a perf buffer of packets for artifacts, each a [`PacketRecord`](super::PacketRecord) with the bytes
-    /// of its frame behind it.
+    /// Perf event array, one buffer per CPU: packets for artifacts, each a
+    /// [`PacketRecord`](super::PacketRecord) followed by the bytes of the frame.
     pub const PACKETS: &str = "PACKETS";
 
-    /// Every map.
+    /// All maps.
     pub const MAPS: [&str; 12] = [
         CURRENT,
         ENDPOINTS,
@@ -69,127 +77,132 @@ pub mod names {
         PACKETS,
     ];
 
-    /// Global: the bot's first address, 16 bytes.
+    /// Global, 16 bytes: the bot's first address.
     pub const BOT: &str = "BOT";
-    /// Global, one byte: 1 when every source is the bot's.
+    /// Global, `u8`: 1 if every source is the bot's.
     pub const ANY_SOURCE: &str = "ANY_SOURCE";
-    /// Global, a `u64`: the sender of the bot's frames, by [`mac`](super::mac); 0 when it can be anybody.
+    /// Global, `u64`: the MAC address that the bot's frames come from, as encoded by
+    /// [`mac_to_u64`](super::mac_to_u64). 0 matches every sender.
     pub const BOT_MAC: &str = "BOT_MAC";
-    /// Global, one byte: 1 when the bot has more addresses than the first.
+    /// Global, `u8`: 1 if the bot has more than one address.
     pub const MORE_SOURCES: &str = "MORE_SOURCES";
-    /// Global, one byte: 1 when there are destinations to leave out.
-    pub const IGNORES: &str = "IGNORES";
-    /// Global, a `u32`: the parts of a generation's sieve.
+    /// Global, `u8`: 1 if there are ignored destinations.
+    pub const HAS_IGNORED: &str = "HAS_IGNORED";
+    /// Global, `u32`: the number of parts in a generation's Bloom filter.
     pub const BLOOM_PARTS: &str = "BLOOM_PARTS";
-    /// Global, a `u32`: the parts of a generation's places near at hand; 0 where there are none.
+    /// Global, `u32`: the number of parts in a generation's flow cache. 0 turns the cache off.
     pub const FLOW_CACHE_PARTS: &str = "FLOW_CACHE_PARTS";
-    /// Global, a `u32`: packets sent up of one host in a [slot](super::SLOT); 0 sends none.
+    /// Global, `u32`: the maximum number of packets per host sent to user space in a
+    /// [`RATE_INTERVAL`](super::RATE_INTERVAL). 0 turns packet capture off.
     pub const PACKETS_PER_HOST: &str = "PACKETS_PER_HOST";
-    /// Global, one byte: 1 when contacts are looked at.
-    pub const SWEEPS: &str = "SWEEPS";
+    /// Global, `u8`: 1 if contact times are recorded, which sweep detection needs.
+    pub const TRACK_CONTACTS: &str = "TRACK_CONTACTS";
 }
 
-/// Prefixes that can be ignored, the guard of IPv4 included.
+/// The maximum number of ignored prefixes, including the one that excludes IPv4-mapped addresses from IPv6
+/// prefixes.
 pub const MAX_IGNORED: usize = 16_384;
-/// Addresses a bot can have beside the first.
+/// The maximum number of bot addresses other than the first.
 pub const MAX_SOURCES: usize = 1024;
-/// Sources that a CPU keeps of packets that are not the bot's: those of the first so many packets of a
-/// pane, and then of about one in so many, each in the place of an earlier one. A power of two.
-pub const SAMPLES: usize = 64;
-/// Endpoints and hosts of a generation, where the loader asks for no other number.
+/// The size of a CPU's sample of the sources of packets that are not the bot's. The first this many packets
+/// of a pane are all sampled, and after that about one in this many, which replaces an earlier one. A power
+/// of two.
+pub const SENDER_SAMPLES: usize = 64;
+/// The capacity of the endpoint and host maps of a generation, unless the loader sets another one.
 pub const DEFAULT_DESTINATIONS: usize = 1024;
 
-/// A sender as one number, which is not 0.
+/// Encodes a MAC address as a number that is never 0.
 #[must_use]
 #[inline]
-#[expect(clippy::many_single_char_names, reason = "six bytes side by side")]
-pub const fn mac(mac: Mac) -> u64 {
+#[expect(clippy::many_single_char_names, reason = "one name for each of six bytes")]
+pub const fn mac_to_u64(mac: Mac) -> u64 {
     let [a, b, c, d, e, f] = mac.octets();
     u64::from_ne_bytes([a, b, c, d, e, f, 0, 1])
 }
 
-/// Nanoseconds of a slot. Slots are counted back from the end of the pane, so that the last one ends
-/// with it.
-pub const SLOT: u64 = 100_000_000;
-/// Packets a CPU sends up in a slot, of all hosts together; past that, each host's first
-/// [`FEW_PACKETS`]. The last slot of a pane has no such limit: what an artifact wants is there.
-pub const PACKETS_PER_SLOT: u64 = 1024;
-/// Packets of a host that are sent up in a slot however many hosts there are.
-pub const FEW_PACKETS: u32 = 4;
-/// Bytes of a frame that are sent up at most: with what stands before them they are the longest record
-/// a perf buffer takes, whose length has 16 bits.
+/// The length in nanoseconds of the interval over which the packets sent to user space are limited.
+/// Intervals are counted back from the end of the pane, so that the last one, number 0, ends with the pane.
+pub const RATE_INTERVAL: u64 = 100_000_000;
+/// The number of packets that a CPU sends to user space in an interval, for all hosts together. After that
+/// it sends only the first [`MIN_PACKETS_PER_HOST`] of each host. The last interval of a pane has no such
+/// limit, because artifacts need the last packets.
+pub const PACKETS_PER_INTERVAL: u64 = 1024;
+/// The number of packets of each host that are sent in an interval regardless of the number of hosts.
+pub const MIN_PACKETS_PER_HOST: u32 = 4;
+/// The maximum number of bytes of a frame that are sent to user space. Together with its headers this is
+/// the longest perf buffer record, whose length field has 16 bits.
 pub const MAX_CAPTURED: u32 = 65_400;
 
-/// Which generation is counted into, and when the pane of each ends on the monotonic clock, in
-/// nanoseconds.
+/// The generation that the programs update, and the end of each generation's pane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CurrentGeneration {
-    /// The generation that is counted into.
+    /// The current generation.
     pub generation: u64,
-    /// The end of each generation's pane, as far as it is planned.
-    pub ends: [u64; GENERATIONS as usize],
+    /// The scheduled end of each generation's pane, in nanoseconds on the monotonic clock.
+    pub pane_ends: [u64; GENERATIONS as usize],
 }
 
 const _: () = assert!(size_of::<CurrentGeneration>() == 24);
 
-/// Packets and bytes of a destination, in the byte order of the host.
+/// The packets and bytes sent to a destination, in host byte order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Counters {
     /// Packets.
     pub packets: u64,
-    /// Bytes of their frames.
+    /// The length of the packets' frames in bytes.
     pub bytes: u64,
 }
 
 const _: () = assert!(size_of::<Counters>() == 16);
 
-/// What is kept of a known destination, an endpoint or a host.
+/// The state of a listed destination, which is an endpoint or a host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct DestinationValue {
-    /// What went to the endpoint; to the host, as far as it is in no endpoint.
+    /// For an endpoint, what was sent to it. For a host, what was sent to its endpoints that are not
+    /// listed.
     pub counters: Counters,
-    /// The slot of the latest packet that was sent up, and how many there were in it.
-    pub slot: u32,
-    /// See `slot`.
+    /// The latest rate-limit interval in which one of its packets was sent to user space.
+    pub interval: u32,
+    /// The number of packets sent to user space in `interval`.
     pub sent: u32,
 }
 
 const _: () = assert!(size_of::<DestinationValue>() == 24);
 
-/// What is kept of the contact with an endpoint: when it was first tried, and when it first answered,
-/// in nanoseconds on the monotonic clock; 0 for never.
+/// The contact times of an endpoint in a pane, in nanoseconds on the monotonic clock; 0 for none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
-pub struct Contact {
-    /// The first SYN, or datagram, of the pane.
-    pub tried: u64,
-    /// The first sign of an answer in the pane.
-    pub answered: u64,
+pub struct ContactValue {
+    /// The first attempt: a SYN, or a UDP datagram.
+    pub attempted: u64,
+    /// The first evidence of a reply.
+    pub replied: u64,
 }
 
-const _: () = assert!(size_of::<Contact>() == 16);
+const _: () = assert!(size_of::<ContactValue>() == 16);
 
-/// Behind the contact of an endpoint is the source of its packets, where every source is the bot's; this
-/// when there are several.
-pub const SEVERAL: Address = Address::v6([0xff; 16]);
+/// The source address stored with an endpoint that has packets from more than one source.
+pub const SEVERAL_SOURCES: Address = Address::v6([0xff; 16]);
 
-/// What stands before the bytes of a packet that is sent up.
+/// The header of a packet sent to user space. The bytes of the frame follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct PacketRecord {
-    /// Nanoseconds on the monotonic clock, in the byte order of the host.
+    /// Nanoseconds on the monotonic clock, in host byte order.
     time: [u8; 8],
-    /// The other end: whom the bot sends to, or who answers it.
+    /// The remote host: the host the bot sends to, or the host that replies to the bot.
     host: [u8; 16],
-    /// Bytes of the frame, and how many of them follow, in the byte order of the host.
+    /// The length of the frame in bytes, in host byte order.
     length: [u8; 4],
+    /// The number of bytes of the frame that follow, in host byte order.
     captured: [u8; 4],
-    /// The VLAN tag that the kernel took out of the frame, as it stood there; zeros for none.
+    /// The VLAN tag that the kernel moved from the frame into the skb, as it was in the frame; zeros for
+    /// none.
     tag: [u8; 4],
-    /// The generation the packet belongs to.
+    /// The generation that the packet belongs to.
     generation: u8,
     padding: [u8; 3],
 }
@@ -197,7 +210,7 @@ pub struct PacketRecord {
 const _: () = assert!(size_of::<PacketRecord>() == 40 && align_of::<PacketRecord>() == 1);
 
 impl PacketRecord {
-    /// A packet between the bot and `host`, in a frame of `length` bytes.
+    /// Creates the header for a packet between the bot and `host` in a frame of `length` bytes.
     #[must_use]
     #[inline]
     pub const fn new(
@@ -218,25 +231,27 @@ impl PacketRecord {
         }
     }
 
-    /// The same with a VLAN tag that was taken out: its Ethernet type and its control information.
+    /// Adds the VLAN tag that the kernel moved into the skb: its protocol identifier (TPID) and tag control
+    /// information (TCI).
     #[must_use]
     #[inline]
-    pub const fn tagged(mut self, kind: u16, control: u16) -> Self {
-        let ([k0, k1], [c0, c1]) = (kind.to_be_bytes(), control.to_be_bytes());
-        self.tag = [k0, k1, c0, c1];
+    pub const fn with_tag(mut self, tpid: u16, tci: u16) -> Self {
+        let ([p0, p1], [c0, c1]) = (tpid.to_be_bytes(), tci.to_be_bytes());
+        self.tag = [p0, p1, c0, c1];
         self
     }
 
-    /// Splits what came up into this and the bytes of the frame; `None` when it is cut off.
+    /// Splits a perf buffer sample into the header and the bytes of the frame. Returns `None` if the sample
+    /// is truncated.
     #[must_use]
-    pub fn split(record: &[u8]) -> Option<(Self, &[u8])> {
-        let (time, rest) = record.split_first_chunk()?;
+    pub fn split(sample: &[u8]) -> Option<(Self, &[u8])> {
+        let (time, rest) = sample.split_first_chunk()?;
         let (host, rest) = rest.split_first_chunk()?;
         let (length, rest) = rest.split_first_chunk()?;
         let (captured, rest) = rest.split_first_chunk()?;
         let (tag, rest) = rest.split_first_chunk()?;
         let ([generation, ..], rest) = rest.split_first_chunk::<4>()?;
-        let saved = Self {
+        let record = Self {
             time: *time,
             host: *host,
             length: *length,
@@ -246,28 +261,28 @@ impl PacketRecord {
             padding: [0; 3],
         };
         let frame = rest.get(..u32::from_ne_bytes(*captured) as usize)?;
-        Some((saved, frame))
+        Some((record, frame))
     }
 
-    /// Nanoseconds on the monotonic clock.
+    /// Returns the time of the packet in nanoseconds on the monotonic clock.
     #[must_use]
     pub const fn time(&self) -> u64 {
         u64::from_ne_bytes(self.time)
     }
 
-    /// The other end.
+    /// Returns the remote host.
     #[must_use]
     pub const fn host(&self) -> Address {
         Address::v6(self.host)
     }
 
-    /// Bytes of the frame on the wire.
+    /// Returns the length of the frame on the wire in bytes.
     #[must_use]
     pub const fn length(&self) -> u32 {
         u32::from_ne_bytes(self.length)
     }
 
-    /// The VLAN tag that was taken out, as its four bytes in the frame.
+    /// Returns the four bytes of the VLAN tag that the kernel moved into the skb.
     #[must_use]
     pub const fn tag(&self) -> Option<[u8; 4]> {
         match self.tag {
@@ -276,21 +291,21 @@ impl PacketRecord {
         }
     }
 
-    /// The generation the packet belongs to.
+    /// Returns the generation that the packet belongs to.
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.generation as u32
     }
 }
 
-/// A place in the ledger.
+/// The index of a counter, or of other per-CPU state, in a [`CpuLedger`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-#[expect(missing_docs, reason = "as in the ledger of user space")]
+#[expect(missing_docs, reason = "same names as in the ledger of user space")]
 pub enum LedgerEntry {
-    /// Packets of the bot that count, to known hosts.
+    /// Packets of the bot that count, to listed hosts.
     Counted,
-    /// The others: to hosts there was no room for.
+    /// Packets of the bot that count, to unlisted hosts.
     UnlistedPackets,
     NotFromBot,
     Ignored,
@@ -300,30 +315,35 @@ pub enum LedgerEntry {
     HeaderLength,
     TotalLength,
     Nesting,
-    /// Bytes of `UnlistedPackets`.
+    /// The bytes of `UnlistedPackets`.
     UnlistedBytes,
-    /// Of `Counted`, packets to endpoints there was no room for, and their bytes.
+    /// The part of `Counted` that was sent to unlisted endpoints of listed hosts.
     OverflowPackets,
+    /// The bytes of `OverflowPackets`.
     OverflowBytes,
-    /// Not 0 once there is no room for one more host, or endpoint: trying to insert into a full map
-    /// costs more than all the rest, 28 microseconds on kernels before 6.0.
+    /// Not 0 once the host map is full. It saves inserting into a full map, which costs more than all other
+    /// work on a packet: 28 microseconds on kernels before 6.0.
     HostsFull,
+    /// Not 0 once the endpoint map is full.
     EndpointsFull,
-    /// Packets that were to be sent up, and for which the perf buffer had no room.
+    /// Packets that were lost because the perf buffer was full.
     PacketsLost,
-    /// The latest slot in which packets were sent up, and how many there were in it.
-    Slot,
-    SlotPackets,
-    /// The latest tick of the kernel's timer that was looked at, and the monotonic clock then.
-    Tick,
-    TickTime,
+    /// The latest rate-limit interval in which a packet was sent to user space.
+    Interval,
+    /// The number of packets sent to user space in `Interval`.
+    IntervalPackets,
+    /// The latest jiffies value that was read.
+    Jiffies,
+    /// The monotonic clock when `Jiffies` was read.
+    JiffiesTime,
 }
 
-/// The ledger of one generation on one CPU. A power of two, so that a place can be kept on it by a mask.
+/// The ledger of one generation on one CPU, indexed by [`LedgerEntry`]. The length is a power of two, so
+/// that a mask keeps an index in bounds.
 pub type CpuLedger = [u64; 32];
 
 impl LedgerEntry {
-    /// Where a frame without a packet is entered.
+    /// Returns the counter of frames skipped for this reason.
     #[must_use]
     #[inline]
     pub const fn of(skip: Skip) -> Self {
@@ -343,31 +363,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn malformed_frames_are_entered_side_by_side_in_the_order_of_their_reasons() {
+    fn malformed_entries_are_contiguous_and_in_the_order_of_their_reasons() {
         for (position, reason) in Malformed::ALL.into_iter().enumerate() {
             assert_eq!(
                 LedgerEntry::of(Skip::Malformed(reason)) as usize,
                 LedgerEntry::Truncated as usize + position
             );
         }
-        assert!((LedgerEntry::TickTime as usize) < size_of::<CpuLedger>() / size_of::<u64>());
+        assert!((LedgerEntry::JiffiesTime as usize) < size_of::<CpuLedger>() / size_of::<u64>());
     }
 
     #[test]
-    fn a_packet_that_is_sent_up_comes_out_as_it_went_in() {
+    fn packet_records_round_trip_and_truncated_samples_are_rejected() {
         let host = Address::v4([192, 0, 2, 1]);
-        let saved = PacketRecord::new(7, host, 1500, 3, 1);
-        let mut record = saved.time.to_vec();
-        record.extend(host.bytes());
-        record.extend([saved.length, saved.captured, saved.tag].concat());
-        record.extend([1, 0, 0, 0]);
-        record.extend(b"abc-padding");
-        assert_eq!(PacketRecord::split(&record), Some((saved, &b"abc"[..])));
-        assert_eq!((saved.time(), saved.length(), saved.generation()), (7, 1500, 1));
-        assert_eq!(saved.tag(), None);
-        assert_eq!(saved.tagged(0x8100, 7).tag(), Some([0x81, 0, 0, 7]));
+        let record = PacketRecord::new(7, host, 1500, 3, 1);
+        let mut sample = record.time.to_vec();
+        sample.extend(host.bytes());
+        sample.extend([record.length, record.captured, record.tag].concat());
+        sample.extend([1, 0, 0, 0]);
+        sample.extend(b"abc-padding");
+        assert_eq!(PacketRecord::split(&sample), Some((record, &b"abc"[..])));
+        assert_eq!((record.time(), record.length(), record.generation()), (7, 1500, 1));
+        assert_eq!(record.tag(), None);
+        assert_eq!(record.with_tag(0x8100, 7).tag(), Some([0x81, 0, 0, 7]));
         for length in 0..size_of::<PacketRecord>() + 3 {
-            assert_eq!(PacketRecord::split(&record[..length]), None, "{length}");
+            assert_eq!(PacketRecord::split(&sample[..length]), None, "{length}");
         }
     }
 }

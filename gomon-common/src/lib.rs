@@ -1,8 +1,8 @@
-//! What gomon's kernel side and user side must agree on.
+//! Types and functions shared by gomon's eBPF programs and its user space.
 //!
-//! Both sides run the same header parser ([`parse()`]) over frames, and keep counts under the same
-//! keys ([`Address`], [`Endpoint`]). The crate is `no_std`, has no dependencies and no `unsafe`, and
-//! nothing in it allocates, loops without a bound, or panics: the kernel's verifier reads it too.
+//! Both run the same header parser ([`parse()`]) and key their counts by the same types ([`Address`],
+//! [`Endpoint`]). The crate is `no_std`, has no dependencies and no `unsafe`. Nothing in it allocates,
+//! panics, or loops without a bound, because the eBPF verifier has to accept it.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -23,6 +23,6 @@ pub use address::Address;
 pub use endpoint::{Endpoint, protocol};
 pub use frame::Frame;
 pub use link::LinkType;
-pub use mac::{Mac, NotAMac};
+pub use mac::{Mac, ParseMacError};
 pub use packet::{ContactFlag, Flags, Packet};
 pub use parse::{Skip, parse, parse_plain};

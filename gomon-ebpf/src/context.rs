@@ -1,4 +1,4 @@
-//! The bytes of a frame, as the kernel shows them. The only place where packet memory is read.
+//! Access to the bytes of a frame through the program contexts. The only file that reads packet memory.
 
 use core::arch::asm;
 use core::mem::MaybeUninit;
@@ -11,22 +11,23 @@ use aya_ebpf::helpers::{
 use aya_ebpf::programs::{TcContext, XdpContext};
 use gomon_common::Frame;
 
-/// What the parser reads lies within this many bytes of a frame's start: 14 of Ethernet, four layers of
-/// 252 bytes at most with three tags in front of each, an IP header and eight extension headers of 2048
-/// bytes at most. The verifier wants to see a bound.
-const FARTHEST: usize = 0x7fff;
+/// The bound that the verifier needs on an offset. Everything the parser reads is within this many bytes of
+/// the start of the frame: 14 bytes of Ethernet, up to four layers of at most 252 bytes with three tags in
+/// front of each, an IP header, and eight extension headers of at most 2048 bytes.
+const MAX_OFFSET: usize = 0x7fff;
 
-/// The bytes between two pointers of the kernel's.
+/// Direct packet access: the bytes between the `data` and `data_end` pointers of a context. For constant
+/// offsets.
 #[derive(Clone, Copy)]
-pub(crate) struct OneBuffer {
+pub(crate) struct DirectAccess {
     start: usize,
     end: usize,
 }
 
-impl OneBuffer {
+impl DirectAccess {
     #[inline(always)]
-    pub(crate) fn new(context: &XdpContext) -> Self {
-        Self { start: context.data(), end: context.data_end() }
+    pub(crate) fn new(ctx: &XdpContext) -> Self {
+        Self { start: ctx.data(), end: ctx.data_end() }
     }
 
     #[inline(always)]
@@ -35,164 +36,168 @@ impl OneBuffer {
     }
 }
 
-impl Frame for OneBuffer {
+impl Frame for DirectAccess {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if offset > FARTHEST {
+        if offset > MAX_OFFSET {
             return None;
         }
-        let at = self.start + offset;
-        if at + N > self.end {
+        let address = self.start + offset;
+        if address + N > self.end {
             return None;
         }
-        // SAFETY: `at` and the `N` bytes behind it lie between the start and the end the kernel gave;
-        // the verifier proves it again. An array of bytes has no alignment and no invalid value.
-        Some(unsafe { *(at as *const [u8; N]) })
+        // SAFETY: the `N` bytes from `address` on lie between the `data` and `data_end` pointers of the
+        // context, which the verifier proves again. An array of bytes has no alignment and no invalid
+        // value.
+        Some(unsafe { *(address as *const [u8; N]) })
     }
 }
 
-/// The same for places that are computed.
-pub(crate) struct Walked(pub(crate) OneBuffer);
+/// Direct packet access for offsets that are computed at run time.
+pub(crate) struct VariableOffsetAccess(pub(crate) DirectAccess);
 
-impl Frame for Walked {
+impl Frame for VariableOffsetAccess {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if offset > FARTHEST {
+        if offset > MAX_OFFSET {
             return None;
         }
-        let at = self.0.start + offset;
-        let mut end = at;
-        // Of a single byte the compiler would ask whether it starts before the buffer's end, from which
-        // the verifier learns nothing. Here it does not see what is added.
-        // SAFETY: the instruction changes nothing but its operand.
+        let address = self.0.start + offset;
+        let mut end = address;
+        // For a single byte the compiler would compare `address < data_end`, from which the verifier learns
+        // nothing. The assembly hides from the compiler what is added.
+        // SAFETY: the instruction changes only its operand.
         unsafe { asm!("{0} += {1}", inout(reg) end, const N, options(pure, nomem, nostack)) };
         if end > self.0.end {
             return None;
         }
         // SAFETY: as above.
-        Some(unsafe { *(at as *const [u8; N]) })
+        Some(unsafe { *(address as *const [u8; N]) })
     }
 
     #[inline(always)]
     fn anywhere(&self, offset: usize) -> usize {
-        // No frame is so long that anything is added, but neither the compiler nor the verifier knows.
-        (offset + ((self.0.end - self.0.start) >> 32)) & FARTHEST
+        // No frame is long enough for this to add anything, but neither the compiler nor the verifier
+        // knows.
+        (offset + ((self.0.end - self.0.start) >> 32)) & MAX_OFFSET
     }
 }
 
-/// A VLAN tag that was taken out of a frame: its Ethernet type and its control information.
-pub(crate) struct Tag {
-    pub(crate) kind: u16,
-    pub(crate) control: u16,
+/// A VLAN tag that the kernel moved from the frame into the skb: protocol identifier (TPID) and tag control
+/// information (TCI).
+pub(crate) struct VlanTag {
+    pub(crate) tpid: u16,
+    pub(crate) tci: u16,
 }
 
-/// The tag that was taken out of a packet's frame on the way here.
+/// Returns the VLAN tag in the metadata of the skb.
 #[inline(always)]
-pub(crate) fn tag(context: &TcContext) -> Option<Tag> {
-    let packet = context.skb.skb;
-    // SAFETY: the context is the one this program was called with. The kernel gives the type as it
-    // stands in a frame, and the control information as a number.
-    let (present, kind, control) =
-        unsafe { ((*packet).vlan_present, (*packet).vlan_proto, (*packet).vlan_tci) };
-    (present != 0).then_some(Tag { kind: u16::from_be(kind as u16), control: control as u16 })
+pub(crate) fn vlan_tag(ctx: &TcContext) -> Option<VlanTag> {
+    let skb = ctx.skb.skb;
+    // SAFETY: this is the context that the program was called with. The kernel provides the TPID in network
+    // byte order and the TCI in host byte order.
+    let (present, tpid, tci) = unsafe { ((*skb).vlan_present, (*skb).vlan_proto, (*skb).vlan_tci) };
+    (present != 0).then_some(VlanTag { tpid: u16::from_be(tpid as u16), tci: tci as u16 })
 }
 
-/// How many bytes of a frame lie in front of its buffer's data: none, or the whole Ethernet header.
-/// Where a generic XDP program had the frame copied, the kernel forgets how long that is.
+/// Returns the number of bytes of the frame in front of the skb's data: 0 or the length of the Ethernet
+/// header. The data may start after the header if a generic XDP program made the kernel copy the frame,
+/// which loses the length of the header.
 #[inline(always)]
-fn in_front(context: &TcContext) -> u32 {
+fn header_length_before_data(ctx: &TcContext) -> u32 {
     const ETHERNET: u32 = 14;
     let mut byte = MaybeUninit::<u8>::uninit();
-    // So far behind the frame's start there is a byte only where the data starts that much later.
-    let last = first_piece(context) + ETHERNET - 1;
+    // A byte at this distance from the MAC header exists only if the data starts after the Ethernet header.
+    let last = linear_length(ctx) + ETHERNET - 1;
     let to = byte.as_mut_ptr().cast();
-    // SAFETY: there is room for one byte.
+    // SAFETY: `to` has room for one byte.
     let result =
-        unsafe { bpf_skb_load_bytes_relative(context.as_ptr(), last, to, 1, BPF_HDR_START_MAC) };
+        unsafe { bpf_skb_load_bytes_relative(ctx.as_ptr(), last, to, 1, BPF_HDR_START_MAC) };
     if result == 0 { ETHERNET } else { 0 }
 }
 
-/// The length of a buffer's first piece, which is all of it unless it is large.
+/// Returns the length of the skb's linear data. Large skbs have further data in fragments.
 #[inline(always)]
-fn first_piece(context: &TcContext) -> u32 {
-    (context.data_end() - context.data()) as u32
+fn linear_length(ctx: &TcContext) -> u32 {
+    (ctx.data_end() - ctx.data()) as u32
 }
 
-/// The length of a frame over all its buffers.
+/// Returns the length of a frame including its fragments.
 #[inline(always)]
-pub(crate) fn total_length(context: &XdpContext) -> u64 {
-    // SAFETY: the context is the one this program was called with.
-    unsafe { bpf_xdp_get_buff_len(context.ctx) }
+pub(crate) fn total_length(ctx: &XdpContext) -> u64 {
+    // SAFETY: this is the context that the program was called with.
+    unsafe { bpf_xdp_get_buff_len(ctx.ctx) }
 }
 
-/// The first piece of a socket buffer. Nothing is read of it where it does not start with the frame.
-pub(crate) struct Linear {
-    piece: OneBuffer,
-    has_header: bool,
+/// The linear data of an skb. Reads nothing if the data does not start with the Ethernet header.
+pub(crate) struct SkbLinear {
+    data: DirectAccess,
+    has_ethernet_header: bool,
 }
 
-impl Frame for Linear {
+impl Frame for SkbLinear {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if self.has_header { self.piece.read(offset) } else { None }
+        if self.has_ethernet_header { self.data.read(offset) } else { None }
     }
 }
 
-/// Bytes that a helper of the kernel's fetches one by one: slower than a pointer, but a frame may lie in
-/// pieces, and the verifier has no offsets to follow.
-pub(crate) struct Pieces<'a>(pub(crate) &'a XdpContext);
+/// A frame that may have fragments, read by a helper. Slower than direct access, but it reaches the
+/// fragments, and the verifier has no offsets to track.
+pub(crate) struct XdpFrags<'a>(pub(crate) &'a XdpContext);
 
-impl Frame for Pieces<'_> {
+impl Frame for XdpFrags<'_> {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         let mut bytes = MaybeUninit::<[u8; N]>::uninit();
         let to = bytes.as_mut_ptr().cast();
-        // SAFETY: there is room for `N` bytes.
+        // SAFETY: `to` has room for `N` bytes.
         let result = unsafe { bpf_xdp_load_bytes(self.0.ctx, offset as u32, to, N as u32) };
         // SAFETY: all `N` bytes were written.
         (result == 0).then(|| unsafe { bytes.assume_init() })
     }
 }
 
-/// A packet that has become a socket buffer.
-pub(crate) struct SocketBuffer<'a> {
-    context: &'a TcContext,
-    in_front: u32,
+/// The whole data of an skb, read by a helper.
+pub(crate) struct Skb<'a> {
+    ctx: &'a TcContext,
+    header_length_before_data: u32,
 }
 
-impl<'a> SocketBuffer<'a> {
+impl<'a> Skb<'a> {
     #[inline(always)]
-    pub(crate) fn new(context: &'a TcContext) -> Self {
-        Self { context, in_front: in_front(context) }
+    pub(crate) fn new(ctx: &'a TcContext) -> Self {
+        Self { ctx, header_length_before_data: header_length_before_data(ctx) }
     }
 
-    /// What of it lies where a pointer reaches: nothing where the Ethernet header lies in front.
+    /// Returns the linear data, for direct access.
     #[inline(always)]
-    pub(crate) fn linear(&self) -> Linear {
-        let (start, end) = (self.context.data(), self.context.data_end());
-        Linear { piece: OneBuffer { start, end }, has_header: self.in_front == 0 }
+    pub(crate) fn linear(&self) -> SkbLinear {
+        let (start, end) = (self.ctx.data(), self.ctx.data_end());
+        let has_ethernet_header = self.header_length_before_data == 0;
+        SkbLinear { data: DirectAccess { start, end }, has_ethernet_header }
     }
 
-    /// The length of the frame, without a tag that was taken out of it.
+    /// Returns the length of the frame without a VLAN tag that was moved into the skb.
     #[inline(always)]
     pub(crate) fn length(&self) -> u64 {
-        u64::from(self.context.len() + self.in_front)
+        u64::from(self.ctx.len() + self.header_length_before_data)
     }
 }
 
-impl Frame for SocketBuffer<'_> {
+impl Frame for Skb<'_> {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         let mut bytes = MaybeUninit::<[u8; N]>::uninit();
-        let (context, to) = (self.context.as_ptr(), bytes.as_mut_ptr().cast());
+        let (ctx, to) = (self.ctx.as_ptr(), bytes.as_mut_ptr().cast());
         let (offset, length) = (offset as u32, N as u32);
-        let result = if self.in_front == 0 {
-            // SAFETY: there is room for `N` bytes.
-            unsafe { bpf_skb_load_bytes(context, offset, to, length) }
+        let result = if self.header_length_before_data == 0 {
+            // SAFETY: `to` has room for `N` bytes.
+            unsafe { bpf_skb_load_bytes(ctx, offset, to, length) }
         } else {
-            // From the frame's start, and no farther than its buffer's first piece.
+            // Relative to the MAC header. This reaches only the linear data.
             // SAFETY: as above.
-            unsafe { bpf_skb_load_bytes_relative(context, offset, to, length, BPF_HDR_START_MAC) }
+            unsafe { bpf_skb_load_bytes_relative(ctx, offset, to, length, BPF_HDR_START_MAC) }
         };
         // SAFETY: all `N` bytes were written.
         (result == 0).then(|| unsafe { bytes.assume_init() })

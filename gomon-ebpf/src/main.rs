@@ -1,13 +1,13 @@
-//! The kernel side of gomon: XDP and TC programs over one body.
+//! The eBPF programs of gomon: XDP and TC programs that share one implementation.
 //!
-//! A program looks at a frame, counts it, and always passes it on. Whatever can't be done is counted
-//! under its reason; nothing is ever dropped, changed or held up.
+//! A program parses a frame, counts it, and always passes it on. Every frame that cannot be counted is
+//! recorded with its reason. No frame is dropped, changed, or delayed.
 #![no_std]
 #![no_main]
-// The virtual machine has an atomic addition, which the library offers only where there is a
-// compare-and-swap too.
+// eBPF has an atomic addition, but `core::sync::atomic` offers it only on targets that also have
+// compare-and-swap.
 #![feature(core_intrinsics)]
-// An addition in assembly hides from the compiler what the verifier has to see.
+// An addition in inline assembly keeps the compiler from removing a bounds check that the verifier needs.
 #![feature(asm_experimental_arch)]
 #![expect(internal_features, reason = "see above")]
 
@@ -19,55 +19,55 @@ use aya_ebpf::bindings::{TC_ACT_UNSPEC, xdp_action::XDP_PASS};
 use aya_ebpf::macros::{classifier, xdp};
 use aya_ebpf::programs::{TcContext, XdpContext};
 
-use context::{Linear, OneBuffer, Pieces, SocketBuffer, Walked};
-use count::Arrival;
+use context::{DirectAccess, Skb, SkbLinear, VariableOffsetAccess, XdpFrags};
+use count::FrameContext;
 
-/// Frames in one buffer: every kernel that has XDP.
+/// Counts frames in a single linear buffer. Runs on every kernel that has XDP.
 #[xdp]
-pub fn gomon_xdp(context: XdpContext) -> u32 {
-    let frame = OneBuffer::new(&context);
-    let length = frame.length();
-    Arrival { context: &context, front: frame, whole: Walked(frame), length, tag: None }.count();
+pub fn gomon_xdp(ctx: XdpContext) -> u32 {
+    let linear = DirectAccess::new(&ctx);
+    let (full, length) = (VariableOffsetAccess(linear), linear.length());
+    FrameContext { ctx: &ctx, linear, full, length, tag: None }.count();
     XDP_PASS
 }
 
-/// Frames in several buffers too, as jumbo MTUs need them: Linux 5.18.
+/// Also counts multi-buffer frames, which jumbo MTUs require. Needs Linux 5.18.
 #[xdp(frags)]
-pub fn gomon_xdp_frags(context: XdpContext) -> u32 {
-    let (front, whole) = (OneBuffer::new(&context), Pieces(&context));
-    let length = context::total_length(&context);
-    Arrival { context: &context, front, whole, length, tag: None }.count();
+pub fn gomon_xdp_frags(ctx: XdpContext) -> u32 {
+    let (linear, full) = (DirectAccess::new(&ctx), XdpFrags(&ctx));
+    let length = context::total_length(&ctx);
+    FrameContext { ctx: &ctx, linear, full, length, tag: None }.count();
     XDP_PASS
 }
 
-/// Packets that have become socket buffers. `UNSPEC` leaves the verdict to the programs after it.
+/// Counts packets at TC ingress. `TC_ACT_UNSPEC` leaves the verdict to the programs that run next.
 #[classifier]
-pub fn gomon_tc(context: TcContext) -> i32 {
-    of_socket_buffer(&context).count();
+pub fn gomon_tc(ctx: TcContext) -> i32 {
+    skb_frame(&ctx).count();
     TC_ACT_UNSPEC
 }
 
-/// What goes out to the bot: the answers it gets.
+/// Records replies to the bot at TC egress.
 #[classifier]
-pub fn gomon_tc_egress(context: TcContext) -> i32 {
-    of_socket_buffer(&context).answer();
+pub fn gomon_tc_egress(ctx: TcContext) -> i32 {
+    skb_frame(&ctx).record_reply();
     TC_ACT_UNSPEC
 }
 
 #[inline(always)]
-fn of_socket_buffer(context: &TcContext) -> Arrival<'_, TcContext, Linear, SocketBuffer<'_>> {
-    let whole = SocketBuffer::new(context);
-    let (front, length) = (whole.linear(), whole.length());
-    Arrival { context, front, whole, length, tag: context::tag(context) }
+fn skb_frame(ctx: &TcContext) -> FrameContext<'_, TcContext, SkbLinear, Skb<'_>> {
+    let full = Skb::new(ctx);
+    let (linear, length) = (full.linear(), full.length());
+    FrameContext { ctx, linear, full, length, tag: context::vlan_tag(ctx) }
 }
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    // Nothing in these programs can panic; the linker removes this.
+    // Nothing in these programs can panic; the linker removes this function.
     loop {}
 }
 
-/// Some helpers are for programs under the GPL only.
+/// Some helpers are available only to GPL-compatible programs.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,15 +1,15 @@
-//! Every frame through the loaded programs and through the parser on this side: the same verdict, and
-//! the same counts.
+//! Differential test: the loaded programs and the user-space parser must count every frame alike.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
 use gomon::core::{PacketFilter, Prefix, Senders, Sources, Span, Tally, Timestamp, WindowCounts};
-use gomon::frame::FrameLink;
-use gomon::source::Stop;
-use gomon::source::live::{CounterConfig, KernelCounter, load};
+use gomon::frame::{Frame, FrameLink, RemoteHosts};
+use gomon::source::live::{CounterConfig, KernelCounter, MonotonicClock, load_with_retry};
 use gomon::source::replay::{Input, Reader};
+use gomon::source::{PaneSink, Stop};
 use gomon_common::kernel::names;
 use gomon_common::{Address, LinkType, parse};
 use proptest::strategy::{Strategy, ValueTree};
@@ -20,29 +20,29 @@ use crate::support::frames::{ack, ip, ip_packet, syn, udp};
 use crate::support::generator;
 use crate::support::real;
 
-/// What the kernel's test runs take: more than an Ethernet header, and less than a page.
+/// The frame lengths that `BPF_PROG_TEST_RUN` accepts: more than an Ethernet header, and less than a page.
 const SHORTEST: usize = 15;
 const LONGEST: usize = 3000;
 
-/// What frames are counted with.
+/// The configuration that both counters use.
 struct Setting {
     sources: Sources,
     /// Ignored destinations.
     ignored: Vec<Prefix>,
     capacity: u32,
-    /// Frames counted into one pane: turning the page costs more than a hundred test runs.
+    /// The number of frames in a pane. Closing a pane costs more than a hundred test runs.
     chunk: usize,
 }
 
-/// The XDP verdict that passes a frame on.
+/// The XDP verdict that passes the frame on to the network stack.
 const XDP_PASS: u32 = 2;
 
-/// Programs by the name of the way they are attached.
+/// The programs that count.
 const PROGRAMS: [&str; 3] = [names::XDP, names::XDP_FRAGS, names::TC];
 
 impl Setting {
-    /// Room for everybody.
-    fn roomy() -> Self {
+    /// Counts packets from any source, with room for all destinations.
+    fn with_room() -> Self {
         Self { sources: Sources::Any, ignored: vec![], capacity: 4096, chunk: 20_000 }
     }
 
@@ -57,7 +57,7 @@ impl Setting {
             packets_per_host: 0,
             sweeps: true,
         };
-        KernelCounter::new(&config).expect("the maps are made")
+        KernelCounter::new(&config).expect("creating the maps")
     }
 
     fn tally(&self) -> Tally {
@@ -65,16 +65,16 @@ impl Setting {
     }
 }
 
-/// Runs every frame through a program, and returns what it counted.
-fn counted_by_kernel(setting: &Setting, name: &str, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
+/// Runs every frame through a program and returns the counts of each pane.
+fn count_in_kernel(setting: &Setting, name: &str, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
     let mut kernel = setting.kernel();
     let program = kernel.ebpf().program_mut(name).expect("the program");
     if name == names::TC {
         let program: &mut SchedClassifier = program.try_into().expect("a classifier");
-        load(|| program.load()).expect("the verifier accepts it");
+        load_with_retry(|| program.load()).expect("the verifier accepts it");
     } else {
         let program: &mut Xdp = program.try_into().expect("an XDP program");
-        load(|| program.load()).expect("the verifier accepts it");
+        load_with_retry(|| program.load()).expect("the verifier accepts it");
     }
     let mut panes = Vec::new();
     for chunk in frames.chunks(setting.chunk) {
@@ -84,17 +84,46 @@ fn counted_by_kernel(setting: &Setting, name: &str, frames: &[Vec<u8>]) -> Vec<W
         } else {
             run(TryInto::<&mut Xdp>::try_into(program).unwrap(), chunk, XDP_PASS);
         }
-        panes.push(without_senders(kernel.take(Span::default()).expect("the counts")));
+        panes.push(without_senders(close_pane(&mut kernel)));
     }
     panes
 }
 
-/// Of the packets that are not the bot's the kernel looks at a sample.
+/// Closes the pane and returns its counts.
+fn close_pane(kernel: &mut KernelCounter) -> WindowCounts {
+    let clock = MonotonicClock::start();
+    kernel.close_pane(Span::default(), 0, &clock, &mut NoPackets).expect("the counts")
+}
+
+/// A sink for a counter that is not configured to send packets.
+struct NoPackets;
+
+impl PaneSink for NoPackets {
+    fn pane(&mut self, _: WindowCounts) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn silence(&mut self, _: Timestamp, _: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn wants_packets(&self) -> bool {
+        false
+    }
+
+    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
+
+    fn packets_lost(&mut self, _: u64) {}
+
+    fn progress(&mut self, _: u64, _: u64) {}
+}
+
+/// Removes the senders, which the kernel only samples.
 fn without_senders(counts: WindowCounts) -> WindowCounts {
     WindowCounts { senders: Senders::default(), ..counts }
 }
 
-/// Runs frames through a program that lets every one of them pass.
+/// Runs frames through a program, which must pass every one of them on.
 fn run<P>(program: &P, frames: &[Vec<u8>], passed: u32)
 where
     P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = TestRunResult>,
@@ -102,12 +131,12 @@ where
     for frame in frames {
         let options = TestRunOptions { data_in: Some(frame), repeat: 1, ..Default::default() };
         let result = program.test_run(options).unwrap_or_else(|e| panic!("{e:?}: {}", hex(frame)));
-        assert_eq!(result.return_value, passed, "a frame is held up: {}", hex(frame));
+        assert_eq!(result.return_value, passed, "a frame is not passed on: {}", hex(frame));
     }
 }
 
-/// The same counted on this side.
-fn counted_here(setting: &Setting, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
+/// Counts the same frames with the user-space parser.
+fn count_in_user_space(setting: &Setting, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
     let mut tally = setting.tally();
     let count = |frame: &Vec<u8>, tally: &mut Tally| match parse(LinkType::Ethernet, &frame[..]) {
         Ok(packet) => {
@@ -120,7 +149,7 @@ fn counted_here(setting: &Setting, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
         for frame in chunk {
             count(frame, &mut tally);
         }
-        // That both directions are there is shown by answers here, and by a second program there.
+        // User space sets this flag on the first reply, but the kernel counter only with an egress program.
         let counts = WindowCounts { both_directions: false, ..tally.take(Span::default()) };
         without_senders(counts)
     });
@@ -129,7 +158,7 @@ fn counted_here(setting: &Setting, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
 
 fn compare(setting: &Setting, frames: &[Vec<u8>]) {
     for name in PROGRAMS {
-        // A test run makes no socket buffer of an IP header that is cut off.
+        // For TC, a test run rejects frames with a truncated IP header.
         let frames: Vec<_> = frames
             .iter()
             .filter(|frame| match frame[12..14] {
@@ -139,8 +168,8 @@ fn compare(setting: &Setting, frames: &[Vec<u8>]) {
             })
             .cloned()
             .collect();
-        let (frames, here) = (&frames, counted_here(setting, &frames));
-        let kernel = counted_by_kernel(setting, name, frames);
+        let (frames, here) = (&frames, count_in_user_space(setting, &frames));
+        let kernel = count_in_kernel(setting, name, frames);
         for (number, (kernel, here)) in kernel.iter().zip(&here).enumerate() {
             if kernel != here {
                 let end = frames.len().min((number + 1) * setting.chunk);
@@ -150,9 +179,10 @@ fn compare(setting: &Setting, frames: &[Vec<u8>]) {
     }
 }
 
-/// Finds the first frame of a pane after which both sides differ, and fails with it.
+/// Finds the first frame of a pane after which the counts differ, and fails with it.
 fn bisect(setting: &Setting, name: &str, frames: &[Vec<u8>]) -> ! {
-    let both = |frames| (counted_by_kernel(setting, name, frames), counted_here(setting, frames));
+    let both =
+        |frames| (count_in_kernel(setting, name, frames), count_in_user_space(setting, frames));
     let (mut agree, mut differ) = (0, frames.len());
     while differ - agree > 1 {
         let middle = agree.midpoint(differ);
@@ -161,7 +191,7 @@ fn bisect(setting: &Setting, name: &str, frames: &[Vec<u8>]) -> ! {
     }
     let (kernel, here) = both(&frames[..differ]);
     assert_eq!(kernel, here, "{name} on frame {agree}, {}", hex(&frames[agree]));
-    panic!("{name}: the frames of the pane agree, but not behind those of others");
+    panic!("{name}: the counts of the pane differ only after those of earlier panes");
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -178,7 +208,7 @@ fn generated_frames_whole_truncated_and_corrupted() {
     let mut frames = Vec::new();
     for number in 0..700usize {
         let frame = samples.new_tree(&mut runner).expect("a sample").current().frame;
-        // Every tenth at every length, the others whole and at one more length, and with one byte
+        // Every tenth frame at every length, the others whole, at two shorter lengths, and with one byte
         // changed.
         let step = if number % 10 == 0 { 1 } else { frame.len().max(2) / 2 };
         frames.extend((0..=frame.len()).step_by(step).map(|length| frame[..length].to_vec()));
@@ -191,7 +221,7 @@ fn generated_frames_whole_truncated_and_corrupted() {
     }
     frames.retain(|frame| (SHORTEST..=LONGEST).contains(&frame.len()));
     assert!(frames.len() > 3000);
-    compare(&Setting::roomy(), &frames);
+    compare(&Setting::with_room(), &frames);
 }
 
 #[test]
@@ -204,14 +234,14 @@ fn frames_of_real_captures() {
         let input = Input::open(&capture, Stop::default()).expect("the capture opens");
         let Ok(reader) = Reader::new(input) else { continue };
         let mut frames = Vec::new();
-        // A damaged capture ends where the damage is.
+        // A damaged capture is read up to the damage.
         let _ = real::every_frame(reader, |frame| {
             let fits = (SHORTEST..=LONGEST).contains(&frame.data.len());
             if frame.link == FrameLink::Known(LinkType::Ethernet) && fits {
                 frames.push(frame.data.to_vec());
             }
         });
-        compare(&Setting::roomy(), &frames);
+        compare(&Setting::with_room(), &frames);
         compared.insert(capture.display().to_string(), frames.len());
     }
     println!("{} frames of real captures compared", compared.values().sum::<usize>());
@@ -230,11 +260,11 @@ fn full_maps_and_ignored_destinations() {
             Prefix::new(address("2001:db8:1::40"), 122),
         ],
         capacity: 48,
-        // A processor learns for itself that there is no room, and most of the pane lies behind that.
+        // Each CPU detects for itself that a map is full, which happens early in a pane of this size.
         chunk: 1500,
     };
-    // Hosts are as many as have a place, and three times that and the ignored ones; a host has several
-    // ports, so endpoints find no room before hosts do, and in another pane after.
+    // The panes have as many hosts as fit, and several times that. Hosts have several ports, so in some
+    // panes the endpoint map is full before the host map, and in others after it.
     let mut random = 7_u64;
     let mut below = |bound: u64| {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -254,33 +284,33 @@ fn full_maps_and_ignored_destinations() {
                 (_, false) => [0x2001, 0xdb8, 1, 0, 0, 0, 0, host.into()].into(),
             };
             let mut frame = match below(8) {
-                0 => syn(host, bot, port), // not the bot's
-                // No UDP: which contacts wait for answers in later panes is no matter here.
+                0 => syn(host, bot, port), // not from the bot
+                // Not UDP, whose pending replies are not part of this test.
                 1..=3 => ip_packet(bot, host, 132, &[&[0, 1], &port.to_be_bytes()[..]].concat()),
                 4 | 5 => syn(bot, host, port),
                 6 => ack(bot, host, port),
-                _ => ip_packet(bot, host, 47, &[0; 8]), // looked at thoroughly
+                _ => ip_packet(bot, host, 47, &[0; 8]), // needs the general parser
             };
             frame.resize(frame.len().max(60), 0);
             frame
         })
         .collect();
-    let here = counted_here(&setting, &frames);
+    let here = count_in_user_space(&setting, &frames);
     assert!(here.iter().all(|pane| pane.ledger.ignored > 0 && pane.endpoints.len() == 48));
-    let outside = here.iter().filter(|pane| pane.overflow.hosts.packets > 0);
-    assert!(outside.count() >= 5);
+    let with_overflow = here.iter().filter(|pane| pane.overflow.hosts.packets > 0);
+    assert!(with_overflow.count() >= 5);
     compare(&setting, &frames);
 }
 
 #[test]
-fn overflow_keeps_known_hosts_exact_and_estimates_the_others() {
+fn overflow_keeps_listed_hosts_exact_and_estimates_the_number_of_the_others() {
     if !privileged() {
         return;
     }
-    let mut kernel = Setting { capacity: 64, ..Setting::roomy() }.kernel();
+    let mut kernel = Setting { capacity: 64, ..Setting::with_room() }.kernel();
     let program: &mut Xdp =
         kernel.ebpf().program_mut(names::XDP_FRAGS).unwrap().try_into().unwrap();
-    load(|| program.load()).expect("the verifier accepts it");
+    load_with_retry(|| program.load()).expect("the verifier accepts it");
     let send = |host: u32, port: u16| {
         let mut frame = udp([10, 0, 0, 5].into(), std::net::Ipv4Addr::from(host).into(), port, 0);
         frame.resize(60, 0);
@@ -289,23 +319,23 @@ fn overflow_keeps_known_hosts_exact_and_estimates_the_others() {
     };
     let first = 0xc633_6400;
     for port in 1..=200 {
-        send(first, port); // one host, more ports than there is room for
+        send(first, port); // one host, more ports than fit
     }
     for host in 1..=5000 {
         send(first + host, 80);
     }
-    let counts = kernel.take(Span::default()).expect("the counts");
+    let counts = close_pane(&mut kernel);
     assert_eq!(counts.ledger.counted, 5200);
     assert_eq!(counts.total().packets, 5200);
     assert_eq!(counts.endpoints.len(), 64);
     assert_eq!(counts.hosts.len(), 64);
     assert_eq!(counts.hosts[0].0, Address::v4([198, 51, 100, 0]));
-    assert_eq!(counts.hosts[0].1.packets, 200, "a known host's total is exact");
+    assert_eq!(counts.hosts[0].1.packets, 200, "the total of a listed host is exact");
     assert_eq!(counts.overflow.hosts.packets, 5000 - 63);
-    let unlisted = counts.overflow.distinct.expect("hosts there was no room for").estimate();
+    let unlisted = counts.overflow.distinct.expect("unlisted hosts").estimate();
     assert!(unlisted.abs_diff(5000 - 63) < 350, "{unlisted} hosts estimated");
-    let empty = kernel.take(Span::default()).expect("the counts");
+    let empty = close_pane(&mut kernel);
     assert!(empty.is_silent() && empty.endpoints.is_empty() && empty.overflow.distinct.is_none());
-    let again = kernel.take(Span::default()).expect("the counts");
-    assert_eq!(again, empty, "both generations are clean");
+    let again = close_pane(&mut kernel);
+    assert_eq!(again, empty, "both generations are cleared");
 }

@@ -1,4 +1,4 @@
-//! The packet generator sends what it says: the tests of live counting build on it.
+//! Tests of the packet generator, on which the tests of live counting depend.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use crate::support::net::{Net, TAP};
 use crate::support::program::Scratch;
 use crate::support::running::Running;
 use crate::support::tools::have;
-use crate::{generates, privileged};
+use crate::{can_generate, privileged};
 
 const FRAMES: usize = 3000;
 
-/// A generated packet, looked into.
+/// A parsed generated packet.
 #[derive(Debug)]
 struct Packet {
     destination: u32,
@@ -21,9 +21,9 @@ struct Packet {
     payload: Vec<u8>,
 }
 
-/// What arrives of generated traffic.
+/// Generates traffic and captures the packets that arrive.
 fn arriving(traffic: &Traffic) -> Option<Vec<Packet>> {
-    if [have("ip"), have("tcpdump"), privileged(), generates()] != [true; 4] {
+    if [have("ip"), have("tcpdump"), privileged(), can_generate()] != [true; 4] {
         return None;
     }
     let net = Net::new();
@@ -31,11 +31,11 @@ fn arriving(traffic: &Traffic) -> Option<Vec<Packet>> {
     let scratch = Scratch::new();
     let file = scratch.path().join("arrived.pcap");
     let mut command = net.command("tcpdump");
-    // Room for all of them: what is tested is the sender.
+    // The buffer has room for all of them, because the sender is tested and not the capture.
     command.args(["-i", TAP, "-Z", "root", "-B", "65536", "-w"]).arg(&file);
     let mut tcpdump = Running::start(command.args(["-c", &FRAMES.to_string(), "udp"]));
     tcpdump.wait_for_part("listening on");
-    // Few enough for the wire, which is a queue of 256 frames.
+    // Bursts that fit into the queue of the veth pair, which has 256 frames.
     for _ in 0..FRAMES / 100 {
         assert_eq!(net.generate(traffic, 100).frames, 100);
     }
@@ -48,7 +48,7 @@ fn arriving(traffic: &Traffic) -> Option<Vec<Packet>> {
     Some(packets)
 }
 
-/// Looks into a frame, which has to be just so.
+/// Parses a frame and checks its headers.
 fn packet(traffic: &Traffic, frame: &[u8]) -> Packet {
     assert_eq!(frame.len(), traffic.length);
     let headers = PacketHeaders::from_ethernet_slice(frame).unwrap();
@@ -66,7 +66,7 @@ fn packet(traffic: &Traffic, frame: &[u8]) -> Packet {
 }
 
 #[test]
-fn generated_packets_go_round_the_hosts_and_are_numbered() {
+fn generated_packets_go_to_hosts_in_turn_and_are_numbered() {
     let traffic = Traffic {
         numbered: true,
         length: 1500,
@@ -77,7 +77,7 @@ fn generated_packets_go_round_the_hosts_and_are_numbered() {
     let Some(packets) = arriving(&traffic) else { return };
     assert_eq!(packets.len(), FRAMES);
     for (nth, packet) in (0..).zip(&packets) {
-        // Every call starts from the beginning.
+        // Numbering starts again with every call.
         let nth = nth % 100;
         assert_eq!(packet.number, nth);
         assert_eq!(u64::from(packet.destination), 0xc612_0000 + nth % 64);
@@ -91,13 +91,13 @@ fn generated_packets_go_to_random_hosts() {
         return;
     };
     let hosts: BTreeSet<_> = packets.iter().map(|packet| packet.destination).collect();
-    // That one of 64 is not among 3000 draws happens once in ten to the 19th.
+    // The probability that one of 64 hosts is missing from 3000 draws is 10^-19.
     assert!(hosts.into_iter().eq(0xc612_0000..0xc612_0040));
     assert!(packets.windows(65).any(|run| run[0].destination != run[64].destination));
 }
 
 #[test]
-fn generated_packets_refuse_what_they_cannot_be() {
+fn invalid_traffic_is_rejected() {
     let good = Traffic::to_random_hosts([10, 0, 0, 5].into(), 64);
     for (bad, why) in [
         (Traffic { hosts: 12, ..good.clone() }, "12 hosts: not a power of two"),

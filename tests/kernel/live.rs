@@ -1,4 +1,4 @@
-//! `gomon IFACE SRC` on interfaces of this kernel, each test in network namespaces of its own.
+//! `gomon IFACE SRC` on interfaces of this kernel. Each test has its own network namespaces.
 
 use aya::Pod;
 use aya::maps::{Map, MapData, PerCpuArray};
@@ -46,24 +46,24 @@ mod sweep;
 
 const BOT: &str = "10.0.0.5";
 
-/// Windows that no test sees the end of: what was counted is flushed when gomon is stopped. A record
-/// of every verdict but sweeps, and the ledger of a window without one.
+/// Windows longer than any test: the counts are flushed when gomon is stopped. All verdicts except sweeps
+/// are recorded, and the ledger of windows without one.
 const LONG: &str = "--window 1h --show-idle --sweep-hosts 1000000";
 
 const PCAP: &str = "--attach pcap";
 
-/// A network, unless this machine can't have one.
+/// Creates a network, unless this machine lacks a requirement.
 fn net() -> Option<Net> {
-    // `ip` and `tcpreplay` are both asked for, so that each that is missing is named.
+    // All requirements are checked, so that each missing one is reported.
     let tools = [have("ip"), have("tcpreplay"), privileged()];
     (tools == [true; 3]).then(Net::new)
 }
 
-/// gomon, attached.
+/// Starts gomon and waits until it is attached.
 fn attached(net: &Net, source: &str, args: &str) -> Running {
     let mut command = net.gomon(source, args);
     if args.contains(PCAP) && args.contains(LONG) {
-        // There is no map to look into: what was read is in the log. Of short windows there are
+        // There is no map to read, so the number of frames is taken from the log. Short windows have
         // records.
         command.args(["--log-level", "debug"]);
     }
@@ -72,40 +72,41 @@ fn attached(net: &Net, source: &str, args: &str) -> Running {
     gomon
 }
 
-/// A packet of the bot to 192.0.2.`host`.
+/// A UDP packet from the bot to 192.0.2.`host`.
 fn packet(host: u8, port: u16) -> Vec<u8> {
     udp(ip(BOT), ip(&format!("192.0.2.{host}")), port, 0)
 }
 
-/// Waits until so many frames were counted in the open window of a gomon, whatever became of them; by
-/// libpcap, in all windows, and for as many as were not waited for before.
+/// Waits until `frames` frames are in the ledger of the open window, under any entry. With libpcap, waits
+/// until `frames` frames are in the log, in all windows, since the last call.
 #[track_caller]
 fn until_counted(gomon: &mut Running, frames: u64) {
     if held(gomon.id(), "map_id").is_empty() {
-        let read = |line: String| line.split_whitespace().nth(2).unwrap().parse::<u64>().unwrap();
-        while read(gomon.wait_for_part(" frames read")) < frames {}
+        let frames_read =
+            |line: String| line.split_whitespace().nth(2).unwrap().parse::<u64>().unwrap();
+        while frames_read(gomon.wait_for_part(" frames read")) < frames {}
         return;
     }
-    until(&format!("{frames} frames are counted"), || seen(gomon.id()) >= frames);
+    until(&format!("{frames} frames are counted"), || frames_seen(gomon.id()) >= frames);
 }
 
-/// The frames in the ledger that a process holds in the kernel.
-fn seen(process: u32) -> u64 {
-    let pages = per_cpu::<CpuLedger>(process, names::LEDGER).flat_map(|ledger| {
-        let pages = (0..GENERATIONS).map(|generation| ledger.get(&generation, 0).unwrap());
-        pages.flat_map(|page| page.to_vec()).collect::<Vec<_>>()
+/// Returns the number of frames in the ledger maps of a process.
+fn frames_seen(process: u32) -> u64 {
+    let ledgers = per_cpu::<CpuLedger>(process, names::LEDGER).flat_map(|map| {
+        let ledgers = (0..GENERATIONS).map(|generation| map.get(&generation, 0).unwrap());
+        ledgers.flat_map(|ledger| ledger.to_vec()).collect::<Vec<_>>()
     });
-    pages.flat_map(|page| page[..LedgerEntry::UnlistedBytes as usize].to_vec()).sum()
+    ledgers.flat_map(|ledger| ledger[..LedgerEntry::UnlistedBytes as usize].to_vec()).sum()
 }
 
-/// The maps with this name that a process holds in the kernel, all with values for each processor.
+/// Returns the per-CPU arrays with this name that a process has open.
 fn per_cpu<V: Pod>(process: u32, name: &str) -> impl Iterator<Item = PerCpuArray<MapData, V>> {
     let maps = held(process, "map_id").into_iter().filter_map(|id| MapData::from_id(id).ok());
     maps.filter(move |map| map.info().is_ok_and(|info| info.name_as_str() == Some(name)))
         .map(|map| PerCpuArray::try_from(Map::PerCpuArray(map)).unwrap())
 }
 
-/// Sends frames, waits until they are counted, and ends gomon.
+/// Sends frames, waits until they are counted, and stops gomon.
 fn count(net: &Net, mut gomon: Running, frames: &[Vec<u8>]) -> Outcome {
     net.send(frames);
     until_counted(&mut gomon, frames.len() as u64);
@@ -113,7 +114,7 @@ fn count(net: &Net, mut gomon: Running, frames: &[Vec<u8>]) -> Outcome {
     finish(gomon)
 }
 
-/// What a run came to that went well.
+/// Waits for a successful run to end.
 #[track_caller]
 fn finish(gomon: Running) -> Outcome {
     let run = gomon.finish();
@@ -121,7 +122,7 @@ fn finish(gomon: Running) -> Outcome {
     run
 }
 
-/// A replay of the same frames.
+/// Replays the same frames from a capture file.
 #[track_caller]
 fn replay(source: &str, args: &str, frames: &[Vec<u8>]) -> Outcome {
     let scratch = Scratch::new();
@@ -132,14 +133,15 @@ fn replay(source: &str, args: &str, frames: &[Vec<u8>]) -> Outcome {
     run
 }
 
-/// The records of a run, without what a replay and a live run may differ in: timestamps and the input.
+/// The records of a run without the fields in which a replay and a live run differ: timestamps and the
+/// input.
 fn comparable(run: &Outcome) -> Vec<Value> {
     let mut records = run.records();
     for record in &mut records {
         let fields = record.as_object_mut().unwrap();
         fields.retain(|name, _| !["timestamp", "in_iface", "pcap_filename"].contains(&&**name));
         if let Some(gomon) = fields["metadata"]["gomon"].as_object_mut() {
-            gomon.remove("id"); // of window and interface
+            gomon.remove("id"); // depends on window and interface
         }
         if let Some(flow) = fields.get_mut("flow") {
             flow.as_object_mut().unwrap().retain(|name, _| !["start", "end"].contains(&&**name));
@@ -148,7 +150,7 @@ fn comparable(run: &Outcome) -> Vec<Value> {
     records
 }
 
-/// The frames of a ledger, without what is only known of captures or of interfaces.
+/// The part of the ledger line that captures and interfaces have in common.
 fn ledger(run: &Outcome) -> &str {
     run.line("Ledger: ").split(';').next().unwrap()
 }

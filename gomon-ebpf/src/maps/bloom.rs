@@ -1,5 +1,6 @@
-//! Which hosts can't be known: most of the hosts a flood goes to once there is no room for more, told
-//! from the known ones without a look into a hash. A byte for every slot: CPUs write beside each other.
+//! The Bloom filter of hosts that may be listed. Once the host map is full, it rejects most hosts of a
+//! flood without a hash map lookup. A slot is a whole byte, so that CPUs can set slots without atomic
+//! operations.
 
 use aya_ebpf::Global;
 use aya_ebpf::btf_maps::Array;
@@ -7,22 +8,24 @@ use aya_ebpf::macros::btf_map;
 use gomon_common::bloom::{FilterSlot, PART_SLOTS};
 use gomon_common::kernel::GENERATIONS;
 
+/// Array. Key: index of a part. Value: a byte per filter slot, 1 if a listed host maps to the slot. The
+/// loader sets the number of entries to `BLOOM_PARTS` per generation.
 #[btf_map]
 static BLOOM_FILTER: Array<[u8; PART_SLOTS], { GENERATIONS as usize }> = Array::new();
 
 #[unsafe(no_mangle)]
 static BLOOM_PARTS: Global<u32> = Global::new(1);
 
-/// Lets a host through from now on, whose halves have this hash: it is about to be known.
+/// Adds the host with this hash. Must be called before the host is added to the host map.
 #[inline(always)]
 pub(crate) fn insert(generation: u32, hash: u64) {
     if let Some(slot) = slot(generation, hash) {
-        // SAFETY: the slot is a byte of a live value of the map, written whole, and by everybody alike.
+        // SAFETY: the slot is a byte in a live map value. All CPUs write the same value.
         unsafe { *slot = 1 };
     }
 }
 
-/// Whether a host gets through. If not, it is certain that it is not known.
+/// Returns whether the host with this hash may be listed. False is certain.
 #[inline(always)]
 pub(crate) fn may_contain(generation: u32, hash: u64) -> bool {
     // SAFETY: as above.

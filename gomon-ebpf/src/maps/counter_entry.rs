@@ -1,15 +1,15 @@
-//! A destination that has an entry of its own: an endpoint or a host.
+//! The map entry of a listed destination, which is an endpoint or a host.
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use gomon_common::kernel::DestinationValue;
 
-/// The entry, which other CPUs add to as well. It is removed only when no program is left that counts
-/// into its generation.
+/// A pointer to an entry that other CPUs update concurrently. User space removes the entry only after all
+/// programs that use its generation have finished.
 pub(crate) struct CounterEntry(*mut DestinationValue);
 
 impl CounterEntry {
-    /// The entry that the value of a map begins with.
+    /// Returns the entry at the start of a map value.
     #[inline(always)]
     pub(crate) fn new<const N: usize>(value: *mut [u64; N]) -> Self {
         const { assert!(N >= 3) };
@@ -19,8 +19,8 @@ impl CounterEntry {
     /// Adds one packet.
     #[inline(always)]
     pub(crate) fn add(&self, length: u64) {
-        // SAFETY: the entry is a live value of a map; those are aligned to eight bytes, and everybody
-        // who touches its counts at the same time does so atomically.
+        // SAFETY: the entry is in a live map value. Map values are aligned to eight bytes, and all
+        // concurrent accesses to the counters are atomic.
         unsafe {
             let counters = &raw mut (*self.0).counters;
             atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*counters).packets, 1);
@@ -31,24 +31,25 @@ impl CounterEntry {
         }
     }
 
-    /// Packets of the destination that were sent up in this slot. Where two CPUs begin one at the same
-    /// time, a packet of it more may be.
+    /// Returns the number of the destination's packets sent to user space in this rate-limit interval. If
+    /// two CPUs start an interval at the same time, one packet may go uncounted.
     #[inline(always)]
-    pub(crate) fn sent_in(&self, slot: u32) -> u32 {
-        // SAFETY: the entry is a live value of a map; numbers of four bytes are read and written whole.
+    pub(crate) fn sent_in_interval(&self, interval: u32) -> u32 {
+        // SAFETY: the entry is in a live map value. Aligned four-byte words are read and written
+        // atomically.
         unsafe {
-            if (*self.0).slot != slot {
-                (*self.0).slot = slot;
+            if (*self.0).interval != interval {
+                (*self.0).interval = interval;
                 (*self.0).sent = 0;
             }
             (*self.0).sent
         }
     }
 
-    /// Enters a packet that is sent up.
+    /// Counts a packet as sent to user space.
     #[inline(always)]
     pub(crate) fn record_sent(&self) {
-        // SAFETY: as above, and atomically.
+        // SAFETY: as above, with an atomic addition.
         unsafe {
             atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(&raw mut (*self.0).sent, 1);
         }

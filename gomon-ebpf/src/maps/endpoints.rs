@@ -1,21 +1,25 @@
-//! Counts per destination endpoint, and what shows of the contact with it.
+//! Counts, contact times, and source of each listed endpoint.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::{ArrayOfMaps, HashMap};
 use aya_ebpf::macros::btf_map;
-use gomon_common::kernel::{Contact, DEFAULT_DESTINATIONS, GENERATIONS, LedgerEntry, SEVERAL};
+use gomon_common::kernel::{
+    ContactValue, DEFAULT_DESTINATIONS, GENERATIONS, LedgerEntry, SEVERAL_SOURCES,
+};
 use gomon_common::{Address, Endpoint, Packet};
 
+use super::contact::ContactEntry;
 use super::counter_entry::CounterEntry;
 use super::ledger::CpuState;
 use super::{contact, sources};
 
-/// The value is a [`Destination`](gomon_common::kernel::DestinationValue) with a [`Contact`] and a source
-/// behind it, and not called so: for a struct, Linux 5.15 to 6.1 look for a timer, and then find these
-/// maps unlike the ones the loader makes without types.
+/// A [`DestinationValue`](gomon_common::kernel::DestinationValue), a [`ContactValue`], and the source
+/// [`Address`]. Not declared as a struct: in a struct, Linux 5.15 to 6.1 look for a timer, and then
+/// reject the inner maps, which the loader creates without BTF, as incompatible.
 type EndpointValue = [u64; 7];
 type EndpointMap = HashMap<Endpoint, EndpointValue, DEFAULT_DESTINATIONS>;
 
+/// Array of hash maps. Key: generation. Value: a hash map from [`Endpoint`] to [`EndpointValue`].
 #[btf_map]
 static ENDPOINTS: ArrayOfMaps<EndpointMap, { GENERATIONS as usize }> = ArrayOfMaps::new();
 
@@ -24,7 +28,7 @@ fn get(generation: u32, endpoint: &Endpoint) -> Option<*mut EndpointValue> {
     ENDPOINTS.get(generation)?.get_ptr_mut(endpoint)
 }
 
-/// Adds a packet to its destination if that is known.
+/// Counts a packet if its destination is listed.
 #[inline(always)]
 pub(crate) fn add(
     generation: u32,
@@ -33,54 +37,55 @@ pub(crate) fn add(
     length: u64,
 ) -> Option<CounterEntry> {
     let value = get(generation, &packet.destination)?;
-    let known = CounterEntry::new(value);
-    known.add(length);
-    if contact::wanted() {
-        contact::ContactEntry::new(value).add(packet.contact, cpu);
+    let entry = CounterEntry::new(value);
+    entry.add(length);
+    if contact::is_enabled() {
+        ContactEntry::new(value).record(packet.contact, cpu);
     }
     if sources::any() {
-        enter_origin(value, packet.source);
+        record_source(value, packet.source);
     }
-    Some(known)
+    Some(entry)
 }
 
-/// Enters whose packet it is, where it can be everybody's: the common case is that nothing is new.
+/// Records the source of a packet, if every source is the bot's. In the common case nothing changes.
 #[inline(always)]
-fn enter_origin(value: *mut EndpointValue, source: Address) {
-    // SAFETY: the value is a live one of a map, and its last two numbers an address. It is changed once;
-    // whoever finds it half changed finds another source, and changes it to the same.
+fn record_source(value: *mut EndpointValue, source: Address) {
+    // SAFETY: the value is a live map value. Its last two words are an address. The address changes only
+    // once: a CPU that reads a half-written one finds it different from the source, and writes the same
+    // value.
     unsafe {
-        let origin = value.cast::<u64>().add(5).cast::<Address>();
-        if *origin != source && *origin != SEVERAL {
-            *origin = SEVERAL;
+        let recorded = value.cast::<u64>().add(5).cast::<Address>();
+        if *recorded != source && *recorded != SEVERAL_SOURCES {
+            *recorded = SEVERAL_SOURCES;
         }
     }
 }
 
-/// The contact with an endpoint that is known.
+/// Returns the contact times of a listed endpoint.
 #[inline(always)]
-pub(crate) fn contact(generation: u32, endpoint: &Endpoint) -> Option<contact::ContactEntry> {
-    get(generation, endpoint).map(contact::ContactEntry::new)
+pub(crate) fn contact(generation: u32, endpoint: &Endpoint) -> Option<ContactEntry> {
+    get(generation, endpoint).map(ContactEntry::new)
 }
 
-/// Makes the destination of a packet known with it, if there is room.
+/// Adds the destination of a packet to the map and counts the packet. Returns false if the map is full.
 #[inline(always)]
 pub(crate) fn insert(generation: u32, cpu: &CpuState, packet: &Packet, length: u64) -> bool {
     let Some(inner) = ENDPOINTS.get(generation) else { return false };
-    if cpu.has(LedgerEntry::EndpointsFull) {
+    if cpu.is_set(LedgerEntry::EndpointsFull) {
         return false;
     }
-    let Contact { tried, answered } = contact::first(packet.contact, cpu);
-    // The same bytes, whatever numbers they make here.
+    let ContactValue { attempted, replied } = contact::initial(packet.contact, cpu);
+    // Stored in network byte order, like every `Address`.
     let [high, low] = packet.source.halves().map(u64::to_be);
-    let first = [1, length, 0, tried, answered, high, low];
-    if inner.insert(&packet.destination, first, BPF_NOEXIST.into()).is_ok() {
+    let value = [1, length, 0, attempted, replied, high, low];
+    if inner.insert(&packet.destination, value, BPF_NOEXIST.into()).is_ok() {
         return true;
     }
-    // Another CPU may have been faster, and then the packet is added to what it made.
-    let added = add(generation, cpu, packet, length).is_some();
-    if !added {
+    // Another CPU may have inserted the endpoint first.
+    let is_added = add(generation, cpu, packet, length).is_some();
+    if !is_added {
         cpu.record(LedgerEntry::EndpointsFull);
     }
-    added
+    is_added
 }

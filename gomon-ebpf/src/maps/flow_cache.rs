@@ -1,4 +1,4 @@
-//! Places near at hand: counts of this CPU alone, for endpoints that are known.
+//! The per-CPU flow cache, which counts packets to listed endpoints without a hash map lookup.
 
 use aya_ebpf::Global;
 use aya_ebpf::btf_maps::PerCpuArray;
@@ -10,18 +10,20 @@ use gomon_common::kernel::GENERATIONS;
 /// Key, packets, bytes.
 type Slot = [u64; SLOT_WORDS];
 
+/// Per-CPU array. Key: index of a part. Value: the slots of the part. The loader sets the number of
+/// entries to `FLOW_CACHE_PARTS` per generation.
 #[btf_map]
 static FLOW_CACHE: PerCpuArray<[u64; PART_WORDS], { GENERATIONS as usize }> = PerCpuArray::new();
 
 #[unsafe(no_mangle)]
 static FLOW_CACHE_PARTS: Global<u32> = Global::new(0);
 
-/// Adds a packet to the slot its key falls on, if that is its own.
+/// Counts a packet in the slot its key maps to. Returns false if the slot is free or has another key.
 #[inline(always)]
 pub(crate) fn add(generation: u32, packet: &Packet, length: u64) -> bool {
     let Some((slot, key)) = slot(generation, packet) else { return false };
-    // SAFETY: the slot is one in a live value of the map; no other CPU writes to this one's, and a
-    // program is not interrupted by itself.
+    // SAFETY: the slot is in a live map value of this CPU. No other CPU writes to it, and a program is not
+    // interrupted by itself.
     unsafe {
         let [owner, packets, bytes] = &mut *slot;
         if *owner != key {
@@ -33,7 +35,7 @@ pub(crate) fn add(generation: u32, packet: &Packet, length: u64) -> bool {
     true
 }
 
-/// Gives the key of a packet that is in the map the slot it falls on, if that is free.
+/// Claims the slot that the key of a packet maps to, if it is free. The packet's endpoint must be listed.
 #[inline(always)]
 pub(crate) fn claim(generation: u32, packet: &Packet) {
     if let Some((slot, key)) = slot(generation, packet) {
@@ -46,8 +48,8 @@ pub(crate) fn claim(generation: u32, packet: &Packet) {
     }
 }
 
-/// The slot a packet falls on, and its key. The kernel knows when it loads a program whether there are
-/// places at all, and leaves out what can't happen.
+/// Returns the slot and the key of a packet. Whether the cache is on is a constant when the kernel loads
+/// the program, so the verifier removes the code that depends on it.
 #[inline(always)]
 fn slot(generation: u32, packet: &Packet) -> Option<(*mut Slot, u64)> {
     let parts = FLOW_CACHE_PARTS.load();
@@ -57,6 +59,6 @@ fn slot(generation: u32, packet: &Packet) -> Option<(*mut Slot, u64)> {
     let key = key(packet)?;
     let slot = CacheSlot::of(key, generation, parts);
     let part = FLOW_CACHE.get_ptr_mut(slot.part)?;
-    // SAFETY: the fields of every slot are within its part.
+    // SAFETY: the words of every slot are within its part.
     Some((unsafe { part.cast::<u64>().add(slot.offset).cast() }, key))
 }

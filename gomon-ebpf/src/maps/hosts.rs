@@ -1,5 +1,5 @@
-//! The hosts that are known: what went to endpoints of theirs there was no room for, and how many of
-//! their packets were sent up.
+//! The listed hosts: what was sent to their unlisted endpoints, and how many of their packets were sent
+//! to user space.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::{ArrayOfMaps, HashMap};
@@ -11,40 +11,42 @@ use super::bloom;
 use super::counter_entry::CounterEntry;
 use super::ledger::CpuState;
 
-/// The value is a [`Destination`](gomon_common::kernel::DestinationValue), as that of an endpoint.
+/// The value is a [`DestinationValue`](gomon_common::kernel::DestinationValue). It is not declared as a
+/// struct for the same reason as the value of an endpoint.
 type HostMap = HashMap<Address, [u64; 3], DEFAULT_DESTINATIONS>;
 
+/// Array of hash maps. Key: generation. Value: a hash map from [`Address`] to three `u64`s.
 #[btf_map]
 static HOSTS: ArrayOfMaps<HostMap, { GENERATIONS as usize }> = ArrayOfMaps::new();
 
-/// A known host.
+/// Returns the entry of a listed host.
 #[inline(always)]
 pub(crate) fn get(generation: u32, host: &Address) -> Option<CounterEntry> {
     HOSTS.get(generation)?.get_ptr_mut(host).map(CounterEntry::new)
 }
 
-/// Adds a packet to a known host.
+/// Counts a packet to a host. Returns false if the host is unlisted.
 #[inline(always)]
 pub(crate) fn add(generation: u32, host: &Address, length: u64) -> bool {
-    let Some(known) = get(generation, host) else { return false };
-    known.add(length);
+    let Some(entry) = get(generation, host) else { return false };
+    entry.add(length);
     true
 }
 
-/// Makes a host known that is not, if there is room.
+/// Adds a host to the map. Returns false if the map is full.
 #[inline(always)]
 pub(crate) fn insert(generation: u32, cpu: &CpuState, host: &Address, hash: u64) -> bool {
-    if cpu.has(LedgerEntry::HostsFull) {
+    if cpu.is_set(LedgerEntry::HostsFull) {
         return false;
     }
     let Some(inner) = HOSTS.get(generation) else { return false };
-    // First: whoever finds it known also finds that it may be.
+    // First the filter: it must contain every host in the map at any time.
     bloom::insert(generation, hash);
-    // Another CPU may have been faster.
-    let known =
+    // Another CPU may have inserted the host first.
+    let is_listed =
         inner.insert(host, [0; 3], BPF_NOEXIST.into()).is_ok() || inner.get_ptr(host).is_some();
-    if !known {
+    if !is_listed {
         cpu.record(LedgerEntry::HostsFull);
     }
-    known
+    is_listed
 }

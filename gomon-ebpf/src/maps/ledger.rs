@@ -1,4 +1,4 @@
-//! What became of every frame, on each CPU.
+//! The per-CPU ledger, which accounts for every frame, and other per-CPU state.
 
 use core::hint::black_box;
 
@@ -8,105 +8,108 @@ use aya_ebpf::macros::btf_map;
 use gomon_common::Skip;
 use gomon_common::kernel::{CpuLedger, GENERATIONS, LedgerEntry};
 
+/// Per-CPU array. Key: generation. Value: a `u64` per [`LedgerEntry`].
 #[btf_map]
 static LEDGER: PerCpuArray<CpuLedger, { GENERATIONS as usize }> = PerCpuArray::new();
 
-/// The cpu of one generation on this CPU.
+/// The state of this CPU in one generation.
 pub(crate) struct CpuState(*mut CpuLedger);
 
 impl CpuState {
+    /// Looks up the state of this CPU in a generation.
     #[inline(always)]
-    pub(crate) fn of(generation: u32) -> Option<Self> {
+    pub(crate) fn get(generation: u32) -> Option<Self> {
         LEDGER.get_ptr_mut(generation).map(Self)
     }
 
-    /// Enters one frame.
+    /// Records a frame under `entry`.
     #[inline(always)]
     pub(crate) fn record(&self, entry: LedgerEntry) {
         self.add(entry, 1);
     }
 
-    /// Enters a frame under a reason that came out of memory.
+    /// Records a skipped frame. The reason was loaded from memory, so the verifier does not know its
+    /// bounds.
     #[inline(always)]
     pub(crate) fn record_skipped(&self, skip: Skip) {
-        let place = masked(LedgerEntry::of(skip));
-        // SAFETY: as below; a masked place is on the cpu.
-        unsafe { (*self.0)[place] += 1 };
+        let index = masked_index(LedgerEntry::of(skip));
+        // SAFETY: as below. The mask keeps the index in bounds.
+        unsafe { (*self.0)[index] += 1 };
     }
 
-    /// Whether something was entered under `entry`.
+    /// Returns whether `entry` is not 0.
     #[inline(always)]
-    pub(crate) fn has(&self, entry: LedgerEntry) -> bool {
-        self.get(entry) != 0
+    pub(crate) fn is_set(&self, entry: LedgerEntry) -> bool {
+        self.load(entry) != 0
     }
 
+    /// Adds `number` to `entry`.
     #[inline(always)]
     pub(crate) fn add(&self, entry: LedgerEntry, number: u64) {
-        self.set(entry, self.get(entry) + number);
+        self.store(entry, self.load(entry) + number);
     }
 
-    /// Enters a packet that is not the bot's, and says how many there were before.
+    /// Records a packet that is not the bot's and returns how many there were before.
     #[inline(always)]
     pub(crate) fn record_not_from_bot(&self) -> u64 {
-        let before = self.get(LedgerEntry::NotFromBot);
-        self.set(LedgerEntry::NotFromBot, before + 1);
+        let before = self.load(LedgerEntry::NotFromBot);
+        self.store(LedgerEntry::NotFromBot, before + 1);
         before
     }
 
-    /// Enters a packet to an endpoint there is no room for, of a host that is known.
+    /// Records a packet to an unlisted endpoint of a listed host.
     #[inline(always)]
     pub(crate) fn record_overflow(&self, length: u64) {
         self.add(LedgerEntry::OverflowPackets, 1);
         self.add(LedgerEntry::OverflowBytes, length);
     }
 
-    /// Packets that this CPU sent up in this slot.
+    /// Returns the number of packets that this CPU sent to user space in this rate-limit interval.
     #[inline(always)]
-    pub(crate) fn sent_in(&self, slot: u32) -> u64 {
-        if self.get(LedgerEntry::Slot) != slot.into() {
-            self.set(LedgerEntry::Slot, slot.into());
-            self.set(LedgerEntry::SlotPackets, 0);
+    pub(crate) fn sent_in_interval(&self, interval: u32) -> u64 {
+        if self.load(LedgerEntry::Interval) != interval.into() {
+            self.store(LedgerEntry::Interval, interval.into());
+            self.store(LedgerEntry::IntervalPackets, 0);
         }
-        self.get(LedgerEntry::SlotPackets)
+        self.load(LedgerEntry::IntervalPackets)
     }
 
-    /// Enters a packet that is sent up.
+    /// Counts a packet as sent to user space.
     #[inline(always)]
     pub(crate) fn record_sent(&self) {
-        self.record(LedgerEntry::SlotPackets);
+        self.record(LedgerEntry::IntervalPackets);
     }
 
-    /// The monotonic clock in nanoseconds, as it was at most a tick of the timer ago: asking for the
-    /// tick costs nothing, and for the time as much as a look into a map.
+    /// Returns the monotonic clock in nanoseconds with a resolution of one jiffy. The clock is read once
+    /// per jiffy: reading jiffies is free, but reading the clock costs as much as a map lookup.
     #[inline(always)]
-    pub(crate) fn recent_time(&self) -> u64 {
-        // SAFETY: gomon's kernel side runs where these helpers may be called.
-        let tick = unsafe { bpf_jiffies64() };
-        if self.get(LedgerEntry::Tick) != tick {
-            self.set(LedgerEntry::Tick, tick);
+    pub(crate) fn coarse_time(&self) -> u64 {
+        // SAFETY: the helper is available to XDP and TC programs.
+        let jiffies = unsafe { bpf_jiffies64() };
+        if self.load(LedgerEntry::Jiffies) != jiffies {
+            self.store(LedgerEntry::Jiffies, jiffies);
             // SAFETY: as above.
-            self.set(LedgerEntry::TickTime, unsafe { bpf_ktime_get_ns() });
+            self.store(LedgerEntry::JiffiesTime, unsafe { bpf_ktime_get_ns() });
         }
-        self.get(LedgerEntry::TickTime)
+        self.load(LedgerEntry::JiffiesTime)
     }
 
     #[inline(always)]
-    fn get(&self, entry: LedgerEntry) -> u64 {
-        // SAFETY: the cpu is a live value of the map, and `entry` a place on it.
+    fn load(&self, entry: LedgerEntry) -> u64 {
+        // SAFETY: the pointer is to a live map value, and `entry` is within it.
         unsafe { (*self.0)[entry as usize] }
     }
 
     #[inline(always)]
-    fn set(&self, entry: LedgerEntry, number: u64) {
-        // SAFETY: as above; no other CPU writes to the cpu, and a program is not interrupted by
+    fn store(&self, entry: LedgerEntry, number: u64) {
+        // SAFETY: as above. No other CPU writes to this CPU's value, and a program is not interrupted by
         // itself.
         unsafe { (*self.0)[entry as usize] = number };
     }
 }
 
-/// Where an entry stands that came out of memory. The mask is for the verifier, which does not know
-/// there what an entry can be.
+/// Returns the index of an entry that was loaded from memory. The mask gives the verifier a bound.
 #[inline(always)]
-fn masked(entry: LedgerEntry) -> usize {
+fn masked_index(entry: LedgerEntry) -> usize {
     black_box(entry as usize) & (size_of::<CpuLedger>() / size_of::<u64>() - 1)
 }

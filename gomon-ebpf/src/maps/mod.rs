@@ -1,4 +1,4 @@
-//! One map per file, with the operations on it.
+//! One BPF map per file, with the operations on it.
 
 pub(crate) mod bloom;
 pub(crate) mod contact;

@@ -1,8 +1,8 @@
-//! Packets for artifacts, on their way up.
+//! Packets for artifacts, sent to user space.
 //!
-//! All of a slow bot's packets are sent up, and of a fast one's so many that an artifact finds the last
-//! packets of every host in them, whenever its pane ends. What is sent up is bounded per host and per
-//! CPU in every slot of time, so that a flood costs little more than being counted.
+//! All packets of a slow bot are sent. Of a fast bot, enough packets are sent that an artifact contains
+//! the last packets of every host, whenever its pane ends. Rate limits per host and per CPU keep the cost
+//! of a flood close to that of counting it.
 
 use aya_ebpf::bindings::BPF_F_CURRENT_CPU;
 use aya_ebpf::btf_maps::PerfEventByteArray;
@@ -10,65 +10,72 @@ use aya_ebpf::helpers::{bpf_ktime_get_ns, bpf_perf_event_output};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::{EbpfContext, Global};
 use gomon_common::Address;
-use gomon_common::kernel::{FEW_PACKETS, MAX_CAPTURED, PACKETS_PER_SLOT, PacketRecord};
+use gomon_common::kernel::{
+    MAX_CAPTURED, MIN_PACKETS_PER_HOST, PACKETS_PER_INTERVAL, PacketRecord,
+};
 
 use super::counter_entry::CounterEntry;
 use super::current;
 use super::ledger::CpuState;
 
+/// Perf event array. Key: CPU. Value: file descriptor of the CPU's perf buffer. Its samples are a
+/// [`PacketRecord`] followed by the bytes of the frame.
 #[btf_map]
 static PACKETS: PerfEventByteArray = PerfEventByteArray::new();
 
 #[unsafe(no_mangle)]
 static PACKETS_PER_HOST: Global<u32> = Global::new(0);
 
-/// Whether there are artifacts at all. The kernel knows the answer when it loads a program, and leaves
-/// out what can't happen.
+/// Returns whether packets are sent to user space. This is a constant when the kernel loads the program,
+/// so the verifier removes the code that depends on it.
 #[inline(always)]
-pub(crate) fn wanted() -> bool {
+pub(crate) fn is_enabled() -> bool {
     PACKETS_PER_HOST.load() != 0
 }
 
-/// Which slot it is.
+/// Returns the number of the current rate-limit interval.
 #[inline(always)]
-pub(crate) fn slot(generation: u32, cpu: &CpuState) -> u32 {
-    current::slot(generation, cpu.recent_time())
+pub(crate) fn interval(generation: u32, cpu: &CpuState) -> u32 {
+    current::interval(generation, cpu.coarse_time())
 }
 
-/// Whether a packet of a destination is to be sent up. As of an endpoint no more is sent than of its
-/// host, an endpoint's no spares looking for the host.
+/// Returns whether the rate limits permit sending a packet of this destination. No more packets of an
+/// endpoint are sent than of its host, so checking the endpoint first can save the host lookup.
 #[inline(always)]
-pub(crate) fn admits(destination: &CounterEntry, cpu: &CpuState, slot: u32) -> bool {
-    let sent = destination.sent_in(slot);
-    let within_budget = slot == 0 || cpu.sent_in(slot) < PACKETS_PER_SLOT || sent < FEW_PACKETS;
-    sent < PACKETS_PER_HOST.load() && within_budget
+pub(crate) fn is_within_budget(destination: &CounterEntry, cpu: &CpuState, interval: u32) -> bool {
+    let sent = destination.sent_in_interval(interval);
+    let is_within_cpu_budget = interval == 0
+        || cpu.sent_in_interval(interval) < PACKETS_PER_INTERVAL
+        || sent < MIN_PACKETS_PER_HOST;
+    sent < PACKETS_PER_HOST.load() && is_within_cpu_budget
 }
 
-/// Sends a packet up. False when there was no room for it.
+/// Sends a packet with these lengths on the wire and in the program's context to user space. Returns
+/// false if the perf buffer is full.
 #[inline(always)]
 pub(crate) fn send(
-    context: &impl EbpfContext,
+    ctx: &impl EbpfContext,
     host: Address,
-    (wire, there): (u32, u32),
+    (wire_length, length): (u32, u32),
     tag: Option<(u16, u16)>,
     generation: u32,
 ) -> bool {
-    let captured = if there < MAX_CAPTURED { there } else { MAX_CAPTURED };
-    // SAFETY: gomon's kernel side runs where this helper may be called.
+    let captured = if length < MAX_CAPTURED { length } else { MAX_CAPTURED };
+    // SAFETY: the helper is available to XDP and TC programs.
     let now = unsafe { bpf_ktime_get_ns() };
-    let mut saved = PacketRecord::new(now, host, wire, captured, generation);
-    if let Some((kind, control)) = tag {
-        saved = saved.tagged(kind, control);
+    let mut record = PacketRecord::new(now, host, wire_length, captured, generation);
+    if let Some((tpid, tci)) = tag {
+        record = record.with_tag(tpid, tci);
     }
     let flags = u64::from(captured) << 32 | BPF_F_CURRENT_CPU;
-    // SAFETY: the context is the one this program was called with, its frame has `captured` bytes, and
-    // `saved` is as long as is said.
+    // SAFETY: this is the context that the program was called with, its frame has `captured` bytes, and the
+    // size is that of `record`.
     let result = unsafe {
         bpf_perf_event_output(
-            context.as_ptr(),
+            ctx.as_ptr(),
             (&raw const PACKETS).cast_mut().cast(),
             flags,
-            (&raw mut saved).cast(),
+            (&raw mut record).cast(),
             size_of::<PacketRecord>() as u64,
         )
     };

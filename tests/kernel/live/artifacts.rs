@@ -1,4 +1,4 @@
-//! Packets for artifacts come up from the kernel: of a slow bot all, of a fast one the last.
+//! Packets for artifacts from the kernel: all packets of a slow bot, the last packets of a fast one.
 
 use std::fs;
 use std::path::Path;
@@ -9,12 +9,12 @@ use gomon_xdpgen::{Order, Traffic};
 use serde_json::Value;
 
 use super::{BOT, LONG, attached, finish, net, packet, until_counted};
-use crate::generates;
+use crate::can_generate;
 use crate::support::frames::{ip, udp};
 use crate::support::program::{Outcome, Scratch};
 use crate::support::real::{Frames, frames};
 
-/// The frames of the artifacts of alerts about a host, with the start of their window.
+/// Returns the frames of all artifacts of alerts about a host, with the start of their window.
 fn saved(run: &[Value], host: &str) -> Vec<(Timestamp, Frames)> {
     let about = run.iter().filter(|record| record["dest_ip"] == host);
     let alerts = about.filter(|record| record["event_type"] == "alert");
@@ -33,7 +33,7 @@ fn assert_in_order(frames: &[(Timestamp, Vec<u8>)]) {
 }
 
 #[test]
-fn live_artifacts_hold_the_last_packets_of_both_directions_as_they_were() {
+fn live_artifacts_contain_the_last_packets_of_both_directions_unchanged() {
     for mode in ["xdp", "xdp-generic", "tc"] {
         let Some(net) = net() else { return };
         let scratch = Scratch::new();
@@ -51,11 +51,11 @@ fn live_artifacts_hold_the_last_packets_of_both_directions_as_they_were() {
             net.send(&sent);
             counted += sent.len() as u64;
             until_counted(&mut gomon, counted);
-            // What the bot never asked for is nobody's.
-            let answers = [back(round), udp(ip("192.0.2.2"), ip(BOT), 1, 1)];
-            net.answer(&answers);
+            // The second packet is from a host the bot never contacted, so no artifact contains it.
+            let replies = [back(round), udp(ip("192.0.2.2"), ip(BOT), 1, 1)];
+            net.answer(&replies);
             expected.extend(sent);
-            expected.push(answers[0].clone());
+            expected.push(replies[0].clone());
         }
         net.send(&vec![packet(3, 80); 5]);
         until_counted(&mut gomon, counted + 5);
@@ -73,7 +73,7 @@ fn live_artifacts_hold_the_last_packets_of_both_directions_as_they_were() {
 }
 
 #[test]
-fn live_artifacts_of_a_scan_hold_the_packets_of_every_host() {
+fn live_artifacts_of_a_scan_contain_the_packets_of_every_host() {
     let Some(net) = net() else { return };
     let scratch = Scratch::new();
     let args = format!("{LONG} --save-packets 2 --capture-dir {}", scratch.path().display());
@@ -90,27 +90,27 @@ fn live_artifacts_of_a_scan_hold_the_packets_of_every_host() {
 }
 
 #[test]
-fn live_artifacts_wake_nobody_while_there_are_no_packets() {
+fn live_artifacts_cause_no_wakeups_without_packets() {
     const WINDOWS: u64 = 3;
     let Some(net) = net() else { return };
     let scratch = Scratch::new();
     let args = format!("--save-packets 20 --capture-dir {}", scratch.path().display());
     let mut gomon = attached(&net, BOT, &format!("--window 1s --show-idle {args}"));
-    let mut switches = || {
+    let mut switches_after_window = || {
         gomon.record();
-        times_slept(gomon.id())
+        voluntary_switches(gomon.id())
     };
-    let before = switches();
-    let after = (0..WINDOWS).map(|_| switches()).last().unwrap();
+    let before = switches_after_window();
+    let after = (0..WINDOWS).map(|_| switches_after_window()).last().unwrap();
     gomon.signal("INT");
     finish(gomon);
-    // What is left is the closing of windows.
+    // The remaining wake-ups close windows.
     let each = (after - before) / WINDOWS;
     assert!(each < 20, "{each} wake-ups in a second without a packet");
 }
 
-/// How often the threads of a process went to sleep so far.
-fn times_slept(process: u32) -> u64 {
+/// Returns the number of voluntary context switches of all threads of a process.
+fn voluntary_switches(process: u32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let statuses = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("status")));
     let of_thread = |status: std::io::Result<String>| {
@@ -123,7 +123,7 @@ fn times_slept(process: u32) -> u64 {
 
 #[test]
 fn live_artifacts_are_read_before_their_buffers_are_full() {
-    /// Each as large as a wire takes, and together more than all buffers hold.
+    /// Frames of nearly the maximum length, together larger than all buffers.
     const ROUND: usize = 250;
     const ROUNDS: usize = 28;
     let Some(net) = net() else { return };
@@ -143,18 +143,19 @@ fn live_artifacts_are_read_before_their_buffers_are_full() {
     assert!(nothing_lost(&run), "{}", run.line("Attached: "));
 }
 
-/// Frames that are made inside the kernel, the packets kept of a host, and where in a frame its number
-/// stands: behind the headers of Ethernet, IPv4 and UDP.
+/// The number of frames that the kernel generates.
 const GENERATED: u64 = 5_000_000;
+/// The number of packets saved per host.
 const KEPT: usize = 100;
-const NUMBER: usize = 14 + 20 + 8;
+/// The offset of the packet number in a frame, after the headers of Ethernet, IPv4, and UDP.
+const NUMBER_OFFSET: usize = 14 + 20 + 8;
 const SECOND: i64 = 1_000_000_000;
-/// How far before the end of its window a flood's packet may lie, in nanoseconds.
-const LATEST: i64 = SECOND / 10;
+/// The maximum time from the oldest saved packet of a flood to the end of its window, in nanoseconds.
+const MAX_AGE: i64 = SECOND / 10;
 
 #[test]
 fn live_artifacts_of_a_flood_and_of_a_slow_attack_at_the_same_time() {
-    let Some(net) = net().filter(|_| generates()) else { return };
+    let Some(net) = net().filter(|_| can_generate()) else { return };
     let scratch = Scratch::new();
     let args = format!(
         "--window 1s --attach xdp --packet-threshold 3/window --save-packets {KEPT} --capture-dir {}",
@@ -174,7 +175,7 @@ fn live_artifacts_of_a_flood_and_of_a_slow_attack_at_the_same_time() {
     let (run, records) = thread::scope(|scope| {
         let sender = scope.spawn(|| net.generate(&flood, GENERATED));
         let mut records = Vec::new();
-        // One packet a record: some in every window.
+        // The slow attack, with some packets in every window.
         for frame in &slow {
             net.send(std::slice::from_ref(frame));
         }
@@ -188,39 +189,41 @@ fn live_artifacts_of_a_flood_and_of_a_slow_attack_at_the_same_time() {
     });
     let floods = saved(&records, "198.18.0.0");
     assert!(floods.len() > 1, "{} windows with a flood", floods.len());
-    let whole = net.statistic("rx_dropped") == 0;
-    // The last window ended with the flood somewhere in it.
+    let none_dropped = net.statistic("rx_dropped") == 0;
+    // The flood ended within the last window.
     for (start, frames) in &floods[..floods.len() - 1] {
         assert_eq!(frames.len(), KEPT);
         assert_in_order(frames);
         let end = start.after(SECOND);
         let oldest = end.since(frames[0].0);
-        // The start is told to the microsecond.
-        assert!((-1000..=LATEST + 1000).contains(&oldest), "{oldest} ns before the end");
+        // The start of the window is recorded in microseconds.
+        assert!((-1000..=MAX_AGE + 1000).contains(&oldest), "{oldest} ns before the end");
         let numbers: Vec<_> = frames
             .iter()
-            .map(|(_, data)| u64::from_be_bytes(data[NUMBER..NUMBER + 8].try_into().unwrap()))
+            .map(|(_, data)| {
+                u64::from_be_bytes(data[NUMBER_OFFSET..NUMBER_OFFSET + 8].try_into().unwrap())
+            })
             .collect();
-        let run = numbers.windows(2).all(|pair| pair[1] == pair[0] + 1);
-        assert!(run || !whole, "a consecutive run: {numbers:?}");
+        let is_consecutive = numbers.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        assert!(is_consecutive || !none_dropped, "not consecutive: {numbers:?}");
     }
-    // Every packet of the slow one is there, whatever the flood beside it.
+    // The artifacts contain every packet of the slow attack in spite of the flood.
     let kept: Vec<_> = saved(&records, "192.0.2.9").into_iter().flat_map(|(_, f)| f).collect();
     let attacks = kept.iter().map(|(_, data)| data.clone());
-    let told: u64 = packets_told(&records, "192.0.2.9");
-    assert_eq!(attacks.count() as u64, told, "of {} sent", slow.len());
-    assert!(told > 10, "{told} packets in attacks");
+    let reported: u64 = packets_reported(&records, "192.0.2.9");
+    assert_eq!(attacks.count() as u64, reported, "of {} sent", slow.len());
+    assert!(reported > 10, "{reported} packets in attacks");
     assert!(nothing_lost(&run), "{}", run.line("Attached: "));
 }
 
-/// The packets of attacks on a host.
-fn packets_told(records: &[Value], host: &str) -> u64 {
+/// Returns the number of packets in all attacks on a host.
+fn packets_reported(records: &[Value], host: &str) -> u64 {
     let about = records.iter().filter(|record| record["dest_ip"] == host);
     let alerts = about.filter(|record| record["event_type"] == "alert");
     alerts.map(|alert| alert["metadata"]["gomon"]["packets"].as_u64().unwrap()).sum()
 }
 
-/// Whether nothing was lost, neither to counts nor to artifacts.
+/// Returns whether no packet was lost, neither for counts nor for artifacts.
 fn nothing_lost(run: &Outcome) -> bool {
     run.line("Attached: ").ends_with(" on vnet0, 0 lost")
 }

@@ -1,5 +1,4 @@
-//! What is special about counting through libpcap: frames that wait in a buffer, and that can get lost
-//! there.
+//! Counting with libpcap: frames are buffered, and can be lost when the buffer is full.
 
 use std::fs;
 use std::process::Command;
@@ -15,24 +14,24 @@ use crate::support::program::{Scratch, run};
 use crate::support::running::Running;
 use crate::support::tools::{Tool, done, have};
 
-/// Has a process stand still, so that it reads nothing.
+/// Stops a process with SIGSTOP, so that it reads nothing.
 fn pause(gomon: &Running) {
     gomon.signal("STOP");
     let stat = format!("/proc/{}/stat", gomon.id());
-    until("it stands still", || {
+    until("the process is stopped", || {
         let stat = fs::read_to_string(&stat).unwrap();
         stat.rsplit(')').next().unwrap().trim_start().starts_with('T')
     });
 }
 
 #[test]
-fn live_through_libpcap_what_waits_when_the_interface_goes_is_counted() {
+fn live_libpcap_counts_buffered_frames_of_a_removed_interface() {
     for count in [1, 1000] {
         let Some(net) = net() else { return };
         let gomon = attached(&net, BOT, &format!("{LONG} {PCAP}"));
         pause(&gomon);
         net.send(&vec![packet(1, 80); count]);
-        until("all is there", || net.arrived() == count as u64);
+        until("all frames have arrived", || net.arrived() == count as u64);
         net.ip(["link", "del", TAP]);
         gomon.signal("CONT");
         let run = finish(gomon);
@@ -43,14 +42,14 @@ fn live_through_libpcap_what_waits_when_the_interface_goes_is_counted() {
 }
 
 #[test]
-fn live_through_libpcap_what_waits_when_a_signal_comes_is_counted() {
+fn live_libpcap_counts_buffered_frames_after_a_signal() {
     let Some(net) = net() else { return };
     for signal in ["INT", "TERM"] {
         let before = net.arrived();
         let gomon = attached(&net, BOT, &format!("{LONG} {PCAP}"));
         pause(&gomon);
         net.send(&vec![packet(1, 80); 1000]);
-        until("all is there", || net.arrived() == before + 1000);
+        until("all frames have arrived", || net.arrived() == before + 1000);
         gomon.signal(signal);
         gomon.signal("CONT");
         let run = finish(gomon);
@@ -59,14 +58,14 @@ fn live_through_libpcap_what_waits_when_a_signal_comes_is_counted() {
 }
 
 #[test]
-fn live_through_libpcap_what_comes_right_before_a_signal_is_counted() {
+fn live_libpcap_counts_frames_captured_just_before_a_signal() {
     let Some(net) = net().filter(|_| have("tcpdump")) else { return };
-    // A witness of what was captured, without delay.
+    // Reports captured frames without delay.
     let mut witness = net.command("tcpdump");
     witness.args(["--immediate-mode", "-l", "-nn", "-i", TAP]);
     let mut witness = Tool::start(&mut witness);
     let scratch = Scratch::new();
-    until("the witness listens", || {
+    until("tcpdump captures", || {
         assert!(!witness.has_ended(), "{}", witness.said());
         net.captures() == 1
     });
@@ -74,7 +73,7 @@ fn live_through_libpcap_what_comes_right_before_a_signal_is_counted() {
         let gomon = attached(&net, BOT, &format!("{LONG} {PCAP}"));
         let sender = net.sender(&scratch, &[packet(1, 80)], 1);
         assert!(witness.line().is_some(), "{}", witness.said());
-        // As likely as not the kernel still keeps it back from gomon.
+        // The kernel probably still holds the frame back from gomon.
         let process = Pid::from_raw(gomon.id().cast_signed()).unwrap();
         kill_process(process, Signal::INT).unwrap();
         sender.finish();
@@ -84,33 +83,33 @@ fn live_through_libpcap_what_comes_right_before_a_signal_is_counted() {
 }
 
 #[test]
-fn live_through_libpcap_losses_are_told_and_the_ledger_balances() {
+fn live_libpcap_reports_losses_and_the_ledger_balances() {
     const FRAMES: u16 = 1000;
     const TIMES: u32 = 1000;
     let Some(net) = net() else { return };
     let mut gomon = attached(&net, BOT, &format!("{} {PCAP}", load::SHORT));
     let frames = vec![packet(1, 80); FRAMES.into()];
     let scratch = Scratch::new();
-    // More than the buffer holds comes while nobody reads.
+    // Send more than fits into the buffer while gomon reads nothing.
     pause(&gomon);
     net.sender(&scratch, &frames, TIMES).finish();
     gomon.signal("CONT");
     let arrived = net.arrived();
     let mut sums = Sums::default();
     while sums.frames + sums.lost < arrived {
-        sums.enter(&gomon.record());
+        sums.add(&gomon.record());
     }
-    // Afterwards nothing is lost any more.
+    // After that, no more frames are lost.
     net.send(&frames);
     gomon.signal("INT");
     let run = finish(gomon);
     for record in run.records() {
-        sums.enter(&record);
+        sums.add(&record);
     }
     let arrived = net.arrived();
     println!("{} of {arrived} frames lost", sums.lost);
     assert!(sums.lost > 0, "the buffer was large enough for {arrived} frames");
-    assert!(sums.frames > 50_000, "{} frames found room in the buffer", sums.frames);
+    assert!(sums.frames > 50_000, "{} frames fit into the buffer", sums.frames);
     assert_eq!(sums.frames + sums.lost, arrived);
     assert_eq!(lost(&run), sums.lost);
     let expected = format!("Ledger: {0} frames seen = {0} counted ", sums.frames);
@@ -118,7 +117,7 @@ fn live_through_libpcap_losses_are_told_and_the_ledger_balances() {
 }
 
 #[test]
-fn live_through_libpcap_an_interface_may_be_down_for_a_while() {
+fn live_libpcap_continues_after_the_interface_was_down() {
     let Some(net) = net() else { return };
     let mut gomon = attached(&net, BOT, &format!("{LONG} {PCAP}"));
     net.send(&[packet(1, 80)]);
@@ -133,29 +132,29 @@ fn live_through_libpcap_an_interface_may_be_down_for_a_while() {
 }
 
 #[test]
-fn live_through_libpcap_an_interface_that_is_down_is_refused() {
+fn live_libpcap_rejects_an_interface_that_is_down() {
     let Some(net) = net() else { return };
     net.ip(["link", "set", TAP, "down"]);
     let run = run(&mut net.gomon(BOT, PCAP));
     assert_eq!(run.status, Some(1), "{}", run.stderr);
     let expected =
-        "gomon: attaching to vnet0: libpcap: That device is not up: type: ip link set vnet0 up";
+        "gomon: attaching to vnet0: libpcap: That device is not up: run: ip link set vnet0 up";
     assert_eq!(run.errors(), [expected]);
 }
 
 #[test]
-fn live_through_libpcap_artifacts_hold_both_directions_in_order_and_the_ledger_one() {
+fn live_libpcap_artifacts_have_both_directions_in_order_but_the_ledger_only_one() {
     let Some(net) = net().filter(|_| have("tcpdump")) else { return };
     let scratch = Scratch::new();
     let directory = scratch.path().display().to_string();
     let saved =
         format!("--save-packets 1000 --packet-threshold 5/window --capture-dir {directory}");
     let mut gomon = attached(&net, BOT, &format!("{LONG} {PCAP} {saved}"));
-    let answer = udp(ip("192.0.2.1"), ip(BOT), 40000, 0);
-    // What lies in two buffers is read one after the other.
+    let reply = udp(ip("192.0.2.1"), ip(BOT), 40000, 0);
+    // The buffers of the two directions are read one after the other.
     pause(&gomon);
     for _ in 0..10 {
-        net.answer(slice::from_ref(&answer));
+        net.answer(slice::from_ref(&reply));
         net.send(&[packet(1, 80)]);
     }
     gomon.signal("CONT");
@@ -180,6 +179,7 @@ fn live_through_libpcap_artifacts_hold_both_directions_in_order_and_the_ledger_o
     let (bot, host) = (format!("{BOT}."), "192.0.2.1.");
     let expected: Vec<_> = [host, bot.as_str()].repeat(10);
     assert_eq!(sources.len(), expected.len(), "{listing}");
-    let in_turn = sources.iter().zip(expected).all(|(source, start)| source.starts_with(start));
-    assert!(in_turn, "both ends sent in turn:\n{listing}");
+    let is_alternating =
+        sources.iter().zip(expected).all(|(source, start)| source.starts_with(start));
+    assert!(is_alternating, "the two hosts alternate:\n{listing}");
 }

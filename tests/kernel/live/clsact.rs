@@ -1,5 +1,5 @@
-//! TC by the clsact qdisc, which kernels with TCX never come to by themselves: here it is asked for
-//! through the library, by a process of its own.
+//! TC by the clsact qdisc. gomon never uses it on kernels with TCX, so these tests select it through the
+//! library, in a separate process.
 
 use std::env;
 use std::io::{Write, stderr};
@@ -17,14 +17,14 @@ use crate::support::net::{Net, TAP};
 use crate::support::running::Running;
 use crate::support::tools::{done, have};
 
-/// Names the interface to a process that is to count.
+/// The environment variable that makes [`live_clsact_process`] count on an interface.
 const INTERFACE: &str = "GOMON_TEST_INTERFACE";
 
-/// What such a process does. Without the variable there is nothing to test.
+/// The process that counts. Does nothing without the variable.
 #[test]
 fn live_clsact_process() {
     let Ok(interface) = env::var(INTERFACE) else { return };
-    let say = |text: &str| writeln!(stderr(), "{text}").unwrap();
+    let print = |text: &str| writeln!(stderr(), "{text}").unwrap();
     let stop = Stop::on_signals().unwrap();
     let sources = Sources::Bot { first: ip(BOT).into(), others: vec![] };
     let config = CounterConfig {
@@ -34,15 +34,16 @@ fn live_clsact_process() {
         sweeps: false,
     };
     let live = Live::attach(&interface, &[AttachMode::Clsact], &config).unwrap();
-    say(&format!("attached by {live}"));
-    let mut counted = Counted(0);
-    live.run(Duration::from_secs(3600), &stop, &mut counted).unwrap();
-    say(&format!("{} counted", counted.0));
+    print(&format!("attached by {live}"));
+    let mut sink = CountedPackets(0);
+    live.run(Duration::from_secs(3600), &stop, &mut sink).unwrap();
+    print(&format!("{} counted", sink.0));
 }
 
-struct Counted(u64);
+/// Sums the counted packets.
+struct CountedPackets(u64);
 
-impl PaneSink for Counted {
+impl PaneSink for CountedPackets {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
         self.0 += counts.ledger.counted;
         ControlFlow::Continue(())
@@ -63,7 +64,7 @@ impl PaneSink for Counted {
     fn progress(&mut self, _: u64, _: u64) {}
 }
 
-/// A process that counts by clsact.
+/// Starts a process that counts by clsact.
 fn attached(net: &Net) -> Running {
     let mut command = net.command(env::current_exe().unwrap());
     command.args(["--exact", "live::clsact::live_clsact_process", "--nocapture"]);
@@ -72,7 +73,7 @@ fn attached(net: &Net) -> Running {
     running
 }
 
-/// Ends a process in order.
+/// Stops a process and checks how many packets it counted.
 #[track_caller]
 fn end(mut running: Running, counted: u64) {
     running.signal("INT");
@@ -80,14 +81,14 @@ fn end(mut running: Running, counted: u64) {
     assert_eq!(running.finish().status, Some(0));
 }
 
-/// Filters of gomon on the interface.
+/// Returns the number of gomon's filters on the interface.
 fn filters(net: &Net) -> usize {
     let listing = done(net.command("tc").args(["filter", "show", "dev", TAP, "ingress"]));
     listing.lines().filter(|line| line.contains(" handle ") && line.contains("gomon_tc")).count()
 }
 
 #[test]
-fn live_by_clsact_it_counts_and_takes_its_filter_away() {
+fn live_clsact_counts_and_removes_its_filter() {
     let Some(net) = net().filter(|_| have("tc")) else { return };
     let mut one = attached(&net);
     assert_eq!(filters(&net), 1);
@@ -95,7 +96,7 @@ fn live_by_clsact_it_counts_and_takes_its_filter_away() {
     until_counted(&mut one, 20);
     end(one, 20);
     assert_eq!(filters(&net), 0);
-    // The qdisc that stays is no hindrance.
+    // The remaining qdisc does not matter.
     let mut two = attached(&net);
     net.send(&vec![packet(1, 80); 5]);
     until_counted(&mut two, 5);
@@ -103,18 +104,18 @@ fn live_by_clsact_it_counts_and_takes_its_filter_away() {
 }
 
 #[test]
-fn live_by_clsact_what_a_killed_one_leaves_is_removed_by_the_next() {
+fn live_clsact_removes_the_filters_of_killed_processes() {
     let Some(net) = net().filter(|_| have("tc")) else { return };
-    let killed = |gomon: Running| {
+    let kill = |gomon: Running| {
         gomon.signal("KILL");
         assert_eq!(gomon.end().status, None);
     };
-    killed(attached(&net));
-    assert_eq!(filters(&net), 1, "nobody took it away");
+    kill(attached(&net));
+    assert_eq!(filters(&net), 1, "the filter of the killed process remains");
     let mut one = attached(&net);
-    assert_eq!(filters(&net), 1, "its own");
-    // As long as somebody else counts, it is not known whose filter is whose.
-    killed(attached(&net));
+    assert_eq!(filters(&net), 1, "only its own filter");
+    // While another process counts, it is unknown which filters belong to killed processes.
+    kill(attached(&net));
     let mut two = attached(&net);
     assert_eq!(filters(&net), 3);
     net.send(&vec![packet(1, 80); 7]);
@@ -122,9 +123,9 @@ fn live_by_clsact_what_a_killed_one_leaves_is_removed_by_the_next() {
     until_counted(&mut two, 7);
     end(one, 7);
     end(two, 7);
-    assert_eq!(filters(&net), 1, "that of the dead");
+    assert_eq!(filters(&net), 1, "the filter of the killed process");
     let last = attached(&net);
-    assert_eq!(filters(&net), 1, "its own");
+    assert_eq!(filters(&net), 1, "only its own filter");
     end(last, 0);
     assert_eq!(filters(&net), 0);
 }

@@ -1,4 +1,4 @@
-//! However a live run ends, what was counted is told, and nothing stays in the kernel.
+//! However a live run ends, its counts are reported and nothing remains in the kernel.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::support::program::Scratch;
 use crate::support::running::Running;
 
 #[test]
-fn live_an_interface_that_goes_ends_the_run_with_its_window_told() {
+fn live_removing_the_interface_ends_the_run_and_reports_the_open_window() {
     for mode in ["xdp", "xdp-generic", "tc", "pcap"] {
         let Some(net) = net() else { return };
         let mut gomon = attached(&net, BOT, &format!("{LONG} --attach {mode}"));
@@ -29,12 +29,12 @@ fn live_an_interface_that_goes_ends_the_run_with_its_window_told() {
 }
 
 #[test]
-fn live_what_comes_right_before_the_interface_goes_is_counted() {
+fn live_frames_just_before_the_interface_is_removed_are_counted() {
     const FRAMES: usize = 1000;
     let scratch = Scratch::new();
     let frames = vec![at(0, packet(1, 80)); FRAMES];
     let capture = scratch.file("sent.pcap", &pcap(PLAIN, &frames));
-    // With one end the other goes, too.
+    // Deleting one end of a veth pair deletes the other end too.
     let send = format!("tcpreplay -q --topspeed --preload-pcap -i {BOT_END} {}", capture.display());
     let script = format!("{send} && ip link del {BOT_END}");
     for mode in ["xdp", "xdp-generic", "tc", "pcap"] {
@@ -46,8 +46,8 @@ fn live_what_comes_right_before_the_interface_goes_is_counted() {
                 assert!(sender.status.success(), "{sender:?}");
                 let run = finish(gomon);
                 let expected = format!("Ledger: {FRAMES} frames seen = {FRAMES} counted ");
-                let all = run.line("Ledger: ").starts_with(&expected);
-                assert!(all, "{mode} {save:?}, round {round}: {}", run.stderr);
+                let is_complete = run.line("Ledger: ").starts_with(&expected);
+                assert!(is_complete, "{mode} {save:?}, round {round}: {}", run.stderr);
                 assert!(run.line("Attached: ").ends_with(", 0 lost"), "{mode}: {}", run.stderr);
             }
         }
@@ -55,17 +55,17 @@ fn live_what_comes_right_before_the_interface_goes_is_counted() {
 }
 
 #[test]
-fn live_an_interface_that_takes_the_name_of_one_that_goes_is_another() {
+fn live_new_interface_with_the_name_of_a_removed_one_is_another_interface() {
     let Some(net) = net() else { return };
     let mut gomon = attached(&net, BOT, LONG);
     net.ip(["link", "del", TAP]);
     net.ip(["link", "add", TAP, "type", "veth"]);
-    gomon.wait_for_part("interface vnet0 is gone");
+    gomon.wait_for_part("interface vnet0 was removed");
     finish(gomon);
 }
 
 #[test]
-fn live_killed_it_leaves_nothing_in_the_kernel() {
+fn live_killed_process_leaves_nothing_in_the_kernel() {
     for mode in ["xdp", "xdp-generic", "tc"] {
         let Some(net) = net() else { return };
         let gomon = attached(&net, BOT, &format!("{LONG} --attach {mode}"));
@@ -74,14 +74,14 @@ fn live_killed_it_leaves_nothing_in_the_kernel() {
         assert_eq!(net.ip(["link", "show", TAP]).contains("xdp"), mode != "tc");
         gomon.signal("KILL");
         assert_eq!(gomon.finish().status, None);
-        until("its programs are gone", || {
+        until("its programs are unloaded", || {
             loaded_programs().flatten().all(|program| !programs.contains(&program.id()))
         });
-        until("its links are gone", || {
+        until("its links are detached", || {
             loaded_links().flatten().all(|link| !links.contains(&link.id()))
         });
         assert!(!net.ip(["link", "show", TAP]).contains("xdp"), "{mode}");
-        // Whoever comes next finds the interface free.
+        // Another process can attach to the interface.
         let later = attached(&net, BOT, &format!("{LONG} --attach {mode}"));
         later.signal("TERM");
         finish(later);
@@ -89,12 +89,12 @@ fn live_killed_it_leaves_nothing_in_the_kernel() {
 }
 
 #[test]
-fn live_a_signal_ends_a_silent_run_at_once() {
+fn live_signal_stops_a_silent_run_immediately() {
     let Some(net) = net() else { return };
     for (signal, mode) in [("INT", "auto"), ("TERM", "auto"), ("INT", "pcap"), ("TERM", "pcap")] {
         let gomon = attached(&net, BOT, &format!("{LONG} --attach {mode}"));
         gomon.signal(signal);
-        // The window is an hour, and the watchdog does not wait that long.
+        // The window is an hour long. The watchdog fails the test before it ends.
         let run = finish(gomon);
         let records = run.records();
         assert_eq!(records.len(), 1, "{signal}: {}", run.stdout);
@@ -106,28 +106,28 @@ fn live_a_signal_ends_a_silent_run_at_once() {
 }
 
 #[test]
-fn live_silent_windows_are_told_by_the_clock() {
+fn live_silent_windows_are_reported_by_the_clock() {
     const WINDOW: u128 = 200; // milliseconds
     let Some(net) = net() else { return };
     for mode in ["auto", "pcap"] {
         let args = format!("--window {WINDOW}ms --show-idle --attach {mode}");
         let mut gomon = attached(&net, BOT, &args);
         let first = start(&mut gomon);
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut last = first;
         while last < first + 5 * WINDOW {
             let this = start(&mut gomon);
             assert!(this > last && (this - first).is_multiple_of(WINDOW), "{first} {last} {this}");
             last = this;
         }
-        // The first record may have waited to be read, but not for longer than a window.
-        assert!(begun.elapsed().as_millis() >= 3 * WINDOW, "{:?}", begun.elapsed());
+        // The first record may have been buffered, but for less than a window.
+        assert!(started.elapsed().as_millis() >= 3 * WINDOW, "{:?}", started.elapsed());
         gomon.signal("INT");
         finish(gomon);
     }
 }
 
-/// When the window of the next record starts, in milliseconds since the epoch.
+/// Returns the start of the next record's window in milliseconds since the epoch.
 fn start(gomon: &mut Running) -> u128 {
     let record = gomon.record();
     assert_eq!(record["metadata"]["gomon"]["packets"], 0, "{record}");

@@ -1,5 +1,4 @@
-//! The ladder: what a process may not do, and what an interface can't, is told, and the next step is
-//! taken.
+//! The fallback order: gomon explains why a mode fails, and tries the next one.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -15,16 +14,16 @@ use crate::support::skip::skip;
 use crate::support::tools::have;
 use crate::support::tun::Tun;
 
-/// The program, where anybody may run it.
-fn program(scratch: &Scratch) -> PathBuf {
+/// Copies the program to where any user may run it.
+fn install(scratch: &Scratch) -> PathBuf {
     fs::set_permissions(scratch.path(), Permissions::from_mode(0o755)).unwrap();
     let program = scratch.path().join("gomon");
     fs::copy(env!("CARGO_BIN_EXE_gomon"), &program).unwrap();
     program
 }
 
-/// gomon as somebody with these capabilities and no other rights.
-fn nobody(net: &Net, program: &Path, capabilities: &[&str]) -> Command {
+/// Runs gomon as an unprivileged user with only these capabilities.
+fn unprivileged(net: &Net, program: &Path, capabilities: &[&str]) -> Command {
     let mut command = net.command("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
     if !capabilities.is_empty() {
@@ -36,23 +35,23 @@ fn nobody(net: &Net, program: &Path, capabilities: &[&str]) -> Command {
     command
 }
 
-/// The one error of a run that never started.
+/// Returns the only error of a run that failed to start.
 #[track_caller]
-fn refusal(run: &Outcome) -> String {
+fn start_error(run: &Outcome) -> String {
     let errors = run.errors();
     assert_eq!((run.status, errors.len(), run.stdout.as_str()), (Some(1), 1, ""), "{}", run.stderr);
     errors[0].to_owned()
 }
 
 #[test]
-fn live_without_the_rights_it_names_those_that_are_lacking_and_attaches_nothing() {
+fn live_missing_capabilities_are_named_and_nothing_is_attached() {
     let Some(net) = net().filter(|_| have("setpriv")) else { return };
     let scratch = Scratch::new();
-    let program = program(&scratch);
+    let program = install(&scratch);
     let all =
         "this process lacks CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: grant that or run as root";
     let raw = "this process lacks CAP_NET_RAW: grant that or run as root";
-    for (mode, capabilities, lacking) in [
+    for (mode, capabilities, missing) in [
         ("auto", &[][..], &[all, raw][..]),
         ("xdp", &[], &[all]),
         ("xdp-generic", &[], &[all]),
@@ -62,10 +61,11 @@ fn live_without_the_rights_it_names_those_that_are_lacking_and_attaches_nothing(
         ("tc", &["bpf", "net_admin"], &["this process lacks CAP_PERFMON"]),
         ("auto", &["net_admin", "perfmon"], &["this process lacks CAP_BPF:", raw]),
     ] {
-        let error = refusal(&run(nobody(&net, &program, capabilities).args(["--attach", mode])));
-        let said = error.matches("this process lacks ").count();
-        assert_eq!(said, lacking.len(), "{mode} {capabilities:?}: {error}");
-        for part in lacking {
+        let error =
+            start_error(&run(unprivileged(&net, &program, capabilities).args(["--attach", mode])));
+        let reasons = error.matches("this process lacks ").count();
+        assert_eq!(reasons, missing.len(), "{mode} {capabilities:?}: {error}");
+        for part in missing {
             assert!(error.contains(part), "{mode} {capabilities:?}: {error}");
         }
         assert!(!net.ip(["link", "show", TAP]).contains("xdp"), "{mode}");
@@ -73,45 +73,45 @@ fn live_without_the_rights_it_names_those_that_are_lacking_and_attaches_nothing(
 }
 
 #[test]
-fn live_without_the_right_to_listen_it_is_named_and_no_list_is_shown() {
+fn live_list_sources_names_the_missing_capability_and_prints_no_list() {
     let Some(net) = net().filter(|_| have("setpriv")) else { return };
     let scratch = Scratch::new();
-    let run = run(nobody(&net, &program(&scratch), &[]).arg("--list-sources"));
-    let error = refusal(&run);
+    let run = run(unprivileged(&net, &install(&scratch), &[]).arg("--list-sources"));
+    let error = start_error(&run);
     let why = ": this process lacks CAP_NET_RAW: grant that or run as root";
     assert!(error.contains("listening on vnet0: ") && error.ends_with(why), "{error}");
     assert!(!run.stderr.contains("Frames: "), "{}", run.stderr);
 }
 
 #[test]
-fn live_what_one_way_of_attaching_cannot_do_another_may() {
+fn live_unknown_error_of_a_mode_suggests_automatic_fallback() {
     let Some(net) = net() else { return };
-    // The loopback interface has no driver that takes XDP.
+    // The loopback driver does not support native XDP.
     let gomon = |mode| {
         let mut command = net.command(env!("CARGO_BIN_EXE_gomon"));
         run(command.args(["lo", BOT, "--attach", mode]))
     };
-    let error = refusal(&gomon("xdp"));
+    let error = start_error(&gomon("xdp"));
     assert!(error.contains("attaching to lo: XDP (native): "), "{error}");
     assert!(error.ends_with(": try --attach auto"), "{error}");
 }
 
 #[test]
-fn live_with_the_rights_and_no_others_it_attaches() {
+fn live_required_capabilities_are_sufficient() {
     let Some(net) = net().filter(|_| have("setpriv")) else { return };
     let scratch = Scratch::new();
-    let program = program(&scratch);
+    let program = install(&scratch);
     for (capabilities, mode) in [
         (&["bpf", "net_admin", "perfmon"][..], "XDP (native)"),
         (&["sys_admin"], "XDP (native)"),
         (&["net_raw"], "libpcap"),
     ] {
-        let mut command = nobody(&net, &program, capabilities);
+        let mut command = unprivileged(&net, &program, capabilities);
         command.args(LONG.split_whitespace()).args(["--log-level", "debug"]);
         let mut gomon = Running::start(&mut command);
         if mode == "libpcap" {
-            let said = gomon.wait_for_part("trying the next way");
-            assert!(said.contains("this process lacks CAP_BPF, CAP_NET_ADMIN and"), "{said}");
+            let message = gomon.wait_for_part("trying the next mode");
+            assert!(message.contains("this process lacks CAP_BPF, CAP_NET_ADMIN and"), "{message}");
         }
         gomon.wait_for_part(&format!(" attached by {mode} on vnet0"));
         net.send(&vec![packet(1, 80); 10]);
@@ -126,7 +126,7 @@ fn live_with_the_rights_and_no_others_it_attaches() {
 }
 
 #[test]
-fn live_an_interface_that_is_down_is_counted_once_it_is_up_and_a_warning_says_so() {
+fn live_interface_that_is_down_causes_a_warning_and_counts_once_it_is_up() {
     let Some(net) = net() else { return };
     net.ip(["link", "set", TAP, "down"]);
     for mode in ["auto", "tc"] {
@@ -146,7 +146,7 @@ fn live_an_interface_that_is_down_is_counted_once_it_is_up_and_a_warning_says_so
 }
 
 #[test]
-fn live_an_interface_that_is_up_without_a_carrier_is_not_said_to_be_down() {
+fn live_interface_without_a_carrier_is_not_reported_as_down() {
     let Some(net) = net() else { return };
     let peer = |state| {
         let mut ip = net.bot_command("ip");
@@ -165,43 +165,43 @@ fn live_an_interface_that_is_up_without_a_carrier_is_not_said_to_be_down() {
 }
 
 #[test]
-fn live_in_a_user_namespace_libpcap_counts_and_the_reason_is_told() {
+fn live_in_a_user_namespace_libpcap_counts_and_the_reason_is_logged() {
     if !(privileged() && have("unshare") && have("ip")) {
         return;
     }
-    let rights = ["--map-root-user", "--net", "--mount"];
-    let tried = Command::new("unshare").args(rights).arg("true").output().unwrap();
-    if !tried.status.success() {
-        // In a chroot, and where a sandbox forbids it.
-        let why = String::from_utf8_lossy(&tried.stderr);
-        skip(format_args!("no user namespace can be made: {}", why.trim()));
+    let options = ["--map-root-user", "--net", "--mount"];
+    let attempt = Command::new("unshare").args(options).arg("true").output().unwrap();
+    if !attempt.status.success() {
+        // In a chroot, or if a sandbox forbids it.
+        let reason = String::from_utf8_lossy(&attempt.stderr);
+        skip(format_args!("cannot create a user namespace: {}", reason.trim()));
         return;
     }
-    // The namespace has a network of its own, and its capabilities reach as far.
+    // The process has capabilities over its own network namespace, but none outside it.
     let script = "mount -t sysfs none /sys && ip link add vnet0 type veth peer bot0 && \
         ip link set vnet0 up && ip link set bot0 up && exec \"$@\"";
     let gomon = |args: &str| {
         let mut command = command();
         let program = command.get_program().to_owned();
         command = Command::new("unshare");
-        command.args(rights).args(["sh", "-c", script, "sh"]);
+        command.args(options).args(["sh", "-c", script, "sh"]);
         command.arg(program).args([TAP, BOT]).args(args.split_whitespace());
         command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
         command
     };
     let reason = "capabilities in a user namespace only, which is not enough here";
     let mut running = Running::start(&mut gomon(LONG));
-    let said = running.wait_for_part("trying the next way");
-    assert!(said.contains(reason), "{said}");
+    let message = running.wait_for_part("trying the next mode");
+    assert!(message.contains(reason), "{message}");
     running.wait_for_part(" attached by libpcap on vnet0");
     running.signal("INT");
     finish(running);
-    let error = refusal(&run(&mut gomon("--attach xdp")));
+    let error = start_error(&run(&mut gomon("--attach xdp")));
     assert!(error.contains(reason), "{error}");
 }
 
 #[test]
-fn live_an_interface_without_ethernet_is_counted_by_libpcap() {
+fn live_interface_without_ethernet_is_counted_by_libpcap() {
     let Some(net) = net() else { return };
     let name = format!("gomon{}", std::process::id());
     let Some(mut tun) = Tun::new(&name) else { return };
@@ -212,21 +212,21 @@ fn live_an_interface_without_ethernet_is_counted_by_libpcap() {
         command.args([name.as_str(), BOT]).args(args.split_whitespace());
         command
     };
-    let why = format!("{name} carries no Ethernet frames");
+    let reason = format!("{name} carries no Ethernet frames");
     for mode in ["xdp", "xdp-generic", "tc"] {
-        let error = refusal(&run(&mut gomon(&format!("--attach {mode}"))));
-        assert!(error.contains(&why), "{mode}: {error}");
+        let error = start_error(&run(&mut gomon(&format!("--attach {mode}"))));
+        assert!(error.contains(&reason), "{mode}: {error}");
     }
     let mut running = Running::start(&mut gomon(&format!("{LONG} --log-level debug")));
-    let said = running.wait_for_part("trying the next way");
-    assert!(said.contains(" INFO ") && said.contains(&why), "{said}");
+    let message = running.wait_for_part("trying the next mode");
+    assert!(message.contains(" INFO ") && message.contains(&reason), "{message}");
     running.wait_for_part(&format!(" attached by libpcap on {name}"));
-    // Without the Ethernet header in front.
+    // IP packets, without the Ethernet header.
     for frame in [packet(1, 80), packet(1, 80), packet(2, 53)] {
         tun.send(&frame[14..]);
     }
     until_counted(&mut running, 3);
-    // An interface that goes with its process.
+    // Closing the TUN device removes the interface.
     drop(tun);
     let run = finish(running);
     let records = run.records();

@@ -1,4 +1,4 @@
-//! Known endpoints are counted near at hand, by each processor for itself.
+//! The per-CPU flow cache counts packets to listed endpoints.
 
 use gomon_common::flow_cache::{PART_WORDS, SLOT_WORDS, endpoint};
 use gomon_common::kernel::names;
@@ -8,7 +8,7 @@ use super::{BOT, LONG, attached, finish, net, packet, per_cpu, until_counted};
 const FRAMES: u64 = 400;
 
 #[test]
-fn live_known_endpoints_are_counted_near_at_hand_and_added_up() {
+fn live_listed_endpoints_are_counted_in_the_flow_cache_and_summed() {
     for mode in ["xdp", "tc"] {
         let Some(net) = net() else { return };
         let mut gomon =
@@ -17,11 +17,12 @@ fn live_known_endpoints_are_counted_near_at_hand_and_added_up() {
         net.send(&frames);
         until_counted(&mut gomon, FRAMES);
 
-        let (places, packets) = near(gomon.id());
-        // The first packet of each is in the map, and the first that a processor sees after that.
-        let processors = aya::util::nr_cpus().unwrap() as u64;
-        assert!((4..=4 * processors).contains(&places), "{mode}: {places} places");
-        assert!(packets >= FRAMES - 4 * (1 + processors), "{mode}: {packets} packets");
+        let (slots, packets) = cached(gomon.id());
+        // The first packet to each endpoint is counted in the map, and so is the first packet on each CPU
+        // after that.
+        let cpus = aya::util::nr_cpus().unwrap() as u64;
+        assert!((4..=4 * cpus).contains(&slots), "{mode}: {slots} slots");
+        assert!(packets >= FRAMES - 4 * (1 + cpus), "{mode}: {packets} packets");
         gomon.signal("INT");
         let run = finish(gomon);
         let records = run.records();
@@ -34,14 +35,15 @@ fn live_known_endpoints_are_counted_near_at_hand_and_added_up() {
     }
 }
 
-/// Places that are taken, and the packets in them, of a process's program.
-fn near(process: u32) -> (u64, u64) {
-    let map =
-        per_cpu::<[u64; PART_WORDS]>(process, names::FLOW_CACHE).next().expect("the map is there");
+/// Returns the number of claimed cache slots of a process's programs, and the packets counted in them.
+fn cached(process: u32) -> (u64, u64) {
+    let map = per_cpu::<[u64; PART_WORDS]>(process, names::FLOW_CACHE)
+        .next()
+        .expect("the flow cache map");
     let parts: Vec<_> = map.iter().collect::<Result<_, _>>().unwrap();
-    let places =
+    let slots =
         parts.iter().flat_map(|part| part.iter()).flat_map(|cpu| cpu.as_chunks::<SLOT_WORDS>().0);
-    let taken: Vec<_> = places.filter(|[key, ..]| *key != 0).collect();
-    assert!(taken.iter().all(|[key, ..]| endpoint(*key).port() == 53));
-    (taken.len() as u64, taken.iter().map(|[_, packets, _]| packets).sum())
+    let claimed: Vec<_> = slots.filter(|[key, ..]| *key != 0).collect();
+    assert!(claimed.iter().all(|[key, ..]| endpoint(*key).port() == 53));
+    (claimed.len() as u64, claimed.iter().map(|[_, packets, _]| packets).sum())
 }

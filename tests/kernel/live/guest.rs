@@ -1,7 +1,7 @@
-//! A real bot: a virtual machine with a kernel and a network stack of its own, on a tap of this machine.
+//! A real bot: a virtual machine with its own kernel and network stack, on a tap of this machine.
 //!
-//! `cargo xtask test` puts what it boots into `target/guest`; what its first process understands stands
-//! in `xtask/src/vm/inside/bot.rs`.
+//! `cargo xtask test` puts its kernel and initramfs into `target/guest`. The commands that its first
+//! process accepts are in `xtask/src/vm/inside/bot.rs`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -22,7 +22,8 @@ const GATEWAY: &str = "10.0.0.1";
 const GATEWAY_MAC: &str = "02:00:00:00:00:01";
 const BOT_MAC: &str = "02:00:00:00:00:05";
 
-/// Orders for the bot: protocol, host, hosts, port, ports, packets, milliseconds between them.
+/// Commands for the bot: protocol, first host, number of hosts, first port, number of ports, packets, and
+/// milliseconds between packets.
 const BEACON: &str = "tcp 203.0.113.50 1 8443 1 5 100";
 const SCAN: &str = "tcp 198.51.100.1 60 23 1 60 0";
 const FLOOD: &str = "udp 203.0.113.80 1 80 1 3000 0";
@@ -32,8 +33,8 @@ const THRESHOLDS: &str =
     "--packet-threshold 200/window --destination-threshold 10 --port-threshold 100";
 
 #[test]
-fn live_a_virtual_machine_that_beacons_scans_and_floods_is_reported_as_that() {
-    let Some(image) = image() else { return };
+fn live_virtual_machine_that_beacons_scans_and_floods_is_classified() {
+    let Some(image) = image_directory() else { return };
     let mut host = Host::boot(&image);
 
     let run = host.watch(THRESHOLDS, &[BEACON], 5);
@@ -50,7 +51,7 @@ fn live_a_virtual_machine_that_beacons_scans_and_floods_is_reported_as_that() {
     assert_eq!((&scan["dst_ips"], &scan["packets"]), (&scanned.clone().into(), &60.into()));
     assert_eq!(scan["hosts"], 60);
 
-    // The same, where so many hosts are no scan: each on its own.
+    // The same with a threshold above the number of hosts: a flow per host instead of a scan.
     let run = host.watch("--destination-threshold 60", &[SCAN], 60);
     let flows = flows(&run);
     assert_eq!(flows, scanned.into_iter().map(|host| (host, 1)).collect());
@@ -68,21 +69,25 @@ fn live_a_virtual_machine_that_beacons_scans_and_floods_is_reported_as_that() {
     }
     assert_eq!(gomon(vertical, "ports"), 600);
 
-    // All its life at once.
+    // All behaviors in one window.
     let run = host.watch(THRESHOLDS, &[BEACON, SCAN, RANDOM_PORTS, FLOOD], 3665);
     assert_eq!(classes(&run), ["attack", "attack", "vertical_scan", "scan"]);
-    assert_eq!(run.records()[3]["metadata"]["gomon"]["hosts"], 61, "the scanned, and the beacon's");
+    assert_eq!(
+        run.records()[3]["metadata"]["gomon"]["hosts"],
+        61,
+        "the scanned hosts and the beacon's"
+    );
     host.power_off();
 }
 
-/// What each record says it is.
+/// Returns the classification of each record.
 fn classes(run: &Outcome) -> Vec<String> {
     let class =
         |record: &Value| record["metadata"]["gomon"]["classification"].as_str().unwrap().to_owned();
     run.records().iter().map(class).collect()
 }
 
-/// Packets to each host that has a connection.
+/// Returns the packets of each host that has a flow record.
 fn flows(run: &Outcome) -> BTreeMap<String, u64> {
     let records = run.records();
     let flows = records.iter().filter(|record| record["event_type"] == "flow");
@@ -93,33 +98,33 @@ fn flows(run: &Outcome) -> BTreeMap<String, u64> {
     flows.map(entry).collect()
 }
 
-/// The folder with what is booted, unless this machine can't have it.
-fn image() -> Option<PathBuf> {
+/// Returns the directory with the kernel and initramfs, unless this machine lacks a requirement.
+fn image_directory() -> Option<PathBuf> {
     let tools = [have("ip"), have("qemu-system-x86_64"), privileged()];
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("guest");
-    let found = folder.join("vmlinuz").exists() && folder.join("initramfs").exists();
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("guest");
+    let found = directory.join("vmlinuz").exists() && directory.join("initramfs").exists();
     if !found {
-        let place = folder.display();
-        skip(format_args!("nothing to boot in {place}: cargo xtask test puts it there, as root"));
+        let path = directory.display();
+        skip(format_args!("nothing to boot in {path}: cargo xtask test puts it there, as root"));
     }
-    (found && tools == [true; 3]).then_some(folder)
+    (found && tools == [true; 3]).then_some(directory)
 }
 
-/// A sandbox's host: the machine with the bot, and the namespace its tap is in.
+/// The host of a sandbox: the virtual machine with the bot, and the network namespace of its tap.
 struct Host {
     qemu: Tool,
     watchdog: Option<Watchdog>,
-    /// What came from the console.
-    said: String,
-    /// Goes after the machine in it.
+    /// The output of the console so far.
+    console: String,
+    /// Dropped after the virtual machine in it.
     namespace: Namespace,
 }
 
 struct Namespace(String);
 
 impl Namespace {
-    /// A tap at its gateway's address. The hosts of the beacon and of the scan are this machine, which
-    /// refuses every connection; all others are nowhere.
+    /// Creates a tap with the gateway's address. The hosts of the beacon and of the scan are routed to
+    /// this machine, which refuses every connection. All other hosts are unreachable.
     fn new() -> Self {
         let namespace = Self(format!("gomon-t{}-guest", id()));
         make_namespace(&namespace.0);
@@ -152,31 +157,32 @@ impl Host {
         qemu.args(["-accel", "tcg", "-m", "256", "-nodefaults", "-no-user-config"]);
         qemu.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
         qemu.arg("-netdev").arg(format!("tap,id=wire,ifname={TAP},script=no,downscript=no"));
-        // Nothing is booted over the network, so there is no need for a ROM that could.
+        // No option ROM, because nothing is booted over the network.
         qemu.arg("-device").arg(format!("virtio-net-pci,netdev=wire,mac={BOT_MAC},romfile="));
         qemu.arg("-kernel").arg(image.join("vmlinuz"));
         qemu.arg("-initrd").arg(image.join("initramfs"));
         let settings = "console=ttyS0 quiet loglevel=1 panic=-1 ipv6.disable=1 rdinit=/init";
-        let orders = format!("guest bot {BOT} {GATEWAY} {GATEWAY_MAC}");
-        qemu.arg("-append").arg(format!("{settings} -- {orders}"));
+        let arguments = format!("guest bot {BOT} {GATEWAY} {GATEWAY_MAC}");
+        qemu.arg("-append").arg(format!("{settings} -- {arguments}"));
         let qemu = Tool::start(qemu.stdin(Stdio::piped()).stdout(Stdio::piped()));
         let watchdog = Some(Watchdog::over(qemu.child()));
-        let mut host = Self { qemu, watchdog, said: String::new(), namespace };
+        let mut host = Self { qemu, watchdog, console: String::new(), namespace };
         host.wait_for("READY");
         host
     }
 
-    /// Has gomon watch while the bot obeys, until it has counted so many packets and no other frame.
+    /// Runs gomon while the bot executes `commands`, until it has counted `packets` packets and no other
+    /// frame.
     #[track_caller]
-    fn watch(&mut self, args: &str, orders: &[&str], packets: u64) -> Outcome {
+    fn watch(&mut self, args: &str, commands: &[&str], packets: u64) -> Outcome {
         let mut gomon = within(&self.namespace.0, env!("CARGO_BIN_EXE_gomon"));
         gomon.args([TAP, BOT]).args(LONG.split_whitespace()).args(args.split_whitespace());
         gomon.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut gomon = Running::start(&mut gomon);
         let attached = gomon.wait_for_part(" attached by ");
         assert!(attached.ends_with(" attached by XDP (native) on vnet0\n"), "{attached}");
-        for order in orders {
-            self.tell(order);
+        for command in commands {
+            self.send(command);
             self.wait_for("DONE");
         }
         until_counted(&mut gomon, packets);
@@ -187,31 +193,31 @@ impl Host {
             "Ledger: {packets} frames seen = {packets} counted + 0 not from the bot + 0 ignored + 0 \
              not IP + 0 malformed; "
         );
-        assert!(ledger.starts_with(&expected), "{orders:?}: {ledger}");
+        assert!(ledger.starts_with(&expected), "{commands:?}: {ledger}");
         run
     }
 
-    fn tell(&mut self, order: &str) {
+    fn send(&mut self, command: &str) {
         let console = self.qemu.input();
-        writeln!(console, "{order}").expect("qemu takes it");
+        writeln!(console, "{command}").expect("qemu reads its input");
     }
 
-    /// Waits for a line on the console.
+    /// Waits for a line of console output.
     #[track_caller]
     fn wait_for(&mut self, line: &str) {
-        while let Some(said) = self.qemu.line() {
-            self.said += &said;
-            if said.trim_end() == line {
+        while let Some(output) = self.qemu.line() {
+            self.console += &output;
+            if output.trim_end() == line {
                 return;
             }
         }
-        panic!("no line {line:?} on the console:\n{}{}", self.said, self.qemu.said());
+        panic!("no line {line:?} on the console:\n{}{}", self.console, self.qemu.said());
     }
 
     fn power_off(mut self) {
-        self.tell("off");
+        self.send("off");
         self.wait_for("gomon-guest: over");
         self.qemu.finish();
-        self.watchdog.take().expect("it watches to the end").dismiss();
+        self.watchdog.take().expect("the watchdog runs until the end").dismiss();
     }
 }

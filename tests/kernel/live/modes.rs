@@ -1,4 +1,4 @@
-//! Every way of attaching counts what a replay of the same frames counts.
+//! Every mode counts what a replay of the same frames counts.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::{
 use crate::support::frames::{arp, ip, ping, ping6, syn, udp};
 use crate::support::program::Outcome;
 
-/// The ways of attaching, and what gomon calls that which it then takes on a virtual interface.
+/// The values of `--attach`, and the mode that gomon then uses on a veth interface.
 const MODES: [(&str, &str); 5] = [
     ("auto", "XDP (native)"),
     ("xdp", "XDP (native)"),
@@ -20,7 +20,7 @@ const MODES: [(&str, &str); 5] = [
 /// Thresholds for [`mixed`] in a window of any length.
 const THRESHOLDS: &str = "--packet-threshold 10/window --port-threshold 5";
 
-/// A flood, a vertical scan, some connections, and frames that are not the bot's.
+/// A flood, a vertical scan, some connections, and frames that are not from the bot.
 fn mixed() -> Vec<Vec<u8>> {
     let mut frames = vec![packet(1, 80); 30];
     frames.extend((1..=8).map(|port| syn(ip(BOT), ip("192.0.2.2"), port)));
@@ -33,10 +33,10 @@ fn mixed() -> Vec<Vec<u8>> {
     frames
 }
 
-/// The layer in front of which a frame's addresses end.
+/// The length of the MAC addresses of a frame in bytes.
 const ADDRESSES: usize = 12;
 
-/// Puts tags behind a frame's addresses.
+/// Inserts VLAN tags after the MAC addresses of a frame.
 fn tagged(tags: &[u16], frame: &[u8]) -> Vec<u8> {
     let (addresses, rest) = frame.split_at(ADDRESSES);
     let tags =
@@ -44,7 +44,7 @@ fn tagged(tags: &[u16], frame: &[u8]) -> Vec<u8> {
     [addresses, &tags.flatten().collect::<Vec<_>>(), rest].concat()
 }
 
-/// Puts a header of eight bytes in front of an IPv6 frame's payload.
+/// Inserts an extension header of eight bytes before the payload of an IPv6 frame.
 fn extended(number: u8, header: [u8; 7], frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     let length = u16::from_be_bytes([frame[18], frame[19]]) + 8;
@@ -55,7 +55,7 @@ fn extended(number: u8, header: [u8; 7], frame: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// An IPv4 frame as a fragment at `offset`, which is in units of eight bytes.
+/// Makes an IPv4 frame a fragment at `offset`, which is in units of eight bytes.
 fn fragment(offset: u16, frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     frame[20..22].copy_from_slice(&(offset | 0x2000).to_be_bytes());
@@ -71,7 +71,7 @@ fn fragment(offset: u16, frame: &[u8]) -> Vec<u8> {
 
 const BOT6: &str = "2001:db8::5";
 
-/// Headers of every kind, a packet each.
+/// Packets with each kind of header.
 fn layered() -> Vec<Vec<u8>> {
     let six = |host: &str| udp(ip(BOT6), ip(host), 53, 16);
     vec![
@@ -91,7 +91,7 @@ fn layered() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn live_every_way_of_attaching_counts_what_a_replay_counts() {
+fn live_every_mode_counts_what_a_replay_counts() {
     let frames = mixed();
     let args = format!("{LONG} {THRESHOLDS}");
     let expected = replay(BOT, &args, &frames);
@@ -109,7 +109,7 @@ fn live_every_way_of_attaching_counts_what_a_replay_counts() {
     }
 }
 
-/// What each record says it is.
+/// Returns the classification of each record.
 fn classes(run: &Outcome) -> Vec<String> {
     let class =
         |record: &Value| record["metadata"]["gomon"]["classification"].as_str().unwrap().to_owned();
@@ -117,7 +117,7 @@ fn classes(run: &Outcome) -> Vec<String> {
 }
 
 #[test]
-fn live_frames_with_tags_extension_headers_and_fragments_are_counted_as_in_a_replay() {
+fn live_tags_extension_headers_and_fragments_are_counted_as_in_a_replay() {
     let frames = layered();
     let bot = format!("{BOT},{BOT6}");
     let expected = replay(&bot, LONG, &frames);
@@ -131,12 +131,12 @@ fn live_frames_with_tags_extension_headers_and_fragments_are_counted_as_in_a_rep
 }
 
 #[test]
-fn live_what_is_left_out_and_who_is_the_bot_is_as_in_a_replay() {
+fn live_sources_and_ignored_destinations_select_as_in_a_replay() {
     let mut frames = mixed();
     frames.extend(layered());
     frames.push(udp(ip("10.0.0.7"), ip("192.0.2.9"), 80, 0));
     frames.push(packet(200, 8080));
-    frames.push(udp(ip(BOT), ip("10.0.0.7"), 80, 0)); // to the bot itself, where it has both addresses
+    frames.push(udp(ip(BOT), ip("10.0.0.7"), 80, 0)); // to the bot itself, if it has both addresses
     for (source, args) in [
         (BOT, "--ignore-dst 192.0.2.2/31"),
         (BOT, "--ignore-dst 192.0.2.1,192.0.2.4/30 --c2-ip 192.0.2.200"),
@@ -158,12 +158,12 @@ fn live_what_is_left_out_and_who_is_the_bot_is_as_in_a_replay() {
 }
 
 #[test]
-fn live_a_sweep_beyond_the_cap_is_counted_and_estimated_as_in_a_replay() {
+fn live_scan_beyond_the_destination_limit_is_counted_and_estimated_as_in_a_replay() {
     const HOSTS: u16 = 10_000;
-    const AT_ONCE: usize = 200;
+    const BURST: usize = 200;
     let host = |nth: u16| ip(&format!("198.18.{}.{}", nth / 250, nth % 250));
     let mut frames: Vec<_> = (0..HOSTS).map(|nth| syn(ip(BOT), host(nth), 23)).collect();
-    // One that is known goes on being counted when there is no more room.
+    // A listed host is still counted exactly after the maps are full.
     frames.extend(vec![syn(ip(BOT), host(0), 23); 40]);
     frames.extend([syn(ip(BOT), host(0), 24), syn(ip(BOT), host(9000), 23)]);
     let args = format!("{LONG} --packet-threshold 30/window --max-destinations 500");
@@ -172,22 +172,22 @@ fn live_a_sweep_beyond_the_cap_is_counted_and_estimated_as_in_a_replay() {
     for (mode, _) in MODES {
         let Some(net) = net() else { return };
         let mut gomon = attached(&net, BOT, &format!("{args} --attach {mode}"));
-        // No more than the wire holds, which is a queue.
-        for (nth, frames) in (1..).zip(frames.chunks(AT_ONCE)) {
+        // Bursts that fit into the queue of the veth pair.
+        for (nth, frames) in (1..).zip(frames.chunks(BURST)) {
             net.send(frames);
-            let sent = (nth * AT_ONCE).min((nth - 1) * AT_ONCE + frames.len());
+            let sent = (nth * BURST).min((nth - 1) * BURST + frames.len());
             until_counted(&mut gomon, sent as u64);
         }
         gomon.signal("INT");
         let run = finish(gomon);
         assert_eq!(comparable(&run), comparable(&expected), "{mode}");
-        // Overflow included: only the time and the loss differ.
+        // The whole line, including the overflow.
         assert_eq!(run.line("Ledger: "), expected.line("Ledger: "), "{mode}");
         let scan = &run.records()[1]["metadata"]["gomon"];
         assert_eq!(scan["hosts_exact"], false, "{scan}");
         assert_eq!(scan["overflow_packets"], 9_502, "{scan}");
         let hosts = scan["hosts"].as_u64().unwrap();
-        // One host is under attack, and left out.
+        // The host under attack is not part of the scan.
         assert!(hosts.abs_diff(9_999) < 500, "{hosts} hosts");
     }
 }

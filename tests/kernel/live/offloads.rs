@@ -1,12 +1,13 @@
-//! Frames that are not as they would be on a wire: longer than a page, with a tag beside them, or not
-//! cut into segments yet.
+//! Offloads: frames longer than a page, with a VLAN tag in the skb, or not segmented yet.
 
 use std::io::{Read as _, Write as _};
 use std::thread;
 
 use serde_json::Value;
 
-use super::{BOT, LONG, attached, comparable, count, finish, ledger, net, packet, replay, seen};
+use super::{
+    BOT, LONG, attached, comparable, count, finish, frames_seen, ledger, net, packet, replay,
+};
 use crate::linux;
 use crate::support::frames::{ip, udp};
 use crate::support::net::{BOT_END, Net, TAP, until};
@@ -16,13 +17,13 @@ use crate::support::tools::{done, have};
 
 const MODES: [&str; 3] = ["xdp", "xdp-generic", "tc"];
 
-/// A packet with so many bytes in it.
+/// A packet with this many bytes of payload.
 fn long(host: u8, payload: usize) -> Vec<u8> {
     udp(ip(BOT), ip(&format!("192.0.2.{host}")), 80, payload)
 }
 
-/// Sends frames longer than a page, which come in pieces: of those a socket for raw frames sends, the
-/// first has the Ethernet header and no more.
+/// Sends frames longer than a page, which have fragments. The linear data of frames from a packet socket
+/// contains only the Ethernet header.
 fn jumbo(mode: &str) {
     let mut frames = vec![long(1, 8000); 5];
     frames.extend([long(2, 3400), long(2, 4096), long(3, 8958), packet(4, 80)]);
@@ -49,7 +50,7 @@ fn live_jumbo_frames_are_counted_by_tc_as_in_a_replay() {
 }
 
 #[test]
-fn live_a_tag_beside_its_frame_is_counted_by_tc_as_in_a_capture_and_never_seen_by_xdp() {
+fn live_tag_in_the_skb_is_counted_by_tc_as_in_a_capture_and_not_seen_by_xdp() {
     const TAGGED: [u8; 2] = [0x81, 0x00];
     let frames: Vec<_> = (0..20).map(|nth| long(nth % 4, 100)).collect();
     let untagged = replay(BOT, LONG, &frames);
@@ -66,7 +67,7 @@ fn live_a_tag_beside_its_frame_is_counted_by_tc_as_in_a_capture_and_never_seen_b
         tcpdump.wait_for_part("listening on");
         let run = count(&net, attached(&net, BOT, &format!("{LONG} --attach {mode}")), &frames);
         assert_eq!(tcpdump.end().status, Some(0));
-        // A capture has the tag where it belongs.
+        // A capture has the tag in the frame.
         let captured = gomon([file.to_str().unwrap(), BOT].into_iter().chain(LONG.split(' ')));
         let first = pcap::Capture::from_file(&file).unwrap().next_packet().unwrap().data.to_vec();
         assert!(first[12..14] == TAGGED && first.len() == frames[0].len() + 4);
@@ -76,15 +77,16 @@ fn live_a_tag_beside_its_frame_is_counted_by_tc_as_in_a_capture_and_never_seen_b
     }
 }
 
-/// What is written to a socket at once, more than a frame can be, and how often.
+/// The bytes of a write to a socket, which is longer than a frame on the wire.
 const WRITE: usize = 60_000;
+/// The number of writes.
 const WRITES: usize = 20;
-/// What the frames of a cut stream have at most: 1500 bytes with the headers of IP and TCP.
+/// The minimum number of frames of the segmented stream. IP packets have at most 1500 bytes.
 const SEGMENTS: u64 = (WRITE * WRITES) as u64 / 1460;
-/// Ethernet, IP and TCP, without options.
+/// The length of the Ethernet, IP, and TCP headers without options.
 const HEADERS: u64 = 14 + 20 + 20;
 
-/// A stream of the bot's, as gomon counted it and as the interface did.
+/// The counts of a TCP stream from the bot, by gomon and by the interface.
 struct Stream {
     packets: u64,
     bytes: u64,
@@ -95,9 +97,9 @@ struct Stream {
 }
 
 impl Stream {
-    /// Sends it once gomon is attached, and takes the counts once `come` says that they are there: of
-    /// so many frames in the ledger, and so many that arrived.
-    fn send(net: &Net, mode: &str, come: impl Fn(u64, u64) -> bool) -> Self {
+    /// Sends a stream while gomon is attached, and reads the counts once `is_complete` returns true. Its
+    /// arguments are the numbers of frames in the ledger and of frames that arrived.
+    fn send(net: &Net, mode: &str, is_complete: impl Fn(u64, u64) -> bool) -> Self {
         let args = format!("{LONG} --packet-threshold 1000000 --attach {mode}");
         let gomon = attached(net, BOT, &args);
         let (mut from, mut to) = net.connection(BOT, "10.0.0.1");
@@ -106,13 +108,13 @@ impl Stream {
             from.write_all(&vec![b'x'; WRITE]).unwrap();
         }
         drop(from);
-        // The far end stays open: the bot has nothing to answer until all is counted.
+        // The other end stays open, so that the bot sends no more packets until all are counted.
         let (read, _to) = reader.join().unwrap();
         assert_eq!(read.unwrap(), WRITE * WRITES);
-        until("what arrived is counted", || come(seen(gomon.id()), net.arrived()));
+        until("what arrived is counted", || is_complete(frames_seen(gomon.id()), net.arrived()));
         gomon.signal("INT");
         let run = finish(gomon);
-        let (packets, bytes, frames) = sent(&run);
+        let (packets, bytes, frames) = counts(&run);
         let (arrived, arrived_bytes) = (net.arrived(), net.statistic("rx_bytes"));
         println!("{mode}: {packets} packets, {bytes} bytes; {arrived} arrived, {arrived_bytes}");
         assert!(bytes >= (WRITE * WRITES) as u64 + packets * HEADERS, "{bytes} bytes");
@@ -120,8 +122,8 @@ impl Stream {
     }
 }
 
-/// Packets and bytes of the one connection there is, and frames in the ledger.
-fn sent(run: &Outcome) -> (u64, u64, u64) {
+/// Returns the packets and bytes of the only connection, and the frames in the ledger.
+fn counts(run: &Outcome) -> (u64, u64, u64) {
     let records = run.records();
     assert_eq!((records.len(), &records[0]["proto"]), (2, &"TCP".into()), "{}", run.stdout);
     let number = |value: &Value| value.as_u64().unwrap();
@@ -131,33 +133,34 @@ fn sent(run: &Outcome) -> (u64, u64, u64) {
 }
 
 #[test]
-fn live_a_stream_is_counted_in_the_frames_that_the_interface_counts() {
+fn live_stream_has_as_many_frames_as_the_interface_counts() {
     for mode in MODES {
         let Some(net) = net() else { return };
         let stream = Stream::send(&net, mode, |seen, arrived| seen == arrived);
         assert_eq!(stream.frames, stream.arrived, "{mode}");
-        // An XDP program in the driver makes the far end cut the stream; else it comes uncut.
+        // With native XDP, the other end of the veth pair segments the stream. Otherwise it arrives
+        // unsegmented.
         assert_eq!(stream.packets >= SEGMENTS, mode == "xdp", "{mode}");
-        // The kernel counts bytes with Ethernet headers or without, as the driver likes; ours are with
-        // them, and an ARP request is not among them.
-        let whole = stream.arrived_bytes + 14 * stream.frames;
-        assert!((stream.arrived_bytes - 42..=whole).contains(&stream.bytes), "{mode}");
+        // Whether the interface's byte count includes Ethernet headers depends on the driver. gomon's
+        // count includes them, but not the ARP request.
+        let with_headers = stream.arrived_bytes + 14 * stream.frames;
+        assert!((stream.arrived_bytes - 42..=with_headers).contains(&stream.bytes), "{mode}");
     }
 }
 
 #[test]
-fn live_segments_that_the_kernel_puts_together_are_one_packet_to_tc_alone() {
+fn live_segments_merged_by_gro_are_one_packet_only_to_tc() {
     for mode in MODES {
         let Some(net) = net().filter(|_| have("ethtool")) else { return };
-        // The far end cuts the stream, and this one puts it together again.
+        // The other end segments the stream, and GRO merges the segments on this end.
         for (mut command, args) in [
             (net.bot_command("ethtool"), ["-K", BOT_END, "tso", "off", "gso", "off"].as_slice()),
             (net.command("ethtool"), &["-K", TAP, "gro", "on"]),
         ] {
             done(command.args(args));
         }
-        let all = |seen, arrived| seen == arrived || mode == "tc";
-        let stream = Stream::send(&net, mode, all);
+        let is_complete = |seen, arrived| seen == arrived || mode == "tc";
+        let stream = Stream::send(&net, mode, is_complete);
         assert!(stream.arrived >= SEGMENTS, "{mode}: {} arrived", stream.arrived);
         if mode == "tc" {
             assert!(stream.packets < SEGMENTS / 2, "{} packets", stream.packets);

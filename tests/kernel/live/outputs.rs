@@ -1,4 +1,4 @@
-//! What is slow outside does not hold up the counting.
+//! Slow output does not delay counting.
 
 use std::thread;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{BOT, LONG, attached, count, finish, net, packet, until_counted};
 use crate::support::running::Running;
 
-/// Milliseconds since the epoch at which a window starts.
+/// Returns the start of a record's window in milliseconds since the epoch.
 fn start(record: &serde_json::Value) -> i64 {
     let text = record["timestamp"].as_str().unwrap();
     let time = jiff::Timestamp::strptime("%Y-%m-%dT%H:%M:%S%.f%z", text).unwrap();
@@ -14,7 +14,7 @@ fn start(record: &serde_json::Value) -> i64 {
 }
 
 #[test]
-fn live_a_reader_that_sleeps_delays_no_window() {
+fn live_slow_reader_delays_no_window() {
     const WINDOW: u32 = 250; // milliseconds
     for mode in ["auto", "pcap"] {
         let Some(net) = net() else { return };
@@ -23,7 +23,7 @@ fn live_a_reader_that_sleeps_delays_no_window() {
              --sweep-detection off --port-threshold 0 --attach {mode}"
         );
         let gomon = attached(&net, BOT, &args);
-        // A window's records are several times what a pipe holds, and are not read yet.
+        // The records of a window, which are not read yet, are several times the capacity of a pipe.
         let frames: Vec<_> = (0..400).map(|n| packet((n % 200) as u8, 1000 + n)).collect();
         for _ in 0..8 {
             net.send(&frames);
@@ -43,7 +43,7 @@ fn live_a_reader_that_sleeps_delays_no_window() {
 }
 
 #[test]
-fn live_a_status_request_puts_the_ledger_into_the_log() {
+fn live_status_request_logs_the_ledgers() {
     for mode in ["xdp", "tc", "pcap"] {
         let Some(net) = net() else { return };
         let mut gomon: Running = attached(&net, BOT, &format!("{LONG} --attach {mode}"));
@@ -54,14 +54,14 @@ fn live_a_status_request_puts_the_ledger_into_the_log() {
         assert!(open.contains(": 3 frames seen = 3 counted + 0 not from the bot "), "{open}");
         let all = gomon.wait_for_part(" since the start: ");
         assert!(all.contains(": 3 frames seen = 3 counted "), "{all}");
-        // It is a look, and takes nothing away.
+        // The request does not change the counts.
         let run = count(&net, gomon, &[packet(1, 80)]);
         assert!(run.line("Ledger: ").starts_with("Ledger: 4 frames seen = 4 counted "));
     }
 }
 
 #[test]
-fn live_when_standard_output_is_closed_the_last_line_says_what_went_with_it() {
+fn live_closed_standard_output_ends_the_run_with_the_number_of_lost_records() {
     let Some(net) = net() else { return };
     let mut gomon = attached(&net, BOT, "--window 100ms --show-idle");
     gomon.record();

@@ -1,4 +1,4 @@
-//! Interfaces with more than one program on them.
+//! Several gomon processes on one interface.
 
 use super::{BOT, LONG, attached, comparable, finish, ledger, net, packet, replay, until_counted};
 use crate::support::frames::{arp, ip, udp};
@@ -11,7 +11,7 @@ fn assert_counted(run: &Outcome, frames: u64) {
 }
 
 #[test]
-fn live_two_on_one_interface_both_count() {
+fn live_two_processes_on_one_interface_both_count() {
     for (first, second) in [("tc", "tc"), ("xdp", "auto"), ("xdp-generic", "auto"), ("pcap", "xdp")]
     {
         let Some(net) = net() else { return };
@@ -25,15 +25,15 @@ fn live_two_on_one_interface_both_count() {
             assert_counted(&run, 20);
             if run.stderr.contains("  attach: auto") {
                 assert_eq!(run.line("Attached: "), "Attached: TCX on vnet0, 0 lost");
-                let said = run.stderr.lines().find(|line| line.contains("trying the next way"));
-                let said = said.expect("why it is not XDP");
-                assert!(said.contains(" INFO ") && said.contains(HELD), "{said}");
+                let message = run.stderr.lines().find(|line| line.contains("trying the next mode"));
+                let message = message.expect("the reason why XDP failed");
+                assert!(message.contains(" INFO ") && message.contains(OCCUPIED), "{message}");
             }
         }
     }
 }
 
-/// Two bots on one interface, each with a gomon of its own.
+/// Counts two bots on one interface, each with its own gomon process.
 fn two_bots(modes: [&str; 2]) {
     const OTHER: &str = "10.0.0.6";
     let mut frames = Vec::new();
@@ -66,21 +66,21 @@ fn two_bots(modes: [&str; 2]) {
 }
 
 #[test]
-fn live_two_bots_on_one_interface_are_counted_each_by_its_own() {
+fn live_two_bots_on_one_interface_are_counted_separately() {
     for modes in [["tc", "tc"], ["xdp", "tc"], ["tc", "xdp"]] {
         two_bots(modes);
     }
 }
 
 #[test]
-fn live_two_bots_are_counted_each_by_its_own_where_one_has_generic_xdp() {
+fn live_two_bots_are_counted_separately_with_generic_xdp() {
     two_bots(["tc", "xdp-generic"]);
 }
 
-const HELD: &str = "another XDP program holds vnet0";
+const OCCUPIED: &str = "another XDP program is attached to vnet0";
 
 #[test]
-fn live_a_second_xdp_program_is_refused_with_the_reason() {
+fn live_second_xdp_program_is_rejected_with_the_reason() {
     let Some(net) = net() else { return };
     let mut first = attached(&net, BOT, &format!("{LONG} --attach xdp"));
     for mode in ["xdp", "xdp-generic"] {
@@ -88,7 +88,7 @@ fn live_a_second_xdp_program_is_refused_with_the_reason() {
         assert_eq!(second.status, Some(1), "{}", second.stderr);
         let errors = second.errors();
         assert_eq!(errors.len(), 1, "{}", second.stderr);
-        assert!(errors[0].contains(HELD), "{}", second.stderr);
+        assert!(errors[0].contains(OCCUPIED), "{}", second.stderr);
     }
     net.send(&[packet(1, 80)]);
     until_counted(&mut first, 1);

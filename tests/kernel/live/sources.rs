@@ -1,4 +1,4 @@
-//! Who is the bot: doubts about the address that was given, and the list of sources.
+//! The bot's address: the warning about a wrong one, and the list of sources.
 
 use super::{BOT, LONG, attached, comparable, count, ledger, net, packet, replay};
 use crate::support::frames::{arp, ip, udp};
@@ -6,18 +6,18 @@ use crate::support::net::until;
 use crate::support::program::run;
 use crate::support::running::Running;
 
-/// What doubts the bot's address.
+/// The warning about the bot's address.
 const DOUBT: &str = "not one packet counted so far: is 10.0.0.9 the bot's address?";
 
 #[test]
-fn live_a_wrong_address_is_doubted_and_the_busiest_sources_are_named() {
+fn live_wrong_address_is_reported_with_the_busiest_sources() {
     for mode in ["xdp", "xdp-generic", "tc", "pcap"] {
         let Some(net) = net() else { return };
         let mut gomon = attached(&net, "10.0.0.9", &format!("--window 1s --attach {mode}"));
         let mut frames = vec![packet(1, 80); 30];
         frames.extend(vec![udp(ip("10.0.0.7"), ip("192.0.2.1"), 80, 0); 10]);
         net.send(&frames);
-        // It is running, and the window is over.
+        // The warning is logged at the end of the window, while gomon is running.
         let doubt = gomon.wait_for_part(DOUBT);
         assert!(
             doubt.contains("10.0.0.5 sent ") && doubt.contains(" packets examined, "),
@@ -32,7 +32,7 @@ fn live_a_wrong_address_is_doubted_and_the_busiest_sources_are_named() {
 }
 
 #[test]
-fn live_few_packets_of_others_and_link_local_ones_are_no_reason_to_doubt() {
+fn live_few_or_link_local_packets_of_others_cause_no_warning() {
     let Some(net) = net() else { return };
     let local = udp(ip("fe80::1"), ip("ff02::2"), 1, 0);
     let other = udp(ip("10.0.0.7"), ip("192.0.2.1"), 80, 0);
@@ -47,7 +47,7 @@ fn live_few_packets_of_others_and_link_local_ones_are_no_reason_to_doubt() {
     let mut gomon = attached(&net, "10.0.0.9", "--window 1s --show-idle --attach xdp");
     for frames in [9, 1] {
         net.send(&vec![other.clone(); frames]);
-        // The window they are in is over.
+        // The window with these frames has ended.
         gomon.record();
         gomon.record();
     }
@@ -57,7 +57,7 @@ fn live_few_packets_of_others_and_link_local_ones_are_no_reason_to_doubt() {
 }
 
 #[test]
-fn live_of_a_flood_from_others_a_sample_names_the_busiest() {
+fn live_busiest_sources_of_a_flood_are_named_from_a_sample() {
     const FRAMES: usize = 5000;
     let Some(net) = net() else { return };
     let gomon = attached(&net, "10.0.0.9", &format!("{LONG} --attach xdp"));
@@ -69,7 +69,7 @@ fn live_of_a_flood_from_others_a_sample_names_the_busiest() {
 }
 
 #[test]
-fn live_a_bot_that_sent_anything_is_not_doubted() {
+fn live_any_packet_of_the_bot_prevents_the_warning() {
     let Some(net) = net() else { return };
     for mode in ["auto", "pcap"] {
         let stranger = udp(ip("10.0.0.7"), ip("192.0.2.1"), 80, 0);
@@ -90,7 +90,7 @@ fn live_a_bot_that_sent_anything_is_not_doubted() {
 }
 
 #[test]
-fn live_the_sources_of_what_comes_in_are_listed_until_the_window_is_over_or_a_signal_comes() {
+fn live_sources_are_listed_until_the_window_ends_or_a_signal_arrives() {
     let Some(net) = net() else { return };
     let list = |window: &str| {
         let mut command = net.command(env!("CARGO_BIN_EXE_gomon"));
@@ -101,10 +101,10 @@ fn live_the_sources_of_what_comes_in_are_listed_until_the_window_is_over_or_a_si
     assert_eq!((empty.status, empty.stdout.lines().count()), (Some(0), 1), "{}", empty.stderr);
 
     let listening = Running::start(&mut list("1h"));
-    until("it listens", || net.captures() == 1);
+    until("gomon captures", || net.captures() == 1);
     net.answer(&[udp(ip("192.0.2.1"), ip(BOT), 80, 0)]);
     net.send(&[packet(1, 80), packet(2, 80), packet(1, 80), arp()]);
-    until("all is read", || net.arrived() == 4);
+    until("all frames have arrived", || net.arrived() == 4);
     listening.signal("INT");
     let run = listening.finish();
     assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
@@ -115,16 +115,16 @@ fn live_the_sources_of_what_comes_in_are_listed_until_the_window_is_over_or_a_si
 }
 
 #[test]
-fn live_with_a_mac_address_frames_of_other_senders_are_not_the_bots() {
-    let own = |host| packet(host, 80);
-    let other = |host| {
+fn live_frames_from_other_mac_addresses_are_not_the_bots() {
+    let from_bot = |host| packet(host, 80);
+    let from_other = |host| {
         let mut frame = packet(host, 80);
         frame[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 9]);
         frame
     };
-    let mut tagged = own(3);
+    let mut tagged = from_bot(3);
     tagged.splice(12..12, [0x81, 0, 0, 7]);
-    let frames = [other(1), own(1), other(2), tagged, arp()];
+    let frames = [from_other(1), from_bot(1), from_other(2), tagged, arp()];
     for mode in ["xdp", "xdp-generic", "tc", "pcap"] {
         let Some(net) = net() else { return };
         for source in [BOT, "any"] {
@@ -134,10 +134,10 @@ fn live_with_a_mac_address_frames_of_other_senders_are_not_the_bots() {
             let replayed = replay(source, &format!("{LONG} --bot-mac 02:00:00:00:00:01"), &frames);
             assert_eq!(comparable(&live), comparable(&replayed), "{mode} {source}");
             assert_eq!(ledger(&live), ledger(&replayed), "{mode} {source}");
-            let fates = "Ledger: 5 frames seen = 2 counted + 2 not from the bot ";
-            assert!(ledger(&live).starts_with(fates), "{mode}: {}", ledger(&live));
+            let expected = "Ledger: 5 frames seen = 2 counted + 2 not from the bot ";
+            assert!(ledger(&live).starts_with(expected), "{mode}: {}", ledger(&live));
         }
-        // What comes in at a tap is the bot's, whoever sent the first frame.
+        // On an interface, `auto` accepts all senders, whichever sent the first frame.
         let gomon = attached(&net, "any", &format!("{LONG} --attach {mode} --bot-mac auto"));
         let run = count(&net, gomon, &frames);
         assert!(ledger(&run).starts_with("Ledger: 5 frames seen = 4 counted "), "{}", ledger(&run));

@@ -1,4 +1,5 @@
-//! Sweeps on an interface: what answers is seen in what the bot sends next, and in what goes out to it.
+//! Sweep detection on an interface: a TCP reply shows in the bot's next packet, a UDP reply in the
+//! packets to the bot.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::support::tools::{Tool, have};
 
 const MODES: [&str; 4] = ["xdp", "xdp-generic", "tc", "pcap"];
 const HOSTS: u8 = 20;
-/// A sweep is named when all hosts are decided, and not before.
+/// A sweep is reported only when all hosts are decided.
 const ARGS: &str = "--show-idle --packet-threshold 1e9 --destination-threshold 1e9 \
      --connections off --sweep-hosts 20";
 
@@ -33,7 +34,7 @@ fn datagrams(port: u16) -> Vec<Vec<u8>> {
     (1..=HOSTS).map(|n| udp(ip(BOT), host(n), port, 8)).collect()
 }
 
-/// What comes back to the port that the datagrams come from.
+/// Replies to the source port of the datagrams.
 fn replies(hosts: impl IntoIterator<Item = u8>, port: u16) -> Vec<Vec<u8>> {
     let back = |n| {
         let mut frame = udp(host(n), ip(BOT), 40000, 8);
@@ -43,7 +44,7 @@ fn replies(hosts: impl IntoIterator<Item = u8>, port: u16) -> Vec<Vec<u8>> {
     hosts.into_iter().map(back).collect()
 }
 
-/// Protocol, port, and how many hosts were tried and answered.
+/// Protocol, port, and the numbers of hosts that were contacted and that answered.
 type Sweep = (String, u64, u64, u64);
 
 fn sweep(record: &Value) -> Option<Sweep> {
@@ -55,7 +56,7 @@ fn sweep(record: &Value) -> Option<Sweep> {
     })
 }
 
-/// Reads records until there are so many sweeps.
+/// Reads records until there are `number` sweeps.
 fn sweeps(gomon: &mut Running, number: usize) -> Vec<Sweep> {
     let mut found = Vec::new();
     while found.len() < number {
@@ -65,8 +66,8 @@ fn sweeps(gomon: &mut Running, number: usize) -> Vec<Sweep> {
     found
 }
 
-/// A capture of both directions of the wire, at its other end. In immediate mode tcpdump has a slot a
-/// frame, as large as the largest: of small ones there are enough.
+/// Captures both directions at the other end of the veth pair. In immediate mode the buffer has a slot
+/// per frame, each as large as the snap length, so a short snap length leaves enough slots.
 fn witness(net: &Net, scratch: &Scratch) -> Tool {
     let mut tcpdump = net.bot_command("tcpdump");
     tcpdump
@@ -81,7 +82,7 @@ fn witness(net: &Net, scratch: &Scratch) -> Tool {
 }
 
 #[test]
-fn live_a_net_where_one_host_in_ten_answers_is_swept_as_in_a_replay() {
+fn live_sweep_with_one_reply_in_ten_is_reported_as_in_a_replay() {
     for mode in MODES {
         let Some(net) = net().filter(|_| have("tcpdump")) else { return };
         let scratch = Scratch::new();
@@ -90,42 +91,43 @@ fn live_a_net_where_one_host_in_ten_answers_is_swept_as_in_a_replay() {
         net.send(&[syns(23), datagrams(161)].concat());
         net.send(&acks([7, 17], 23));
         net.answer(&replies([7, 17], 161));
-        // Neither of these answers anything.
+        // Neither of these is a reply to an attempt.
         net.answer(&[replies([3], 162), replies([99], 161)].concat());
         let found = sweeps(&mut gomon, 2);
         let expected = |protocol: &str, port| (protocol.to_owned(), port, u64::from(HOSTS), 2);
         assert_eq!(found, [expected("TCP", 23), expected("UDP", 161)], "{mode}");
-        // Of the capture, too, the hosts are decided.
+        // The capture needs a later packet too, to decide the hosts.
         net.send(&datagrams(9)[..1]);
         let path = scratch.path().join("seen.pcap");
         let path = path.to_str().expect("a path");
-        until("all is captured", || {
-            let run = gomon_on(path);
+        until("all frames are captured", || {
+            let run = replay_file(path);
             run.stderr.contains("Ledger: 47 frames seen")
         });
         drop(witness);
         gomon.signal("INT");
         finish(gomon);
-        let replayed = gomon_on(path).records();
+        let replayed = replay_file(path).records();
         let mut replayed: Vec<_> = replayed.iter().filter_map(sweep).collect();
         replayed.sort();
         assert_eq!(found, replayed, "{mode}");
     }
 }
 
-fn gomon_on(path: &str) -> crate::support::program::Outcome {
+fn replay_file(path: &str) -> crate::support::program::Outcome {
     gomon([path, BOT].into_iter().chain(ARGS.split_whitespace()).chain(["--window", "1s"]))
 }
 
 #[test]
-fn live_a_busy_client_whose_hosts_all_answer_is_not_named() {
+fn live_busy_client_whose_hosts_all_answer_is_not_reported() {
     for mode in MODES {
         let Some(net) = net() else { return };
         let mut gomon = attached(&net, BOT, &format!("{ARGS} --window 1s --attach {mode}"));
         net.send(&[syns(443), datagrams(53)].concat());
         net.send(&acks(1..=HOSTS, 443));
         net.answer(&replies(1..=HOSTS, 53));
-        // One port more, on which nobody answers: when it is named, all are decided.
+        // Another port without replies: once its sweep is reported, the hosts of the other ports are
+        // decided too.
         net.send(&syns(23));
         let found = sweeps(&mut gomon, 1);
         assert_eq!((found[0].0.as_str(), found[0].1, found[0].3), ("TCP", 23, 0), "{mode}");
@@ -135,15 +137,15 @@ fn live_a_busy_client_whose_hosts_all_answer_is_not_named() {
     }
 }
 
-/// Contacts are made in one window and answered in a later one, the next or one after that.
+/// Contacts are attempted in one window and answered in a later one, which may not be the next.
 #[test]
-fn live_answers_across_windows_are_answers() {
+fn live_replies_in_later_windows_count() {
     for (mode, window) in MODES.into_iter().flat_map(|mode| [(mode, "500ms"), (mode, "150ms")]) {
         let Some(net) = net() else { return };
         let mut gomon = attached(&net, BOT, &format!("{ARGS} --window {window} --attach {mode}"));
         let mut port = 1000;
         loop {
-            let begun = Instant::now();
+            let started = Instant::now();
             port += 1;
             net.send(&[syns(port), datagrams(port)].concat());
             let mut counted = 0;
@@ -151,20 +153,20 @@ fn live_answers_across_windows_are_answers() {
                 let record = gomon.record();
                 counted += record["metadata"]["gomon"]["ledger"]["counted"].as_u64().unwrap_or(0);
             }
-            // The window is over, and the record of it read.
+            // The window has ended, and its record has been read.
             net.send(&acks(1..=HOSTS, port));
             net.answer(&replies(1..=HOSTS, port));
-            // On a machine that was slow, the answers may have come too late.
-            if begun.elapsed() < Duration::from_secs(2) {
+            // On a slow machine, the replies may have been too late.
+            if started.elapsed() < Duration::from_secs(2) {
                 break;
             }
         }
-        // The bot goes on; the answers count for what was tried first.
+        // The bot sends more datagrams. The replies count for the first attempts.
         net.send(&datagrams(port)[..3]);
         net.send(&[syns(23), datagrams(161)].concat());
         let found = sweeps(&mut gomon, 2);
-        let named: Vec<_> = found.iter().map(|(_, port, ..)| *port).collect();
-        assert_eq!(named, [23, 161], "{mode} {window}: {found:?}");
+        let ports: Vec<_> = found.iter().map(|(_, port, ..)| *port).collect();
+        assert_eq!(ports, [23, 161], "{mode} {window}: {found:?}");
         gomon.signal("INT");
         let run = finish(gomon);
         let late = run.records().iter().filter_map(sweep).find(|sweep| sweep.1 == u64::from(port));
@@ -173,7 +175,7 @@ fn live_answers_across_windows_are_answers() {
 }
 
 #[test]
-fn live_with_sweep_detection_off_nothing_is_named() {
+fn live_sweep_detection_off_reports_no_sweeps() {
     let Some(net) = net() else { return };
     let mut gomon =
         attached(&net, BOT, &format!("{ARGS} --window 1s --attach xdp --sweep-detection off"));

@@ -49,7 +49,7 @@ impl Verdict {
         if told != expected {
             return Self::Wrong(format!("{attached}: {told:?} instead of {expected:?}"));
         }
-        let steps = report.said.into_iter().filter(|line| line.contains("trying the next way"));
+        let steps = report.said.into_iter().filter(|line| line.contains("trying the next mode"));
         Self::Exact { attached, steps: steps.collect() }
     }
 
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn windows_add_up() {
         let said =
-            ["x INFO TCX: no: trying the next way", "x INFO attached by TC (clsact) on vnet0"];
+            ["x INFO TCX: no: trying the next mode", "x INFO attached by TC (clsact) on vnet0"];
         let verdict = Verdict::of(report(exact(), &said), &sent());
         assert_eq!(verdict.to_string(), "TC (clsact)", "{verdict:?}");
         assert_eq!(verdict.reasons(), &said[..1]);

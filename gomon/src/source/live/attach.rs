@@ -1,7 +1,5 @@
-//! Attaching the kernel program to an interface: the ladder from the fastest way to the most
-//! compatible one.
+//! Attaches to an interface: tries the modes in order, from the fastest to the most compatible.
 
-use std::fmt;
 use std::io::ErrorKind;
 
 use anyhow::{Context, Error, Result, anyhow, bail};
@@ -11,174 +9,182 @@ use aya::programs::xdp::XdpMode;
 use aya::programs::{LinkOrder, Program, ProgramError, SchedClassifier, Xdp};
 use gomon_common::kernel::names;
 
-use super::Counter;
+use super::attach_error::{explain, lacks_capabilities};
 use super::capture::PcapCounter;
-use super::clsact::{self, Claim};
+use super::clsact::{self, LivenessSocket};
+use super::config::CounterConfig;
+use super::counter::Counter;
 use super::interface::{self, LinkState};
-use super::kernel::{CounterConfig, KernelCounter};
-use super::refusal::{explain, is_denied};
+use super::kernel::KernelCounter;
+use super::mode::{AttachMode, FALLBACK_ORDER};
 
-/// A way to attach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttachMode {
-    /// XDP in the driver.
-    Xdp,
-    /// TC at the head of the chain, by a link (Linux 6.6).
-    Tcx,
-    /// XDP in the network stack.
-    XdpGeneric,
-    /// TC by a filter of the clsact qdisc.
-    Clsact,
-    /// No program: every frame comes up through libpcap.
-    Pcap,
-}
-
-/// The ladder, from its top.
-pub const FALLBACK_ORDER: [AttachMode; 5] = [
-    AttachMode::Xdp,
-    AttachMode::Tcx,
-    AttachMode::XdpGeneric,
-    AttachMode::Clsact,
-    AttachMode::Pcap,
-];
-
-impl fmt::Display for AttachMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Xdp => "XDP (native)",
-            Self::Tcx => "TCX",
-            Self::XdpGeneric => "XDP (generic)",
-            Self::Clsact => "TC (clsact)",
-            Self::Pcap => "libpcap",
-        })
-    }
-}
-
-/// What counts, and by which way.
+/// A counter that is attached.
 pub(super) struct Attached {
     pub(super) mode: AttachMode,
     pub(super) counter: Counter,
-    /// For filters that stay behind when this process is killed.
-    pub(super) claims: Vec<Claim>,
+    /// For filters that remain when this process is killed.
+    pub(super) liveness: Vec<LivenessSocket>,
 }
 
-/// Attaches by the first of `modes` that works, and says which.
+/// Attaches in the first of `modes` that works.
 ///
 /// # Errors
 ///
-/// When none does, with the reason of each.
+/// When no mode works, with the reason of each.
 pub(super) fn attach(
     interface: &str,
     modes: &[AttachMode],
     config: &CounterConfig,
 ) -> Result<Attached> {
-    let attached = try_each(interface, modes, config)?;
-    warn_of_silence(interface);
+    let mut attempts = Attempts {
+        interface,
+        config,
+        advice: (modes.len() < FALLBACK_ORDER.len()).then_some("try --attach auto"),
+        falls_back_to_pcap: modes.contains(&AttachMode::Pcap),
+        errors: Vec::new(),
+    };
+    let programs: Vec<_> = modes.iter().copied().filter(|mode| *mode != AttachMode::Pcap).collect();
+    let attached = match attempts.attach_program(&programs) {
+        None if attempts.falls_back_to_pcap => attempts.attach_pcap(),
+        attached => attached,
+    };
+    let attached = attached.ok_or_else(|| anyhow!(attempts.errors.join("; ")))?;
+    warn_if_not_receiving(interface);
     Ok(attached)
 }
 
-fn try_each(interface: &str, modes: &[AttachMode], config: &CounterConfig) -> Result<Attached> {
-    let (capture, programs): (Vec<AttachMode>, Vec<AttachMode>) =
-        modes.iter().partition(|mode| **mode == AttachMode::Pcap);
-    let capture = capture.first().copied();
-    let otherwise = (modes.len() < FALLBACK_ORDER.len()).then_some("try --attach auto");
-    let mut refusals = Vec::new();
-    let mut refused = |error: Error, another_is_next: bool| {
-        if another_is_next {
-            log::info!("attaching to {interface}: {error:#}: trying the next way");
-        }
-        refusals.push(format!("{error:#}"));
-    };
-    if !programs.is_empty() {
-        match kernel(interface, config) {
-            Err(error) => refused(explain(error, interface, None, otherwise), capture.is_some()),
-            Ok(mut kernel) => {
-                for (&mode, left) in programs.iter().zip((0..programs.len()).rev()) {
-                    let error = match step(&mut kernel, interface, mode) {
-                        Ok(claim) => {
-                            let mut claims = Vec::from_iter(claim);
-                            if config.packets_per_host > 0 || config.sweeps {
-                                claims.extend(answers(&mut kernel, interface, config));
-                            }
-                            let counter = Counter::Kernel(Box::new(kernel));
-                            return Ok(Attached { mode, counter, claims });
-                        }
-                        Err(error) => error,
-                    };
-                    // What may not be attached in one way may not be in another.
-                    let left = if is_denied(&error) { 0 } else { left };
-                    let otherwise = otherwise.filter(|_| left == 0);
-                    let error = explain(error, interface, Some(mode), otherwise);
-                    let error = error.context(mode.to_string());
-                    refused(error, left > 0 || capture.is_some());
-                    if left == 0 {
-                        break;
-                    }
-                }
-            }
-        }
-    }
-    if let Some(mode) = capture {
-        match PcapCounter::open(interface, config) {
-            Ok(capture) => {
-                let counter = Counter::Capture(Box::new(capture));
-                return Ok(Attached { mode, counter, claims: vec![] });
-            }
-            Err(error) => {
-                let error = explain(error, interface, Some(mode), otherwise);
-                refused(error.context(mode.to_string()), false);
-            }
-        }
-    }
-    Err(anyhow!(refusals.join("; ")))
+/// The attempts to attach to an interface.
+struct Attempts<'a> {
+    interface: &'a str,
+    config: &'a CounterConfig,
+    /// What to do about an unknown error.
+    advice: Option<&'a str>,
+    /// Whether libpcap is tried last.
+    falls_back_to_pcap: bool,
+    /// The errors so far.
+    errors: Vec<String>,
 }
 
-/// The maps of the kernel's program, where it can have frames to count.
-fn kernel(interface: &str, config: &CounterConfig) -> Result<KernelCounter> {
-    inspect(interface)?;
+impl Attempts<'_> {
+    /// Attaches eBPF programs in the first of `modes` that works.
+    fn attach_program(&mut self, modes: &[AttachMode]) -> Option<Attached> {
+        if modes.is_empty() {
+            return None;
+        }
+        let mut kernel = match create_kernel_counter(self.interface, self.config) {
+            Ok(kernel) => kernel,
+            Err(error) => {
+                let error = explain(error, self.interface, None, self.advice);
+                self.record(&error, self.falls_back_to_pcap);
+                return None;
+            }
+        };
+        for (&mode, modes_left) in modes.iter().zip((0..modes.len()).rev()) {
+            let error = match attach_mode(&mut kernel, self.interface, mode) {
+                Ok(liveness) => {
+                    let mut liveness = Vec::from_iter(liveness);
+                    if self.config.packets_per_host > 0 || self.config.sweeps {
+                        liveness.extend(attach_egress(&mut kernel, self.interface, self.config));
+                    }
+                    let counter = Counter::Kernel(Box::new(kernel));
+                    return Some(Attached { mode, counter, liveness });
+                }
+                Err(error) => error,
+            };
+            // Without the capabilities, the other modes fail too.
+            let is_last = modes_left == 0 || lacks_capabilities(&error);
+            let advice = self.advice.filter(|_| is_last);
+            let error = explain(error, self.interface, Some(mode), advice);
+            self.record(&error.context(mode.to_string()), !is_last || self.falls_back_to_pcap);
+            if is_last {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Captures with libpcap.
+    fn attach_pcap(&mut self) -> Option<Attached> {
+        let mode = AttachMode::Pcap;
+        match PcapCounter::open(self.interface, self.config) {
+            Ok(capture) => {
+                let counter = Counter::Pcap(Box::new(capture));
+                Some(Attached { mode, counter, liveness: vec![] })
+            }
+            Err(error) => {
+                let error = explain(error, self.interface, Some(mode), self.advice);
+                self.record(&error.context(mode.to_string()), false);
+                None
+            }
+        }
+    }
+
+    /// Records the error of an attempt, and logs it if another mode will be tried.
+    fn record(&mut self, error: &Error, tries_next: bool) {
+        let error = format!("{error:#}");
+        if tries_next {
+            log::info!("attaching to {}: {error}: trying the next mode", self.interface);
+        }
+        self.errors.push(error);
+    }
+}
+
+/// Creates the maps of the eBPF programs, if the interface carries frames that they can count.
+fn create_kernel_counter(interface: &str, config: &CounterConfig) -> Result<KernelCounter> {
+    check_link_type(interface)?;
     KernelCounter::new(config)
 }
 
-fn step(kernel: &mut KernelCounter, interface: &str, mode: AttachMode) -> Result<Option<Claim>> {
+fn attach_mode(
+    kernel: &mut KernelCounter,
+    interface: &str,
+    mode: AttachMode,
+) -> Result<Option<LivenessSocket>> {
     match mode {
-        AttachMode::Xdp => xdp(kernel, interface, XdpMode::Driver)?,
-        AttachMode::XdpGeneric => xdp(kernel, interface, XdpMode::Skb)?,
-        AttachMode::Tcx => tc(kernel, interface, TcAttachOptions::TcxOrder(LinkOrder::first()))?,
-        AttachMode::Clsact => {
-            let claim = clsact::prepare(interface)?;
-            tc(kernel, interface, TcAttachOptions::Netlink(NlOptions::default()))?;
-            return Ok(Some(claim));
+        AttachMode::Xdp => attach_xdp(kernel, interface, XdpMode::Driver)?,
+        AttachMode::XdpGeneric => attach_xdp(kernel, interface, XdpMode::Skb)?,
+        AttachMode::Tcx => {
+            attach_ingress(kernel, interface, TcAttachOptions::TcxOrder(LinkOrder::first()))?;
         }
-        AttachMode::Pcap => bail!("libpcap takes no program"),
+        AttachMode::Clsact => {
+            let liveness = clsact::prepare(interface)?;
+            attach_ingress(kernel, interface, TcAttachOptions::Netlink(NlOptions::default()))?;
+            return Ok(Some(liveness));
+        }
+        AttachMode::Pcap => bail!("libpcap uses no program"),
     }
     Ok(None)
 }
 
-fn xdp(kernel: &mut KernelCounter, interface: &str, mode: XdpMode) -> Result<()> {
-    let mut refused = None;
-    // The program for frames in several buffers needs a kernel that has them.
+fn attach_xdp(kernel: &mut KernelCounter, interface: &str, mode: XdpMode) -> Result<()> {
+    let mut last_error = None;
+    // Kernels without multi-buffer support reject the first program.
     for name in [names::XDP_FRAGS, names::XDP] {
         let program: &mut Xdp = program(kernel, name)?.try_into()?;
-        if let Err(error) = loaded(load(|| program.load())) {
+        if let Err(error) = check_load(load_with_retry(|| program.load())) {
             log::debug!("{name}: {error:#}");
-            refused = Some(error);
+            last_error = Some(error);
             continue;
         }
         let id = program.attach(interface, mode)?;
-        // Without a link the program would stay when this process is killed.
+        // A program attached without a link would remain when this process is killed.
         let link = program.take_link(id)?;
-        let link = FdLink::try_from(link).context("attaching XDP by a link takes Linux 5.9")?;
+        let link = FdLink::try_from(link).context("attaching XDP by a link requires Linux 5.9")?;
         program.attach_to_link(link.try_into()?)?;
         return Ok(());
     }
-    Err(refused.unwrap_or_else(|| anyhow!("the object has no XDP program")))
+    Err(last_error.unwrap_or_else(|| anyhow!("the object has no XDP program")))
 }
 
-fn tc(kernel: &mut KernelCounter, interface: &str, options: TcAttachOptions) -> Result<()> {
-    classifier(kernel, names::TC, interface, TcAttachType::Ingress, options)
+fn attach_ingress(
+    kernel: &mut KernelCounter,
+    interface: &str,
+    options: TcAttachOptions,
+) -> Result<()> {
+    attach_classifier(kernel, names::TC, interface, TcAttachType::Ingress, options)
 }
 
-fn classifier(
+fn attach_classifier(
     kernel: &mut KernelCounter,
     name: &str,
     interface: &str,
@@ -186,39 +192,42 @@ fn classifier(
     options: TcAttachOptions,
 ) -> Result<()> {
     let program: &mut SchedClassifier = program(kernel, name)?.try_into()?;
-    loaded(load(|| program.load()))?;
+    check_load(load_with_retry(|| program.load()))?;
     program.attach_with_options(interface, direction, options)?;
     Ok(())
 }
 
-/// Has the answers to the bot looked at, which go out at its tap. Without them, artifacts hold one
-/// direction and contacts by UDP can't be judged, and the log says so.
-fn answers(kernel: &mut KernelCounter, interface: &str, config: &CounterConfig) -> Option<Claim> {
-    let mut egress =
-        |options| classifier(kernel, names::TC_EGRESS, interface, TcAttachType::Egress, options);
+/// Attaches the egress program, which sees the packets to the bot. Without it artifacts lack that
+/// direction and UDP contacts cannot be judged, which is logged as a warning.
+fn attach_egress(
+    kernel: &mut KernelCounter,
+    interface: &str,
+    config: &CounterConfig,
+) -> Option<LivenessSocket> {
+    let mut egress = |options| {
+        attach_classifier(kernel, names::TC_EGRESS, interface, TcAttachType::Egress, options)
+    };
     let mut attach = || {
         if egress(TcAttachOptions::TcxOrder(LinkOrder::first())).is_ok() {
             return Ok(None);
         }
-        let claim = clsact::prepare(interface)?;
+        let liveness = clsact::prepare(interface)?;
         egress(TcAttachOptions::Netlink(NlOptions::default()))?;
-        Ok(Some(claim))
+        Ok(Some(liveness))
     };
     let attached: Result<_> = attach();
     match attached {
-        Ok(claim) => {
-            kernel.see_answers();
-            claim
+        Ok(liveness) => {
+            kernel.set_sees_replies();
+            liveness
         }
         Err(error) => {
-            let lacking = match (config.packets_per_host > 0, config.sweeps) {
-                (true, true) => {
-                    "artifacts lack what goes back to the bot, and UDP sweeps can't be judged"
-                }
-                (true, false) => "artifacts lack what goes back to the bot",
+            let consequence = match (config.packets_per_host > 0, config.sweeps) {
+                (true, true) => "artifacts lack packets to the bot, and UDP sweeps can't be judged",
+                (true, false) => "artifacts lack packets to the bot",
                 (false, _) => "UDP sweeps can't be judged",
             };
-            log::warn!("{lacking}: attaching to what goes out of {interface}: {error:#}");
+            log::warn!("{consequence}: attaching to the egress of {interface}: {error:#}");
             None
         }
     }
@@ -228,16 +237,18 @@ fn program<'a>(kernel: &'a mut KernelCounter, name: &str) -> Result<&'a mut Prog
     kernel.ebpf().program_mut(name).ok_or_else(|| anyhow!("the object has no program {name}"))
 }
 
-/// How often a program is tried to be loaded while signals come in between.
+/// The maximum number of attempts to load a program that signals interrupt.
 const LOAD_ATTEMPTS: usize = 100;
 
-/// Has a program loaded by `attempt`, again where a signal came in between: the verifier then gives up
-/// with `EAGAIN` (`bpf_check` in the kernel's `verifier.c`; libbpf tries again, too).
+/// Loads a program by calling `attempt`, and retries if a signal interrupts the verifier, which then
+/// fails with `EAGAIN` (`bpf_check` in the kernel's `verifier.c`). libbpf retries too.
 ///
 /// # Errors
 ///
-/// Those of the last attempt.
-pub fn load(mut attempt: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
+/// The error of the last attempt.
+pub fn load_with_retry(
+    mut attempt: impl FnMut() -> Result<(), ProgramError>,
+) -> Result<(), ProgramError> {
     let is_interrupted = |result: &Result<(), ProgramError>| {
         matches!(result, Err(ProgramError::LoadError { io_error, .. })
             if io_error.kind() == ErrorKind::WouldBlock)
@@ -252,20 +263,21 @@ pub fn load(mut attempt: impl FnMut() -> Result<(), ProgramError>) -> Result<(),
     result
 }
 
-/// A program that an earlier mode loaded is as good.
-fn loaded(result: Result<(), ProgramError>) -> Result<()> {
+/// Converts the result of loading a program. A program that was already loaded for an earlier mode is
+/// usable.
+fn check_load(result: Result<(), ProgramError>) -> Result<()> {
     match result {
         Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
         Err(ProgramError::LoadError { io_error, verifier_log }) => {
-            log::debug!("the verifier's log: {verifier_log}");
+            log::debug!("verifier log: {verifier_log}");
             Err(Error::from(io_error).context("loading the program"))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Says why no frame can come in, where that is so.
-fn warn_of_silence(interface: &str) {
+/// Warns if the interface cannot receive frames.
+fn warn_if_not_receiving(interface: &str) {
     match interface::state(interface) {
         LinkState::Down => log::warn!(
             "{interface} is down: nothing is counted until it is up: ip link set {interface} up"
@@ -278,16 +290,12 @@ fn warn_of_silence(interface: &str) {
     }
 }
 
-/// What the kernel says about an interface before a program is attached to it.
-///
-/// # Errors
-///
-/// When it carries no Ethernet frames.
-fn inspect(interface: &str) -> Result<()> {
-    let kind = interface::read(interface, "type").unwrap_or_default();
-    // ARPHRD_ETHER, and the loopback interface, which has Ethernet headers too.
-    if !matches!(kind.as_str(), "1" | "772" | "") {
-        bail!("{interface} carries no Ethernet frames, which libpcap alone counts here");
+/// Checks that an interface carries Ethernet frames, which the programs require.
+fn check_link_type(interface: &str) -> Result<()> {
+    let link_type = interface::read_attribute(interface, "type").unwrap_or_default();
+    // ARPHRD_ETHER and ARPHRD_LOOPBACK. The loopback interface has Ethernet headers too.
+    if !matches!(link_type.as_str(), "1" | "772" | "") {
+        bail!("{interface} carries no Ethernet frames: only libpcap can count there");
     }
     Ok(())
 }

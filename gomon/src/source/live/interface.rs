@@ -1,52 +1,53 @@
-//! What the kernel shows of its network interfaces.
+//! Network interfaces, as listed in sysfs.
 
 use std::fs;
 use std::path::Path;
 
-/// A folder for each interface, and files of drivers beside them.
-const FOLDER: &str = "/sys/class/net";
+/// Contains a directory per interface, and files of drivers such as `bonding_masters`.
+const SYSFS_DIRECTORY: &str = "/sys/class/net";
 
-/// The names of all interfaces, sorted.
+/// Returns the names of all interfaces, sorted.
 #[must_use]
 pub fn names() -> Vec<String> {
-    let entries = fs::read_dir(FOLDER).into_iter().flatten().flatten();
+    let entries = fs::read_dir(SYSFS_DIRECTORY).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().display().to_string());
-    let mut names: Vec<_> = names.filter(|name| number(name).is_some()).collect();
+    let mut names: Vec<_> = names.filter(|name| index(name).is_some()).collect();
     names.sort_unstable();
     names
 }
 
-/// The number of an interface, as the kernel writes it; it outlasts a change of the name.
-pub(super) fn number(interface: &str) -> Option<String> {
-    read(interface, "ifindex")
+/// Returns the index of an interface in decimal digits. It does not change when the interface is renamed.
+pub(super) fn index(interface: &str) -> Option<String> {
+    read_attribute(interface, "ifindex")
 }
 
-/// Whether frames can come in through an interface.
+/// Whether an interface can receive frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LinkState {
     Up,
-    /// It is switched off.
+    /// Administratively down.
     Down,
-    /// It is switched on, and nothing is at its other end.
+    /// Administratively up, but nothing is connected to the other end.
     NoCarrier,
 }
 
-/// The state of an interface.
+/// Returns the link state of an interface.
 pub(super) fn state(interface: &str) -> LinkState {
     /// `IFF_UP` of netdevice(7).
     const UP: u32 = 1;
-    let flags = read(interface, "flags");
+    let flags = read_attribute(interface, "flags");
     let flags = flags.and_then(|text| u32::from_str_radix(text.trim_start_matches("0x"), 16).ok());
-    // Of an interface that is down the kernel does not show the carrier.
-    match (flags.is_none_or(|flags| flags & UP != 0), read(interface, "carrier").as_deref()) {
+    // Reading the carrier of an interface that is down fails.
+    let carrier = read_attribute(interface, "carrier");
+    match (flags.is_none_or(|flags| flags & UP != 0), carrier.as_deref()) {
         (false, _) => LinkState::Down,
         (true, Some("0")) => LinkState::NoCarrier,
         (true, _) => LinkState::Up,
     }
 }
 
-/// What the kernel has to say about an interface under `name`.
-pub(super) fn read(interface: &str, name: &str) -> Option<String> {
-    let text = fs::read_to_string(Path::new(FOLDER).join(interface).join(name)).ok()?;
-    Some(text.trim().to_owned())
+/// Reads a sysfs attribute of an interface.
+pub(super) fn read_attribute(interface: &str, attribute: &str) -> Option<String> {
+    let path = Path::new(SYSFS_DIRECTORY).join(interface).join(attribute);
+    Some(fs::read_to_string(path).ok()?.trim().to_owned())
 }

@@ -1,5 +1,4 @@
-//! Waiting for the end of a pane and for what is to be read before, and noticing when the interface
-//! goes.
+//! Waits for the end of a pane or for data to read, and detects that the interface was removed.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,45 +11,45 @@ use rustix::net::{
 use super::interface;
 use crate::source::Stop;
 
-/// The kernel's announcements of interfaces that come, change and go (`RTMGRP_LINK`).
-const LINK_GROUP: u32 = 1;
+/// `RTMGRP_LINK` of rtnetlink(7): notifications of added, changed, and removed interfaces.
+const RTMGRP_LINK: u32 = 1;
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WakeReason {
-    /// The pane is over.
+    /// The pane has ended, or the poll interval has passed.
     Due,
-    /// There is something to read.
+    /// There may be data to read.
     Readable,
-    /// The stop was requested.
+    /// A stop was requested.
     Stopped,
-    /// The interface is gone.
-    Gone,
+    /// The interface was removed.
+    InterfaceRemoved,
     /// A status report was requested.
-    Status,
+    StatusRequested,
 }
 
-/// Hears of changes to interfaces.
+/// Receives notifications of interface changes.
 #[derive(Debug)]
-pub(super) struct Links {
+pub(super) struct LinkMonitor {
     socket: OwnedFd,
-    /// The number of the interface, as the kernel writes it.
-    number: String,
+    /// The index of the interface.
+    index: String,
 }
 
-impl Links {
-    /// Listens for changes to the interface called `name`.
-    pub(super) fn watch(name: &str) -> io::Result<Self> {
+impl LinkMonitor {
+    /// Starts to monitor the interface called `name`.
+    pub(super) fn start(name: &str) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
-        bind(&socket, &netlink::SocketAddrNetlink::new(0, LINK_GROUP))?;
-        let number = interface::number(name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Self { socket, number })
+        bind(&socket, &netlink::SocketAddrNetlink::new(0, RTMGRP_LINK))?;
+        let index = interface::index(name).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Self { socket, index })
     }
 
-    /// Waits until `due`, or for something that happens before. What ends the pane goes before what is
-    /// to be read from `inputs`, so that no rate of packets can hold it up. That there is something to
-    /// read is said too often rather than too rarely.
+    /// Waits until `due` or an earlier event. Events that end the pane take precedence over readable
+    /// `inputs`, so that no packet rate can delay them. May return [`WakeReason::Readable`] although
+    /// there is nothing to read.
     pub(super) fn wait(
         &self,
         inputs: Vec<BorrowedFd<'_>>,
@@ -65,34 +64,32 @@ impl Links {
                 return Ok(WakeReason::Stopped);
             }
             if stop.take_status_request() {
-                return Ok(WakeReason::Status);
+                return Ok(WakeReason::StatusRequested);
             }
             if ready == Some(0) {
-                self.forget_announcements();
-                if self.is_gone() {
-                    return Ok(WakeReason::Gone);
+                self.discard_notifications();
+                if self.is_removed() {
+                    return Ok(WakeReason::InterfaceRemoved);
                 }
             }
             if Instant::now() >= due {
                 return Ok(WakeReason::Due);
             }
-            // Perf buffers say once that they can be read, which they may have done beside the socket.
+            // Perf buffers signal readiness only once, which may have been at the same time as the socket.
             if ready.is_some() && fds.len() > 1 {
                 return Ok(WakeReason::Readable);
             }
         }
     }
 
-    /// What is announced does not matter; that something is, is the reason to look.
-    fn forget_announcements(&self) {
+    /// Discards all notifications. They only trigger a check of the interface.
+    fn discard_notifications(&self) {
         let mut buffer = [0u8; 4096];
         while recv(&self.socket, &mut buffer[..], RecvFlags::empty()).is_ok() {}
     }
 
-    /// Whether no interface has the number any more. It may have another name by now.
-    fn is_gone(&self) -> bool {
-        !interface::names()
-            .iter()
-            .any(|name| interface::number(name).as_ref() == Some(&self.number))
+    /// Returns whether no interface has the index any more. The interface may have been renamed.
+    fn is_removed(&self) -> bool {
+        !interface::names().iter().any(|name| interface::index(name).as_ref() == Some(&self.index))
     }
 }

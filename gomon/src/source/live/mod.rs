@@ -1,132 +1,63 @@
-//! Live: the kernel counts, and once a pane the counts are fetched. Where it can't, libpcap brings up
-//! the frames, and they are counted here.
+//! Live counting on an interface: the kernel counts, and the counts are fetched at the end of each pane.
+//! If the kernel cannot count, libpcap captures the frames and this process counts them.
 
 mod attach;
+mod attach_error;
+mod capabilities;
 mod capture;
 mod clock;
 mod clsact;
+mod config;
+mod count_maps;
+mod counter;
 mod flow_cache;
 pub mod interface;
 mod kernel;
 mod link;
+mod mode;
 mod object;
 mod packets;
 mod pending_replies;
-mod refusal;
 mod release;
 mod reorder;
-mod rights;
 mod senders;
+mod values;
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-pub use attach::{AttachMode, FALLBACK_ORDER, load};
+pub use attach::load_with_retry;
 pub use capture::listen;
-pub use kernel::{CounterConfig, KernelCounter};
+pub use clock::MonotonicClock;
+pub use config::CounterConfig;
+pub use kernel::KernelCounter;
+pub use mode::{AttachMode, FALLBACK_ORDER};
 
 use self::attach::Attached;
-use self::capture::PcapCounter;
-use self::clock::MonotonicClock;
-use self::clsact::Claim;
-use self::link::{Links, WakeReason};
+use self::clsact::LivenessSocket;
+use self::counter::Counter;
+use self::link::{LinkMonitor, WakeReason};
 use super::{PaneSink, Stop};
-use crate::core::{Ledger, Span, WindowCounts, seconds};
+use crate::core::{Span, seconds};
 
-/// The shortest pane of an interface: turning the page waits for every processor once.
+/// The shortest pane of an interface. Swapping generations takes an RCU grace period, for which every CPU
+/// has to pass through a quiescent state.
 pub const SHORTEST_PANE: Duration = Duration::from_millis(100);
-/// The most destinations counted each on its own; the kernel sets aside 300 bytes for each.
+/// The maximum number of listed destinations. The kernel preallocates 300 bytes for each.
 pub const MAX_DESTINATIONS: usize = 1_000_000;
 
-/// A bot that is being counted.
+/// A counter attached to an interface.
 pub struct Live {
     interface: String,
     counter: Counter,
-    /// Dropped after the filters they are for.
-    _claims: Vec<Claim>,
-    links: Links,
+    /// Dropped after the counter, whose filters they mark as in use.
+    _liveness: Vec<LivenessSocket>,
+    link_monitor: LinkMonitor,
     mode: AttachMode,
     clock: MonotonicClock,
-}
-
-/// What counts the open pane.
-enum Counter {
-    /// A program in the kernel.
-    Kernel(Box<KernelCounter>),
-    /// This process, frame by frame.
-    Capture(Box<PcapCounter>),
-}
-
-impl Counter {
-    /// What becomes readable when there is something to read before the pane is over.
-    fn wakes(&self) -> Vec<BorrowedFd<'_>> {
-        match self {
-            Self::Kernel(kernel) => kernel.wakes(),
-            Self::Capture(capture) => capture.wakes(),
-        }
-    }
-
-    /// How often to read although nothing has become readable.
-    fn tick(&self) -> Option<Duration> {
-        match self {
-            Self::Kernel(kernel) => kernel.tick(),
-            Self::Capture(capture) => capture.tick(),
-        }
-    }
-
-    /// Reads what there is, or as much of it as takes no time to speak of.
-    fn read(&mut self, clock: &MonotonicClock, receiver: &mut impl PaneSink) -> Result<()> {
-        match self {
-            Self::Kernel(kernel) => {
-                kernel.read(clock, receiver);
-                Ok(())
-            }
-            Self::Capture(capture) => capture.read(receiver),
-        }
-    }
-
-    /// The ledger of the open pane, as far as it is.
-    fn open_ledger(&self) -> Result<Ledger> {
-        match self {
-            Self::Kernel(kernel) => kernel.open_ledger(),
-            Self::Capture(capture) => Ok(capture.open_ledger()),
-        }
-    }
-
-    /// Learns when the first pane is to end, in nanoseconds on the monotonic clock.
-    fn first_pane(&mut self, end: u64) -> Result<()> {
-        match self {
-            Self::Kernel(kernel) => kernel.first_pane(end),
-            Self::Capture(_) => Ok(()),
-        }
-    }
-
-    /// Moves the times of what was read of the open pane, or waits for answers in it, by so many
-    /// nanoseconds.
-    fn clock_set(&mut self, by: i64) {
-        match self {
-            Self::Kernel(kernel) => kernel.clock_set(by),
-            Self::Capture(capture) => capture.clock_set(by),
-        }
-    }
-
-    /// Closes the open pane, which covers `span`, and opens the next, which is to end at `end`.
-    fn close_pane(
-        &mut self,
-        span: Span,
-        end: u64,
-        clock: &MonotonicClock,
-        receiver: &mut impl PaneSink,
-    ) -> Result<WindowCounts> {
-        match self {
-            Self::Kernel(kernel) => kernel.close_pane(span, end, clock, receiver),
-            Self::Capture(capture) => Ok(capture.close_pane(span, receiver)),
-        }
-    }
 }
 
 impl fmt::Display for Live {
@@ -136,95 +67,96 @@ impl fmt::Display for Live {
 }
 
 impl Live {
-    /// Attaches to `interface` by the first of `modes` that works, and starts to count what `config`
-    /// selects, in the kernel or in user space.
+    /// Attaches to `interface` in the first of `modes` that works, and starts to count what `config`
+    /// selects.
     ///
     /// # Errors
     ///
-    /// When nothing can be attached, with the reasons.
+    /// When no mode works, with the reason of each.
     pub fn attach(interface: &str, modes: &[AttachMode], config: &CounterConfig) -> Result<Self> {
-        let links = Links::watch(interface).context("watching the interface")?;
-        let Attached { mode, counter, claims } = attach::attach(interface, modes, config)?;
+        let link_monitor = LinkMonitor::start(interface).context("watching the interface")?;
+        let Attached { mode, counter, liveness } = attach::attach(interface, modes, config)?;
         let clock = MonotonicClock::start();
         let interface = interface.to_owned();
-        Ok(Self { interface, counter, _claims: claims, links, mode, clock })
+        Ok(Self { interface, counter, _liveness: liveness, link_monitor, mode, clock })
     }
 
-    /// Hands on a pane every `pane` until the stop is requested or the interface goes. The last,
-    /// partial pane is handed on in each case.
+    /// Passes a pane to `sink` at the end of each interval of length `pane`, until a stop is requested or
+    /// the interface is removed. The last, partial pane is passed on in either case.
     ///
     /// # Errors
     ///
-    /// When the kernel's counts can't be fetched, or libpcap can't read.
-    pub fn run(mut self, pane: Duration, stop: &Stop, receiver: &mut impl PaneSink) -> Result<()> {
-        // A pane is a year at most, and this lasts for five centuries.
+    /// When the kernel's counts cannot be read, or libpcap cannot read.
+    pub fn run(mut self, pane: Duration, stop: &Stop, sink: &mut impl PaneSink) -> Result<()> {
+        // A pane is at most a year long, and a `u64` of nanoseconds lasts for five centuries.
         let length = u64::try_from(pane.as_nanos()).unwrap_or(u64::MAX).max(1);
         let end_of = |number: u64| length.saturating_mul(number + 1);
         let mut number = 0;
         let mut outcome = Ok(());
-        self.counter.first_pane(self.clock.monotonic_at(end_of(number)))?;
+        self.counter.start_first_pane(self.clock.monotonic_at(end_of(number)))?;
         loop {
             let due = end_of(number);
-            let woken = self.wait(due, stop, receiver, &mut outcome)?;
+            let woken = self.wait(due, stop, sink, &mut outcome)?;
             let clock = self.clock;
             let elapsed = clock.elapsed();
             let next = (elapsed / length).max(number + 1);
-            // A pane that could not be closed in time, on a machine that slept for one, comes out
-            // longer, and its rates are those of its real length.
-            let late = elapsed.saturating_sub(due) > length / 100;
-            let end = clock.at(if late { elapsed } else { due });
-            let span = Span { start: clock.at(length.saturating_mul(number)), end };
+            // A pane that could not be closed in time, for example because the machine was suspended,
+            // covers its real length, so that its rates are correct.
+            let is_late = elapsed.saturating_sub(due) > length / 100;
+            let end = clock.wall_at(if is_late { elapsed } else { due });
+            let span = Span { start: clock.wall_at(length.saturating_mul(number)), end };
             let next_end = clock.monotonic_at(end_of(next));
-            let counts = self.counter.close_pane(span, next_end, &clock, receiver)?;
-            if receiver.pane(counts).is_break() || woken != WakeReason::Due {
-                if woken == WakeReason::Gone {
-                    log::info!("interface {} is gone", self.interface);
+            let counts = self.counter.close_pane(span, next_end, &clock, sink)?;
+            if sink.pane(counts).is_break() || woken != WakeReason::Due {
+                if woken == WakeReason::InterfaceRemoved {
+                    log::info!("interface {} was removed", self.interface);
                 }
                 return outcome;
             }
             number = next;
-            if let Some(by) = self.clock.follow_wall()
-                && self.clock_set(by, receiver).is_break()
+            if let Some(by) = self.clock.follow_wall_clock()
+                && self.shift_times(by, sink).is_break()
             {
                 return outcome;
             }
         }
     }
 
-    /// Times are later by so many nanoseconds from the open pane on.
-    fn clock_set(&mut self, by: i64, receiver: &mut impl PaneSink) -> ControlFlow<()> {
+    /// Makes times later by this many nanoseconds, starting with the open pane.
+    fn shift_times(&mut self, by: i64, sink: &mut impl PaneSink) -> ControlFlow<()> {
         log::warn!(
-            "the clock of this machine was set: it is {:.1} s {} where windows had it, and they follow it \
-             from here on",
+            "the wall clock was set: it is {:.1} s {} the time of the windows, which follow it from now on",
             seconds(by).abs(),
             if by < 0 { "behind" } else { "ahead of" }
         );
-        self.counter.clock_set(by);
-        receiver.clock_set(by)
+        self.counter.shift_times(by);
+        sink.clock_set(by)
     }
 
-    /// Waits until so many nanoseconds after the start, or for something that happens before. What
-    /// there is to read meanwhile is read; when that fails, the wait ends, and `outcome` says why.
+    /// Waits until `due`, in nanoseconds after the start, or an earlier event that ends the pane. Reads
+    /// the counter meanwhile. If that fails, the wait ends as if a stop were requested, and `outcome` has
+    /// the error.
     fn wait(
         &mut self,
         due: u64,
         stop: &Stop,
-        receiver: &mut impl PaneSink,
+        sink: &mut impl PaneSink,
         outcome: &mut Result<()>,
     ) -> Result<WakeReason> {
-        let end = self.clock.instant(due);
+        let end = self.clock.instant_at(due);
         loop {
-            let tick = self.counter.tick().map_or(end, |tick| end.min(Instant::now() + tick));
-            match self.links.wait(self.counter.wakes(), tick, stop)? {
+            let interval = self.counter.poll_interval();
+            let due = interval.map_or(end, |interval| end.min(Instant::now() + interval));
+            match self.link_monitor.wait(self.counter.poll_fds(), due, stop)? {
                 WakeReason::Due if Instant::now() >= end => return Ok(WakeReason::Due),
                 WakeReason::Due | WakeReason::Readable => {
-                    *outcome = self.counter.read(&self.clock, receiver);
+                    *outcome = self.counter.read(&self.clock, sink);
                 }
-                WakeReason::Status => match self.counter.open_ledger() {
-                    Ok(open) => receiver.status(&open),
+                WakeReason::StatusRequested => match self.counter.open_ledger() {
+                    Ok(open) => sink.status(&open),
                     Err(error) => log::warn!("reading the counts of the open window: {error:#}"),
                 },
-                woken @ (WakeReason::Stopped | WakeReason::Gone) => return Ok(woken),
+                woken @ (WakeReason::Stopped | WakeReason::InterfaceRemoved) => return Ok(woken),
             }
             if outcome.is_err() {
                 return Ok(WakeReason::Stopped);

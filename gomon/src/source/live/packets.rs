@@ -1,11 +1,10 @@
-//! Packets for artifacts, as the kernel program sends them up.
+//! Packets for artifacts, received from the eBPF programs.
 //!
-//! Each processor has a perf buffer of its own. A packet lies there until the pane ends, or until one of
-//! the buffers has filled up by its watermark: that wakes the reader, which then reads all of them, puts
-//! what they hold into the order of time, and looks again after a [`TICK`] for as long as packets keep
-//! coming that fast. A wake-up interrupts the processor, so there is one for many packets; and an idle
-//! bot costs none.
-#![expect(unsafe_code, reason = "perf buffers lend out their file descriptors as numbers alone")]
+//! Each CPU has a perf buffer. A packet stays there until the pane ends, or until one of the buffers
+//! reaches its watermark, which wakes the reader. The reader then drains all buffers, sorts the packets
+//! by time, and polls every [`DRAIN_INTERVAL`] while packets arrive at that rate. A wake-up interrupts
+//! the CPU, so there is one for many packets, and none for an idle bot.
+#![expect(unsafe_code, reason = "perf buffers expose only raw file descriptors")]
 
 use std::borrow::Cow;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -19,142 +18,142 @@ use gomon_common::kernel::{GENERATIONS, PacketRecord};
 use perf_event::events::Software;
 use perf_event::{Builder, SampleFlag, Sampler};
 
-use super::clock::{MonotonicClock, monotonic};
+use super::clock::{MonotonicClock, monotonic_now};
 use super::reorder::Waiting;
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 use crate::source::PaneSink;
 
-/// How long the buffers are left alone after they were read, so that a flood does not wake the reader
-/// each time a watermark is passed.
-const TICK: Duration = Duration::from_millis(10);
-/// The part of a buffer that is its watermark: what is left has to take what comes until it is read.
-const WATERMARK: usize = 4;
-/// Bytes of all buffers together, as far as [`SMALLEST`] allows.
-const MEMORY: usize = 8 << 20;
-/// Bytes of one buffer, at least and at most; the longest packet takes 64 KiB.
-const SMALLEST: usize = 128 << 10;
-const LARGEST: usize = 2 << 20;
-/// How long a packet waits for one of another processor that is older, in nanoseconds.
+/// The interval between reads of busy buffers, so that a flood does not wake the reader at every watermark.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
+/// The watermark is this fraction of the buffer. The rest has room for the packets that arrive until it
+/// is read.
+const WATERMARK_DIVISOR: usize = 4;
+/// The size of all buffers together in bytes, unless [`MIN_BUFFER`] requires more.
+const TOTAL_BUFFER: usize = 8 << 20;
+/// The minimum size of a buffer in bytes. The longest packet takes 64 KiB.
+const MIN_BUFFER: usize = 128 << 10;
+/// The maximum size of a buffer in bytes.
+const MAX_BUFFER: usize = 2 << 20;
+/// How long a packet is held back in case another CPU has an older one, in nanoseconds.
 const REORDER_DELAY: u64 = 1_000_000;
-/// `PERF_RECORD_SAMPLE`: a record of the program's own, its length in four bytes in front.
-const SAMPLE: u32 = 9;
-/// Where VLAN tags stand in an Ethernet frame.
-const TAGS: usize = 12;
+/// `PERF_RECORD_SAMPLE`: a record from the program, with a four-byte length in front.
+const PERF_RECORD_SAMPLE: u32 = 9;
+/// The offset of VLAN tags in an Ethernet frame.
+const VLAN_OFFSET: usize = 12;
 
-/// The buffers, and for each generation what was read from them too early.
-pub(super) struct Packets {
+/// The perf buffers, and the packets of each generation that were read but not passed on yet.
+pub(super) struct PacketBuffers {
     buffers: Vec<Sampler>,
-    /// Bytes in a buffer that wake the reader.
+    /// The number of bytes in a buffer that wakes the reader.
     watermark: usize,
-    /// Whether to look again after a [`TICK`] instead of waiting to be woken.
-    flows: bool,
+    /// Whether to poll every [`DRAIN_INTERVAL`] instead of waiting for readiness.
+    is_polling: bool,
     waiting: [Waiting; GENERATIONS as usize],
-    /// The kernel lets go of the buffers when this is closed.
+    /// The kernel releases the buffers when this is closed.
     _map: Array<MapData, u32>,
 }
 
-impl Packets {
-    /// Makes the buffers of `map`.
+impl PacketBuffers {
+    /// Creates the buffers of a perf event array.
     pub(super) fn open(map: Map) -> Result<Self> {
         let Map::PerfEventArray(map) = map else { return Err(anyhow!("not a perf event array")) };
-        // To the kernel it is an array of descriptors, and only that lets the buffers be opened here:
-        // with none of the library's wake-ups, each of which interrupts the processor.
+        // The kernel treats the map as an array of file descriptors. Opening the buffers here avoids
+        // aya's, which wake the reader, and interrupt the CPU, for each sample.
         let mut map: Array<_, u32> = Map::Array(map).try_into()?;
         let cpus = online_cpus().map_err(|(what, error)| anyhow!("reading {what}: {error}"))?;
-        let size = (MEMORY / cpus.len().max(1)).clamp(SMALLEST, LARGEST);
-        let watermark = size / WATERMARK;
+        let size = (TOTAL_BUFFER / cpus.len().max(1)).clamp(MIN_BUFFER, MAX_BUFFER);
+        let watermark = size / WATERMARK_DIVISOR;
         let mut buffers = Vec::new();
         for cpu in cpus {
-            let buffer =
-                buffer(cpu, size, watermark).with_context(|| format!("processor {cpu}"))?;
+            let buffer = open_buffer(cpu, size, watermark).with_context(|| format!("CPU {cpu}"))?;
             map.set(cpu, buffer.as_raw_fd().unsigned_abs(), 0)?;
             buffers.push(buffer);
         }
         let waiting = Default::default();
-        Ok(Self { buffers, watermark, flows: false, waiting, _map: map })
+        Ok(Self { buffers, watermark, is_polling: false, waiting, _map: map })
     }
 
-    /// What becomes readable when a buffer has filled up by its watermark; nothing while the buffers are
-    /// looked into on a timer. The kernel remembers a watermark that is passed meanwhile.
-    pub(super) fn wakes(&self) -> Vec<BorrowedFd<'_>> {
-        let buffers = self.buffers.iter().filter(|_| !self.flows);
+    /// Returns the descriptors of the buffers, which are readable above the watermark. None while the
+    /// buffers are polled; the kernel remembers a watermark that is reached meanwhile.
+    pub(super) fn poll_fds(&self) -> Vec<BorrowedFd<'_>> {
+        let buffers = self.buffers.iter().filter(|_| !self.is_polling);
         // SAFETY: the descriptor is open for as long as its buffer lives, which is borrowed here.
         buffers.map(|buffer| unsafe { BorrowedFd::borrow_raw(buffer.as_raw_fd()) }).collect()
     }
 
-    /// How long to wait for the next look, if none is waited for.
-    pub(super) fn tick(&self) -> Option<Duration> {
-        self.flows.then_some(TICK)
+    /// Returns the interval at which to read the buffers, if they are polled.
+    pub(super) fn poll_interval(&self) -> Option<Duration> {
+        self.is_polling.then_some(DRAIN_INTERVAL)
     }
 
-    /// Hands on the packets of a pane that is open.
+    /// Passes packets of the open pane to `sink`.
     pub(super) fn read(
         &mut self,
         generation: u32,
         clock: &MonotonicClock,
-        receiver: &mut impl PaneSink,
+        sink: &mut impl PaneSink,
     ) {
-        let until = clock.time(monotonic().saturating_sub(REORDER_DELAY));
-        let most = self.hand_on(generation, until, clock, receiver);
-        // After being woken it looks a second time in any case, so that a buffer that only ever claims
-        // to be readable, as that of a processor that is switched off may, costs no more than that.
-        self.flows = !self.flows || most >= self.watermark;
+        let until = clock.wall_time(monotonic_now().saturating_sub(REORDER_DELAY));
+        let max_held = self.drain(generation, until, clock, sink);
+        // After a wake-up the buffers are polled at least once. So a buffer that is always readable
+        // without data, as one of an offline CPU may be, costs no more than the polling.
+        self.is_polling = !self.is_polling || max_held >= self.watermark;
     }
 
-    /// Hands on what is left of a pane that is over.
+    /// Passes the remaining packets of a closed pane to `sink`.
     pub(super) fn finish(
         &mut self,
         generation: u32,
         clock: &MonotonicClock,
-        receiver: &mut impl PaneSink,
+        sink: &mut impl PaneSink,
     ) {
-        self.hand_on(generation, Timestamp::from_nanoseconds(i64::MAX), clock, receiver);
+        self.drain(generation, Timestamp::from_nanoseconds(i64::MAX), clock, sink);
     }
 
-    /// Moves the times of packets that wait by so many nanoseconds.
-    pub(super) fn clock_set(&mut self, by: i64) {
+    /// Shifts the times of the packets held back by this many nanoseconds.
+    pub(super) fn shift_times(&mut self, by: i64) {
         self.waiting.iter_mut().for_each(|waiting| waiting.clock_set(by));
     }
 
-    /// Empties the buffers, hands on what is from before `until`, and says how many bytes the fullest of
-    /// them held.
-    fn hand_on(
+    /// Drains the buffers, and passes packets of `generation` from before `until` to `sink`. Returns the
+    /// number of bytes in the fullest buffer.
+    fn drain(
         &mut self,
         generation: u32,
         until: Timestamp,
         clock: &MonotonicClock,
-        receiver: &mut impl PaneSink,
+        sink: &mut impl PaneSink,
     ) -> usize {
-        let mut most = 0;
+        let mut max_held = 0;
         for buffer in &mut self.buffers {
             let mut held = 0;
             while let Some(record) = buffer.next_record() {
                 held += record.len();
-                // The kernel counts those it has no room for, by itself and for the program.
-                if record.ty() == SAMPLE
+                // Other records are `PERF_RECORD_LOST`, which the program counts too.
+                if record.ty() == PERF_RECORD_SAMPLE
                     && let Some((_size, sample)) = record.to_contiguous().split_first_chunk::<4>()
-                    && let Some((saved, data)) = PacketRecord::split(sample)
-                    && let Some(waiting) = self.waiting.get_mut(saved.generation() as usize)
+                    && let Some((packet, data)) = PacketRecord::split(sample)
+                    && let Some(waiting) = self.waiting.get_mut(packet.generation() as usize)
                 {
                     let frame = Frame {
-                        time: Some(clock.time(saved.time())),
+                        time: Some(clock.wall_time(packet.time())),
                         link: FrameLink::Known(LinkType::Ethernet),
-                        length: saved.length(),
-                        data: &whole(&saved, data),
+                        length: packet.length(),
+                        data: &with_vlan_tag(&packet, data),
                     };
-                    waiting.push([Some((saved.host(), true)), None], &frame);
+                    waiting.push([Some((packet.host(), true)), None], &frame);
                 }
             }
-            most = most.max(held);
+            max_held = max_held.max(held);
         }
-        self.waiting[generation as usize].hand_on(until, receiver);
-        most
+        self.waiting[generation as usize].hand_on(until, sink);
+        max_held
     }
 }
 
-/// The buffer of one processor, and how much has to come into it before it becomes readable.
-fn buffer(cpu: u32, bytes: usize, watermark: usize) -> Result<Sampler> {
+/// Opens the buffer of a CPU, which is readable when it holds `watermark` bytes.
+fn open_buffer(cpu: u32, bytes: usize, watermark: usize) -> Result<Sampler> {
     let mut builder = Builder::new(Software::BPF_OUTPUT);
     builder.any_pid().one_cpu(usize::try_from(cpu)?).enabled(true);
     builder.sample(SampleFlag::RAW).sample_period(1).wakeup_watermark(watermark);
@@ -162,9 +161,9 @@ fn buffer(cpu: u32, bytes: usize, watermark: usize) -> Result<Sampler> {
     counter.sampled(bytes).context("mapping a perf buffer")
 }
 
-/// A frame as it was on the wire: with the tag that the kernel took out of it.
-fn whole<'a>(saved: &PacketRecord, frame: &'a [u8]) -> Cow<'a, [u8]> {
-    match (saved.tag(), frame.split_at_checked(TAGS)) {
+/// Restores the frame as it was on the wire, with the VLAN tag that the kernel moved into the skb.
+fn with_vlan_tag<'a>(packet: &PacketRecord, frame: &'a [u8]) -> Cow<'a, [u8]> {
+    match (packet.tag(), frame.split_at_checked(VLAN_OFFSET)) {
         (Some(tag), Some((addresses, rest))) => [addresses, &tag, rest].concat().into(),
         _ => frame.into(),
     }

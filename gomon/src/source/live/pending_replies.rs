@@ -1,36 +1,39 @@
-//! Contacts by UDP that the panes before left without an answer. The kernel program enters answers to
-//! them in a map of its own, as long as they may still come.
+//! UDP contacts of earlier panes that are still unanswered. The eBPF programs record replies to them in a
+//! map of their own for as long as replies may arrive.
 
 use anyhow::Result;
 use aya::maps::{HashMap, MapData};
 use gomon_common::Endpoint;
 
 use super::clock::MonotonicClock;
-use super::kernel::{EndpointMap, EndpointValue};
+use super::values::{EndpointMap, EndpointValue, contact_times};
 use crate::core::{ContactTimes, Span};
 
-/// The contacts, here and in the kernel.
+/// The contacts with pending replies, in user space and in the kernel.
 pub(super) struct PendingReplies {
+    /// The time of each contact's reply, in nanoseconds on the monotonic clock, or 0.
     map: HashMap<MapData, [u8; 24], u64>,
     contacts: hashbrown::HashMap<Endpoint, ContactTimes>,
     capacity: usize,
 }
 
 impl PendingReplies {
-    /// None yet, and never more than `capacity`.
+    /// Wraps an empty map with this capacity.
     pub(super) fn new(map: HashMap<MapData, [u8; 24], u64>, capacity: u32) -> Self {
         let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
         Self { map, contacts: hashbrown::HashMap::new(), capacity }
     }
 
-    /// The wall's clock was set by so many nanoseconds.
-    pub(super) fn clock_set(&mut self, by: i64) {
+    /// Shifts the times of the contacts by this many nanoseconds.
+    pub(super) fn shift_times(&mut self, by: i64) {
         self.contacts.values_mut().for_each(|contacts| *contacts = contacts.shifted_by(by));
     }
 
-    /// The contacts of the pane `span`, whose endpoints were drained and are still in `closed`. Those whose
-    /// answer may come later are pending_replies from here on; another one for which there is no room is no
-    /// contact, since its answer would not be seen.
+    /// Returns the contacts of the pane `span`, and the replies to earlier ones. `drained` was read from
+    /// `closed`, which still has its entries.
+    ///
+    /// Contacts that may be answered later become pending. If there is no room for one, its attempt is
+    /// discarded, because its reply would be missed.
     pub(super) fn settle(
         &mut self,
         closed: &EndpointMap,
@@ -38,16 +41,16 @@ impl PendingReplies {
         span: Span,
         clock: &MonotonicClock,
     ) -> Result<Vec<(Endpoint, ContactTimes)>> {
-        let mut all = self.answers(span, clock)?;
+        let mut all = self.take_replies(span, clock)?;
         for (endpoint, value) in drained {
-            let mut contacts = contacts(*value, clock).clamped_to(span);
+            let mut contacts = contact_times(*value, clock).clamped_to(span);
             if contacts.awaits_reply(endpoint, span.end) && !self.contacts.contains_key(endpoint) {
                 if self.contacts.len() < self.capacity {
                     self.map.insert(endpoint.bytes(), 0, 0)?;
                     self.contacts.insert(*endpoint, contacts);
-                    // Until here answers were entered where the contact was made.
-                    contacts =
-                        self::contacts(closed.get(&endpoint.bytes(), 0)?, clock).clamped_to(span);
+                    // Until this insertion the programs recorded the reply in the closed generation.
+                    let value = closed.get(&endpoint.bytes(), 0)?;
+                    contacts = contact_times(value, clock).clamped_to(span);
                 } else {
                     contacts = contacts.without_attempt();
                 }
@@ -57,33 +60,28 @@ impl PendingReplies {
         Ok(all)
     }
 
-    /// The answers to what is pending_replies. What was answered, and what no longer can be, is forgotten.
-    fn answers(
+    /// Returns the replies received, and removes the contacts that are answered or have timed out.
+    fn take_replies(
         &mut self,
         span: Span,
         clock: &MonotonicClock,
     ) -> Result<Vec<(Endpoint, ContactTimes)>> {
-        let mut answers = Vec::new();
-        let mut over = Vec::new();
+        let mut replies = Vec::new();
+        let mut finished = Vec::new();
         for (endpoint, contacts) in &self.contacts {
-            let answered = self.map.get(&endpoint.bytes(), 0)?;
-            if answered != 0 {
-                answers.push((*endpoint, ContactTimes::new(None, Some(clock.time(answered)))));
+            let reply_time = self.map.get(&endpoint.bytes(), 0)?;
+            if reply_time != 0 {
+                let time = clock.wall_time(reply_time);
+                replies.push((*endpoint, ContactTimes::new(None, Some(time))));
             }
-            if answered != 0 || !contacts.awaits_reply(endpoint, span.end) {
-                over.push(*endpoint);
+            if reply_time != 0 || !contacts.awaits_reply(endpoint, span.end) {
+                finished.push(*endpoint);
             }
         }
-        for endpoint in over {
+        for endpoint in finished {
             self.contacts.remove(&endpoint);
             self.map.remove(&endpoint.bytes())?;
         }
-        Ok(answers)
+        Ok(replies)
     }
-}
-
-/// The contacts in the entry of an endpoint.
-fn contacts([_, _, _, tried, answered, ..]: EndpointValue, clock: &MonotonicClock) -> ContactTimes {
-    let time = |monotonic| (monotonic != 0).then(|| clock.time(monotonic));
-    ContactTimes::new(time(tried), time(answered))
 }

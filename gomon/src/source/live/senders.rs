@@ -1,56 +1,57 @@
-//! Who sent what is not the bot's, by the sample the program keeps.
+//! The senders of packets that are not the bot's, from the sample that the eBPF programs keep.
 
 use anyhow::Result;
 use aya::maps::{MapData, PerCpuArray};
 use gomon_common::Address;
-use gomon_common::kernel::{CpuLedger, LedgerEntry, SAMPLES};
+use gomon_common::kernel::{CpuLedger, LedgerEntry, SENDER_SAMPLES};
 use hashbrown::HashMap;
 
 use crate::core::{Ledger, Senders, identifies_host};
 
-type Samples = [[u8; 16]; SAMPLES];
+type Samples = [[u8; 16]; SENDER_SAMPLES];
 
-/// The samples of both generations, for as long as nothing was the bot's.
-pub(super) struct Sampled {
+/// Collects samples for as long as no packet was the bot's.
+pub(super) struct SenderSamples {
     map: PerCpuArray<MapData, Samples>,
-    /// The sources so far, with their packets in the samples: too few to tell, which bounds them.
+    /// The sampled packets of each source. Sampling ends once they are enough, which bounds the map.
     sources: HashMap<Address, u64>,
-    /// Whether it is in doubt who the bot is.
-    doubtful: bool,
+    /// Whether the bot's address may be wrong.
+    is_doubtful: bool,
 }
 
-impl Sampled {
-    /// The samples in a map, before the first packet.
+impl SenderSamples {
+    /// Wraps the map of samples.
     pub(super) fn new(map: PerCpuArray<MapData, Samples>) -> Self {
-        Self { map, sources: HashMap::new(), doubtful: true }
+        Self { map, sources: HashMap::new(), is_doubtful: true }
     }
 
-    /// Who sent up to the end of a generation that is closed, if there is doubt: until there are enough
-    /// packets to tell, none of which were the bot's. `pages` are the ledgers of its CPUs, and `ledger` is their sum.
-    pub(super) fn take<'a>(
+    /// Returns the senders up to the end of a closed generation, while the bot's address may be wrong:
+    /// until enough packets are sampled, none of which was the bot's. `ledgers` are those of the CPUs,
+    /// and `ledger` is their sum.
+    pub(super) fn read<'a>(
         &mut self,
         generation: u32,
         ledger: &Ledger,
-        pages: impl IntoIterator<Item = &'a CpuLedger>,
+        ledgers: impl IntoIterator<Item = &'a CpuLedger>,
     ) -> Result<Senders> {
-        let is_bot_there = ledger.counted + ledger.ignored > 0;
-        self.doubtful &= !is_bot_there;
-        if !self.doubtful || ledger.not_from_bot == 0 {
+        let has_bot_packets = ledger.counted + ledger.ignored > 0;
+        self.is_doubtful &= !has_bot_packets;
+        if !self.is_doubtful || ledger.not_from_bot == 0 {
             return Ok(Senders::default());
         }
         let samples = self.map.get(&generation, 0)?;
-        for (samples, page) in samples.iter().zip(pages) {
-            // What is behind the packets that came is from another pane.
-            let packets = page[LedgerEntry::NotFromBot as usize];
-            let fresh = usize::try_from(packets).unwrap_or(usize::MAX);
-            let sources = samples.iter().take(fresh).map(|source| Address::v6(*source));
+        for (samples, ledger) in samples.iter().zip(ledgers) {
+            // The map is not cleared: only the first samples, one per packet, are from this pane.
+            let packets = ledger[LedgerEntry::NotFromBot as usize];
+            let valid = usize::try_from(packets).unwrap_or(usize::MAX);
+            let sources = samples.iter().take(valid).map(|source| Address::v6(*source));
             for source in sources.filter(|source| identifies_host(*source)) {
                 *self.sources.entry(source).or_default() += 1;
             }
         }
         let sources = self.sources.iter().map(|(source, packets)| (*source, *packets));
         let senders = Senders::new(self.sources.values().sum(), sources);
-        self.doubtful = !senders.is_sufficient();
+        self.is_doubtful = !senders.is_sufficient();
         Ok(senders)
     }
 }

@@ -1,0 +1,88 @@
+//! The counter of an interface: in the kernel or in user space.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::capture::PcapCounter;
+use super::clock::MonotonicClock;
+use super::kernel::KernelCounter;
+use crate::core::{Ledger, Span, WindowCounts};
+use crate::source::PaneSink;
+
+/// Counts the open pane.
+pub(super) enum Counter {
+    /// eBPF programs count.
+    Kernel(Box<KernelCounter>),
+    /// This process counts the frames that libpcap captures.
+    Pcap(Box<PcapCounter>),
+}
+
+impl Counter {
+    /// Returns the descriptors to poll: one is readable when [`Counter::read`] has to be called.
+    pub(super) fn poll_fds(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Self::Kernel(kernel) => kernel.poll_fds(),
+            Self::Pcap(capture) => capture.poll_fds(),
+        }
+    }
+
+    /// Returns the interval at which to call [`Counter::read`] even if no descriptor is readable.
+    pub(super) fn poll_interval(&self) -> Option<Duration> {
+        match self {
+            Self::Kernel(kernel) => kernel.poll_interval(),
+            Self::Pcap(capture) => capture.poll_interval(),
+        }
+    }
+
+    /// Reads what is available, but returns after a bounded amount of work.
+    pub(super) fn read(&mut self, clock: &MonotonicClock, sink: &mut impl PaneSink) -> Result<()> {
+        match self {
+            Self::Kernel(kernel) => {
+                kernel.read(clock, sink);
+                Ok(())
+            }
+            Self::Pcap(capture) => capture.read(sink),
+        }
+    }
+
+    /// Returns the ledger of the open pane so far.
+    pub(super) fn open_ledger(&self) -> Result<Ledger> {
+        match self {
+            Self::Kernel(kernel) => kernel.open_ledger(),
+            Self::Pcap(capture) => Ok(capture.open_ledger()),
+        }
+    }
+
+    /// Sets the end of the first pane, in nanoseconds on the monotonic clock.
+    pub(super) fn start_first_pane(&mut self, end: u64) -> Result<()> {
+        match self {
+            Self::Kernel(kernel) => kernel.start_first_pane(end),
+            Self::Pcap(_) => Ok(()),
+        }
+    }
+
+    /// Shifts the times of buffered packets and of unanswered contacts by this many nanoseconds.
+    pub(super) fn shift_times(&mut self, by: i64) {
+        match self {
+            Self::Kernel(kernel) => kernel.shift_times(by),
+            Self::Pcap(capture) => capture.shift_times(by),
+        }
+    }
+
+    /// Closes the open pane, which covers `span`, and opens the next, which ends at `next_end`, in
+    /// nanoseconds on the monotonic clock.
+    pub(super) fn close_pane(
+        &mut self,
+        span: Span,
+        next_end: u64,
+        clock: &MonotonicClock,
+        sink: &mut impl PaneSink,
+    ) -> Result<WindowCounts> {
+        match self {
+            Self::Kernel(kernel) => kernel.close_pane(span, next_end, clock, sink),
+            Self::Pcap(capture) => Ok(capture.close_pane(span, sink)),
+        }
+    }
+}

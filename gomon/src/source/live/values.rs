@@ -1,0 +1,61 @@
+//! The types of the BPF maps that more than one file uses, and the conversion of their values.
+//!
+//! Values are arrays of integers, which aya accepts without `unsafe`. Their layouts are those of the
+//! structs in [`gomon_common::kernel`].
+
+use aya::maps::{HashMap, MapData};
+use gomon_common::kernel::{CpuLedger, LedgerEntry, SEVERAL_SOURCES};
+use gomon_common::parse::Malformed;
+use gomon_common::{Address, Skip};
+
+use super::clock::MonotonicClock;
+use crate::core::{ContactTimes, Counts, Ledger, Origin};
+
+/// A [`DestinationValue`](gomon_common::kernel::DestinationValue), whose third word only the program uses.
+pub(super) type HostValue = [u64; 3];
+/// The same, followed by a [`ContactValue`](gomon_common::kernel::ContactValue) and the source address.
+pub(super) type EndpointValue = [u64; 7];
+/// The inner map of endpoints of one generation.
+pub(super) type EndpointMap = HashMap<MapData, [u8; 24], EndpointValue>;
+/// The inner map of hosts of one generation.
+pub(super) type HostMap = HashMap<MapData, [u8; 16], HostValue>;
+
+/// Returns the counts in the value of a host.
+pub(super) fn host_counts([packets, bytes, _]: HostValue) -> Counts {
+    Counts { packets, bytes }
+}
+
+/// Returns the counts in the value of an endpoint.
+pub(super) fn endpoint_counts([packets, bytes, ..]: EndpointValue) -> Counts {
+    Counts { packets, bytes }
+}
+
+/// Returns the contact times in the value of an endpoint.
+pub(super) fn contact_times(value: EndpointValue, clock: &MonotonicClock) -> ContactTimes {
+    let [_, _, _, attempted, replied, ..] = value;
+    let time = |monotonic| (monotonic != 0).then(|| clock.wall_time(monotonic));
+    ContactTimes::new(time(attempted), time(replied))
+}
+
+/// Returns the source of an endpoint's packets in the value of the endpoint.
+pub(super) fn origin(value: EndpointValue) -> Origin {
+    let [.., high, low] = value.map(u64::to_ne_bytes);
+    let source = Address::v6_halves(high, low);
+    if source == SEVERAL_SOURCES { Origin::Several } else { Origin::One(source) }
+}
+
+/// Converts a ledger of the program, summed over all CPUs.
+pub(super) fn ledger(sums: &CpuLedger) -> Ledger {
+    let get = |entry: LedgerEntry| sums[entry as usize];
+    let mut ledger = Ledger {
+        counted: get(LedgerEntry::Counted) + get(LedgerEntry::UnlistedPackets),
+        not_from_bot: get(LedgerEntry::NotFromBot),
+        ignored: get(LedgerEntry::Ignored),
+        not_ip: get(LedgerEntry::NotIp),
+        ..Ledger::default()
+    };
+    for reason in Malformed::ALL {
+        ledger.malformed[reason as usize] = get(LedgerEntry::of(Skip::Malformed(reason)));
+    }
+    ledger
+}
