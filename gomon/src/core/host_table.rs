@@ -57,6 +57,7 @@ impl HostTable {
     }
 
     /// Removes all hosts, and returns them.
+    #[expect(clippy::disallowed_methods, reason = "the counts of a pane are sorted")]
     pub(super) fn take(&mut self) -> Vec<(Address, Counts)> {
         self.bloom.clear();
         self.unlisted_endpoints.drain().collect()
@@ -66,6 +67,7 @@ impl HostTable {
     #[cold]
     fn fill_bloom(&mut self) {
         self.bloom.resize(self.parts as usize * PART_SLOTS / 64, 0);
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
         for host in self.unlisted_endpoints.keys() {
             let (word, bit) = self.slot(hash(host.halves()));
             self.bloom[word] |= bit;

@@ -112,6 +112,7 @@ impl SenderObserver {
     }
 
     /// Returns the senders so far.
+    #[expect(clippy::disallowed_methods, reason = "`Senders::new` sorts")]
     pub(super) fn senders(&self) -> Senders {
         Senders::new(self.packets, self.sources.iter().map(|(source, packets)| (*source, *packets)))
     }

@@ -96,6 +96,7 @@ impl SweepDetector {
         let mut results: BTreeMap<Service, (u64, u64)> = BTreeMap::new();
         if pane.both_directions && !self.both_directions {
             self.both_directions = true;
+            #[expect(clippy::disallowed_methods, reason = "collected into an ordered map")]
             let unjudged = self.unjudged.drain();
             results = unjudged.map(|(service, contacts)| (service, (0, contacts))).collect();
         }
@@ -119,6 +120,7 @@ impl SweepDetector {
         let end = pane.observed_until();
         let timed_out =
             |_: &Endpoint, attempt: &mut Timestamp| end.since(*attempt) >= REPLY_TIMEOUT;
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
         for (endpoint, _) in self.pending.extract_if(timed_out) {
             let service = service(&endpoint);
             if endpoint.protocol() == protocol::UDP && !self.both_directions {
@@ -137,6 +139,7 @@ impl SweepDetector {
 
     /// Moves the times of pending contacts, after the clock was set by `by` nanoseconds.
     pub fn clock_set(&mut self, by: i64) {
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
         self.pending.values_mut().for_each(|attempt| *attempt = attempt.after(by));
     }
 
@@ -151,6 +154,7 @@ impl SweepDetector {
     /// All tests, sorted by service.
     #[must_use]
     pub fn tests(&self) -> Vec<(Service, SweepTest)> {
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
         let mut tests: Vec<_> =
             self.tests.iter().map(|(service, test)| (*service, *test)).collect();
         tests.sort_unstable_by_key(|(service, _)| *service);
@@ -171,6 +175,7 @@ impl SweepDetector {
 
     /// Whether there are UDP contacts that are not judged for that reason.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "independent of the order")]
     pub fn has_unjudged_contacts(&self) -> bool {
         let is_udp = |endpoint: &Endpoint| endpoint.protocol() == protocol::UDP;
         !self.both_directions && (!self.unjudged.is_empty() || self.pending.keys().any(is_udp))

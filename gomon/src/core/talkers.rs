@@ -93,6 +93,7 @@ impl Talkers {
     /// The listed sources, the busiest first.
     #[must_use]
     pub fn list(&self) -> Vec<(TalkerKey, &Talker)> {
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
         let mut list: Vec<_> =
             self.sources.iter().map(|(source, talker)| (*source, talker)).collect();
         list.sort_unstable_by_key(|(source, talker)| (u64::MAX - talker.counts.packets, *source));
@@ -102,11 +103,13 @@ impl Talkers {
     /// Removes the half of the sources, or more, with the fewest packets.
     #[cold]
     fn make_room(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "the median does not depend on the order")]
         let mut packets: Vec<_> =
             self.sources.values().map(|talker| talker.counts.packets).collect();
         let half = packets.len() / 2;
         let (_, &mut median, _) = packets.select_nth_unstable(half);
         let unlisted = &mut self.unlisted;
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
         self.sources.retain(|_, talker| {
             let is_kept = talker.counts.packets > median;
             if !is_kept {
@@ -142,6 +145,7 @@ impl TalkerDestinations {
             }
             Self::Exact(hosts) => {
                 let mut sketch = HyperLogLog::default();
+                #[expect(clippy::disallowed_methods, reason = "independent of the order")]
                 hosts.drain().chain([host]).for_each(|host| sketch.insert(host));
                 *self = Self::Estimated(sketch);
             }

@@ -280,6 +280,7 @@ impl Tally {
 
     /// The clock was set by so many nanoseconds.
     pub fn clock_set(&mut self, by: i64) {
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
         self.awaited.values_mut().for_each(|contacts| *contacts = contacts.shifted_by(by));
     }
 
@@ -294,6 +295,7 @@ impl Tally {
             self.hosts.take(),
             std::mem::take(&mut self.overflow),
         );
+        #[expect(clippy::disallowed_methods, reason = "the origins of a pane are sorted")]
         let counts =
             WindowCounts { senders, ..counts }.with_origins(self.origins.drain().collect());
         counts.with_contacts(contacts, std::mem::take(&mut self.both_directions))
@@ -307,9 +309,11 @@ impl Tally {
             endpoints.map(|entry| (entry.endpoint, entry.contacts.clamped_to(span))).collect();
         // Which ones find room must not hang on the order of a hash.
         all.sort_unstable_by_key(|(endpoint, contacts)| (contacts.attempt(), *endpoint));
+        #[expect(clippy::disallowed_methods, reason = "the contacts of a pane are sorted")]
         let before = self.awaited.iter();
         let answers: Vec<_> =
             before.map(|(endpoint, contacts)| (*endpoint, contacts.without_attempt())).collect();
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
         self.awaited.retain(|endpoint, contacts| contacts.awaits_reply(endpoint, end));
         for (endpoint, contacts) in &mut all {
             if contacts.awaits_reply(endpoint, end) && !self.awaited.contains_key(endpoint) {

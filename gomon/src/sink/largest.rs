@@ -85,6 +85,7 @@ impl<K: Copy + Hash + Ord, V: Default + Weigh> Largest<K, V> {
     }
 
     /// The keys of all entries, in no particular order.
+    #[expect(clippy::disallowed_methods, reason = "for callers that do not depend on the order")]
     pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
         self.kept.keys()
     }
@@ -101,6 +102,7 @@ impl<K: Copy + Hash + Ord, V: Default + Weigh> Largest<K, V> {
 
     /// Returns up to `most` of the heaviest entries, sorted by weight, the heaviest first, then by key.
     pub(super) fn heaviest(&self, most: usize) -> Vec<(&K, &V)> {
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
         let mut all: Vec<_> = self.kept.iter().map(|(key, kept)| (key, &kept.value)).collect();
         all.sort_unstable_by_key(|(key, value)| (Reverse(value.weight()), **key));
         all.truncate(most);
@@ -108,6 +110,7 @@ impl<K: Copy + Hash + Ord, V: Default + Weigh> Largest<K, V> {
     }
 
     fn evict_lighter_half(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "partitioned below by weight and key")]
         let kept = self.kept.iter();
         let mut all: Vec<_> = kept.map(|(key, kept)| (Reverse(kept.max_weight()), *key)).collect();
         // The entry in the middle is the heaviest of the lighter half, which follows it.
