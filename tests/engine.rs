@@ -1,9 +1,9 @@
-//! The core against a naive reading of its documentation, on random traffic.
+//! The core compared with a naive implementation of its documentation, on random traffic.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that can't go on fails, and says what it skipped"
+    reason = "tests panic on setup errors, and print what they skip"
 )]
 
 mod support;
@@ -12,9 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gomon::core::{
-    Counts, Engine, PacketFilter, PaneClock, PanePosition, Policy, SILENT_WINDOWS_REPORTED,
-    ScanMode, Senders, Sources, Span, Tally, Target, Timestamp, Verdict, WindowCounts,
-    WindowReport,
+    AttackTarget, Counts, Engine, PacketFilter, PaneClock, PanePosition, Policy,
+    SILENT_WINDOWS_REPORTED, ScanMode, Senders, Sources, Span, Tally, Timestamp, Verdict,
+    WindowCounts, WindowReport,
 };
 use gomon_common::{Address, ContactFlag, Endpoint, Packet, protocol};
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ use proptest::prelude::*;
 const STEP: u64 = 1_000_000_000;
 const BOT: Address = Address::v4([10, 0, 0, 5]);
 
-/// A packet, so many nanoseconds after the first.
+/// A packet. `time` is in nanoseconds since the first one.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
     time: u64,
@@ -42,7 +42,7 @@ fn host(n: u8) -> Address {
     Address::v4([192, 0, 2, n])
 }
 
-/// Traffic of some seconds, in the order of time; the first packet is at time 0.
+/// Traffic of a few seconds, in order of time. The first packet is at time 0.
 fn traffic() -> impl Strategy<Value = Vec<Sent>> {
     let packet =
         (0..12 * STEP, prop::bool::weighted(0.9), 0u8..9, 0u16..4, prop::bool::ANY, 60u32..99);
@@ -76,14 +76,14 @@ fn policies() -> impl Strategy<Value = Policy> {
     )
 }
 
-/// Runs clock, tally and engine as a replay does.
+/// Runs clock, tally and engine as a replay does, and returns the reports.
 fn replay(policy: &Policy, packets: &[Sent], capacity: usize) -> Vec<WindowReport> {
     let bot = Sources::Bot { first: BOT, others: vec![] };
-    replay_of(bot, policy, packets, capacity)
+    replay_from(bot, policy, packets, capacity)
 }
 
-/// The same of whoever is the bot.
-fn replay_of(
+/// [`replay`] with the given sources.
+fn replay_from(
     sources: Sources,
     policy: &Policy,
     packets: &[Sent],
@@ -98,19 +98,20 @@ fn replay_of(
         if let PanePosition::Ahead(panes) = clock.locate(Some(time)) {
             let span = clock.pane();
             clock.advance(panes);
-            engine.pane(tally.take(span), &mut |report| reports.push(report));
-            engine.silence(span.end, panes - 1, &mut |report| reports.push(report));
+            engine.add_pane(tally.take(span), &mut |report| reports.push(report));
+            engine.add_silent_panes(span.end, panes - 1, &mut |report| reports.push(report));
         }
         tally.count(&sent.packet(), sent.length, time);
     }
-    engine.pane(tally.take(clock.pane()), &mut |report| reports.push(report));
+    engine.add_pane(tally.take(clock.pane()), &mut |report| reports.push(report));
     engine.finish(&mut |report| reports.push(report));
     reports
 }
 
-/// What is said of a window: classes of verdicts with whom they are about and how many packets.
+/// The parts of a verdict that the naive implementation computes: its class, its destination, and its packets or
+/// ports.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+enum Finding {
     Attack(Endpoint, u64),
     HostAttack(Address, u64),
     VerticalScan(Address, u64),
@@ -119,31 +120,31 @@ enum Said {
     Idle,
 }
 
-fn said(report: &WindowReport) -> Vec<Said> {
-    let said = report.verdicts.iter().map(|verdict| match verdict {
-        Verdict::Attack { target: Target::Endpoint(endpoint), counts } => {
-            Said::Attack(*endpoint, counts.packets)
+fn findings(report: &WindowReport) -> Vec<Finding> {
+    let findings = report.verdicts.iter().map(|verdict| match verdict {
+        Verdict::Attack { target: AttackTarget::Endpoint(endpoint), counts } => {
+            Finding::Attack(*endpoint, counts.packets)
         }
-        Verdict::Attack { target: Target::Host { host, .. }, counts } => {
-            Said::HostAttack(*host, counts.packets)
+        Verdict::Attack { target: AttackTarget::Host { host, .. }, counts } => {
+            Finding::HostAttack(*host, counts.packets)
         }
-        Verdict::VerticalScan { host, ports, .. } => Said::VerticalScan(*host, *ports),
-        Verdict::Scan { hosts } => Said::Scan(hosts.clone()),
-        Verdict::Connection { endpoint, counts } => Said::Connection(*endpoint, counts.packets),
-        Verdict::Idle => Said::Idle,
-        Verdict::Sweep { .. } => panic!("nobody looks for sweeps here"),
+        Verdict::VerticalScan { host, ports, .. } => Finding::VerticalScan(*host, *ports),
+        Verdict::Scan { hosts } => Finding::Scan(hosts.clone()),
+        Verdict::Connection { endpoint, counts } => Finding::Connection(*endpoint, counts.packets),
+        Verdict::Idle => Finding::Idle,
+        Verdict::Sweep { .. } => panic!("sweep detection is off"),
     });
-    said.collect()
+    findings.collect()
 }
 
-/// The documentation, read naively: every window from the packets themselves.
+/// Computes every window naively, from the packets themselves.
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-fn naive(policy: &Policy, packets: &[Sent]) -> Vec<Vec<Said>> {
+fn naive(policy: &Policy, packets: &[Sent]) -> Vec<Vec<Finding>> {
     let panes = policy.panes() as u64;
     let last = packets.last().unwrap().time / STEP;
     let windows = (last + 1).saturating_sub(panes - 1).max(1);
     let seconds = policy.window.as_secs_f64();
-    let mut before = BTreeSet::new();
+    let mut previous = BTreeSet::new();
     let mut all = Vec::new();
     for window in 0..windows {
         let mut endpoints: BTreeMap<Endpoint, u64> = BTreeMap::new();
@@ -157,17 +158,17 @@ fn naive(policy: &Policy, packets: &[Sent]) -> Vec<Vec<Said>> {
         let of = |host: Address| endpoints.iter().filter(move |(e, _)| e.address() == host);
         let mut verdicts = Vec::new();
         let mut attacked = BTreeSet::new();
-        let mut silent = BTreeSet::new(); // endpoints that an attack covers
+        let mut covered = BTreeSet::new(); // endpoints that an attack verdict includes
         for (&host, &total) in &hosts {
-            let loud: Vec<_> = of(host).filter(|(_, n)| exceeds(**n)).collect();
-            if loud.is_empty() && exceeds(total) {
-                verdicts.push(Said::HostAttack(host, total));
-                silent.extend(of(host).map(|(e, _)| *e));
+            let attacked_endpoints: Vec<_> = of(host).filter(|(_, n)| exceeds(**n)).collect();
+            if attacked_endpoints.is_empty() && exceeds(total) {
+                verdicts.push(Finding::HostAttack(host, total));
+                covered.extend(of(host).map(|(e, _)| *e));
                 attacked.insert(host);
             }
-            for (&endpoint, &packets) in loud {
-                verdicts.push(Said::Attack(endpoint, packets));
-                silent.insert(endpoint);
+            for (&endpoint, &packets) in attacked_endpoints {
+                verdicts.push(Finding::Attack(endpoint, packets));
+                covered.insert(endpoint);
                 attacked.insert(host);
             }
         }
@@ -175,26 +176,26 @@ fn naive(policy: &Policy, packets: &[Sent]) -> Vec<Vec<Said>> {
             let ports =
                 of(host).filter(|(e, _)| e.protocol() == protocol::TCP && e.port() != 0).count();
             if policy.port_threshold.is_some_and(|threshold| ports as f64 > threshold) {
-                verdicts.push(Said::VerticalScan(host, ports as u64));
+                verdicts.push(Finding::VerticalScan(host, ports as u64));
             }
         }
         let scanned = hosts.keys().copied().filter(|host| match policy.scan_mode {
             ScanMode::HostRate => true,
-            ScanMode::NewHostRate => !before.contains(host),
+            ScanMode::NewHostRate => !previous.contains(host),
             ScanMode::FilteredHostRate => !attacked.contains(host),
         });
         let scanned: Vec<_> = scanned.collect();
         if scanned.len() as f64 > policy.destination_threshold {
-            verdicts.push(Said::Scan(scanned));
+            verdicts.push(Finding::Scan(scanned));
         } else {
             let idle = verdicts.is_empty();
-            let others = endpoints.iter().filter(|(endpoint, _)| !silent.contains(*endpoint));
-            verdicts.extend(others.map(|(e, n)| Said::Connection(*e, *n)));
+            let others = endpoints.iter().filter(|(endpoint, _)| !covered.contains(*endpoint));
+            verdicts.extend(others.map(|(e, n)| Finding::Connection(*e, *n)));
             if idle {
-                verdicts.push(Said::Idle);
+                verdicts.push(Finding::Idle);
             }
         }
-        before = hosts.into_keys().collect();
+        previous = hosts.into_keys().collect();
         all.push(verdicts);
     }
     all
@@ -204,12 +205,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_window_is_judged_as_the_documentation_says(packets in traffic(), policy in policies()) {
+    fn every_window_is_judged_as_documented(packets in traffic(), policy in policies()) {
         let reports = replay(&policy, &packets, 1024);
         let expected = naive(&policy, &packets);
         prop_assert_eq!(reports.len(), expected.len());
         for (index, (report, expected)) in reports.iter().zip(&expected).enumerate() {
-            prop_assert_eq!(&said(report), expected, "window {}", index);
+            prop_assert_eq!(&findings(report), expected, "window {}", index);
             let start = i64::try_from(index as u64 * STEP).unwrap();
             prop_assert_eq!(report.span.start.nanoseconds(), start);
             prop_assert_eq!(report.first_pane, index as u64);
@@ -217,21 +218,21 @@ proptest! {
     }
 
     #[test]
-    fn of_everybodys_packets_a_verdict_has_the_source_that_all_of_them_have(
-        packets in traffic(), policy in policies(), room in any::<bool>(), few in 1usize..9,
+    fn with_any_source_a_verdict_names_the_source_that_its_packets_share(
+        packets in traffic(), policy in policies(), has_room in any::<bool>(), few in 1usize..9,
     ) {
-        let capacity = if room { 1024 } else { few };
-        // What has room in one pane may have none in the next.
-        let step = if room { policy.step } else { policy.window };
+        let capacity = if has_room { 1024 } else { few };
+        // With sliding windows, an endpoint may be listed in one pane and unlisted in the next.
+        let step = if has_room { policy.step } else { policy.window };
         let policy = Policy { step, ..policy };
-        for report in replay_of(Sources::Any, &policy, &packets, capacity) {
-            // What is silent has nothing to tell.
+        for report in replay_from(Sources::Any, &policy, &packets, capacity) {
+            // A silent window has no origins.
             prop_assert!(report.origins.is_empty() || report.origins.len() == report.verdicts.len());
             for (verdict, origin) in report.verdicts.iter().zip(&report.origins) {
                 let is_about = |sent: &&Sent| match verdict {
-                    Verdict::Attack { target: Target::Endpoint(endpoint), .. }
+                    Verdict::Attack { target: AttackTarget::Endpoint(endpoint), .. }
                     | Verdict::Connection { endpoint, .. } => sent.destination == *endpoint,
-                    Verdict::Attack { target: Target::Host { host, .. }, .. }
+                    Verdict::Attack { target: AttackTarget::Host { host, .. }, .. }
                     | Verdict::VerticalScan { host, .. } => sent.destination.address() == *host,
                     Verdict::Scan { .. } | Verdict::Sweep { .. } | Verdict::Idle => false,
                 };
@@ -241,15 +242,15 @@ proptest! {
                 };
                 let sources = packets.iter().filter(in_time).filter(is_about).map(|sent| sent.source);
                 let sources: BTreeSet<_> = sources.collect();
-                let sole = sources.first().copied().filter(|_| sources.len() == 1);
-                // What has no room of its own is not known; what is reported is true.
-                if room || origin.is_some() {
-                    prop_assert_eq!(*origin, sole, "{:?}", verdict);
+                let single = sources.first().copied().filter(|_| sources.len() == 1);
+                // The source of unlisted endpoints is not known, but a reported source is correct.
+                if has_room || origin.is_some() {
+                    prop_assert_eq!(*origin, single, "{:?}", verdict);
                 }
             }
         }
-        let named = replay(&policy, &packets, capacity);
-        prop_assert!(named.iter().all(|report| report.origins.is_empty()));
+        let with_bot = replay(&policy, &packets, capacity);
+        prop_assert!(with_bot.iter().all(|report| report.origins.is_empty()));
     }
 
     #[test]
@@ -267,22 +268,22 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_packets_inside_a_pane_does_not_matter(
+    fn the_order_of_packets_within_a_pane_does_not_matter(
         packets in traffic(), policy in policies(), seed in any::<u64>(),
     ) {
         let mut shuffled = packets.clone();
-        // Sorting by pane and then by a scramble of the position shuffles inside every pane.
+        // Sorting by pane and then by a hash of the position shuffles within each pane.
         let mut keyed: Vec<_> = (0u64..).zip(&mut shuffled).collect();
         keyed.sort_by_key(|(n, sent)| (sent.time / STEP, n.wrapping_mul(seed | 1).rotate_left(17)));
         let mut shuffled: Vec<Sent> = keyed.into_iter().map(|(_, sent)| *sent).collect();
         for sent in &mut shuffled {
-            sent.time = sent.time / STEP * STEP; // the anchor stays
+            sent.time = sent.time / STEP * STEP; // keeps the time of the first packet
         }
         prop_assert_eq!(replay(&policy, &packets, 1024), replay(&policy, &shuffled, 1024));
     }
 
     #[test]
-    fn panes_counted_in_parts_are_the_same_panes(packets in traffic(), cut in 0usize..150) {
+    fn the_sum_of_parts_equals_the_pane(packets in traffic(), cut in 0usize..150) {
         let (early, late) = packets.split_at(cut.min(packets.len()));
         let count = |packets: &[Sent]| {
             let bot = Sources::Bot { first: BOT, others: vec![] };
@@ -296,7 +297,7 @@ proptest! {
     }
 
     #[test]
-    fn a_gap_costs_no_time_and_hides_no_window(
+    fn a_gap_takes_bounded_work_and_no_window_is_missing(
         before in 0u64..3, gap in 0u64..5000, after in 0u64..3, panes in 1u32..4,
     ) {
         let policy = Policy {
@@ -313,10 +314,10 @@ proptest! {
         };
         let mut reports = Vec::new();
         let mut engine = Engine::new(policy);
-        (0..before).for_each(|n| engine.pane(busy(n), &mut |r| reports.push(r)));
+        (0..before).for_each(|n| engine.add_pane(busy(n), &mut |r| reports.push(r)));
         let start = Timestamp::from_nanoseconds(i64::try_from(before * STEP).unwrap());
-        engine.silence(start, gap, &mut |r| reports.push(r));
-        (0..after).for_each(|n| engine.pane(busy(before + gap + n), &mut |r| reports.push(r)));
+        engine.add_silent_panes(start, gap, &mut |r| reports.push(r));
+        (0..after).for_each(|n| engine.add_pane(busy(before + gap + n), &mut |r| reports.push(r)));
         engine.finish(&mut |r| reports.push(r));
 
         let total = before + gap + after;
@@ -338,7 +339,7 @@ proptest! {
 }
 
 #[test]
-fn an_endless_gap_is_one_report() {
+fn a_very_long_gap_is_one_combined_report() {
     let policy = Policy {
         window: Duration::from_millis(1),
         step: Duration::from_millis(1),
@@ -351,7 +352,7 @@ fn an_endless_gap_is_one_report() {
     };
     let mut engine = Engine::new(policy);
     let mut reports = Vec::new();
-    engine.silence(Timestamp::default(), u64::MAX / 2, &mut |report| reports.push(report));
+    engine.add_silent_panes(Timestamp::default(), u64::MAX / 2, &mut |report| reports.push(report));
     engine.finish(&mut |report| reports.push(report));
     assert_eq!(reports.len() as u64, SILENT_WINDOWS_REPORTED + 1);
     assert_eq!(reports.last().unwrap().windows, u64::MAX / 2 - SILENT_WINDOWS_REPORTED);

@@ -1,18 +1,18 @@
-//! Sweeps: the test of unanswered hosts on made and on real traffic.
+//! Sweep detection on generated and on real traffic.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that can't go on fails, and says what it skipped"
+    reason = "tests panic on setup errors, and print what they skip"
 )]
 
 mod support;
 
 #[path = "sweep/captures.rs"]
 mod captures;
-#[path = "sweep/documentation.rs"]
-mod documentation;
 #[path = "sweep/memory.rs"]
 mod memory;
-#[path = "sweep/walks.rs"]
-mod walks;
+#[path = "sweep/model.rs"]
+mod model;
+#[path = "sweep/properties.rs"]
+mod properties;

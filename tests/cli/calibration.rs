@@ -89,7 +89,7 @@ fn a_calibration_that_counted_nothing_recommends_nothing() {
     let capture = scratch.file("beacon.pcap", &file(&beacon(3)));
     let run = gomon([capture.to_str().unwrap(), "10.0.0.9", "--calibrate"]);
     assert_eq!(run.status, Some(0));
-    let expected = "Recommended thresholds: none, for nothing was counted";
+    let expected = "Recommended thresholds: none, because nothing was counted";
     assert_eq!(run.line("Recommended thresholds"), expected);
 }
 

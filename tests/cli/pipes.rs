@@ -71,7 +71,7 @@ fn windows_of_a_live_stream_close_although_no_frame_arrives() {
     let ledger = run.line("Ledger:");
     assert!(ledger.starts_with("Ledger: 22 frames seen = 22 counted"), "{ledger}");
     // More than a window late, if another one was closed meanwhile.
-    let late = ["; 1 late, 0 with a wild", "; 0 late, 1 with a wild"];
+    let late = ["; 1 late, 0 with an implausible", "; 0 late, 1 with an implausible"];
     assert!(late.iter().any(|text| ledger.contains(text)), "{ledger}");
 }
 

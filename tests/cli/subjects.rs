@@ -125,7 +125,8 @@ fn subjects_past_the_limit_are_counted() {
     assert_eq!(lines.len(), 12, "{lines:#?}");
     let (more, dropped) = (numbers(lines[10])[0], numbers(lines[11])[1]);
     assert!(
-        lines[11].starts_with("and smaller ones, past the 1,024 of a kind that are kept: up to ")
+        lines[11]
+            .starts_with("and smaller ones, beyond the 1,024 of each kind that are kept: up to ")
     );
     assert_eq!(10 + more + dropped, u64::from(hosts) + 1);
 

@@ -53,7 +53,7 @@ fn the_ledger_balances_and_has_every_entry() {
     let fates =
         "363 frames seen = 355 counted + 1 not from the bot + 3 ignored + 2 not IP + 2 malformed";
     assert!(ledger.starts_with(&format!("Ledger: {fates}")), "{ledger}");
-    let rest = "; 1 late, 1 with a wild timestamp, 0 packets in overflow";
+    let rest = "; 1 late, 1 with an implausible timestamp, 0 packets in overflow";
     assert!(ledger.ends_with(rest), "{ledger}");
     let [seen, parts @ ..] = numbers(fates).try_into().map(|n: [u64; 6]| n).unwrap();
     assert_eq!(seen, parts.iter().sum::<u64>());

@@ -69,7 +69,7 @@ fn reads_all(scratch: &Scratch, bytes: &[u8], piece: Option<usize>, expected: &[
     assert_eq!((run.status, run.errors()), (Some(0), vec![]), "{}", run.stderr);
     assert_eq!(records(&run), expected);
     assert!(run.line("Ledger: ").starts_with("Ledger: 230 frames seen = 230 counted "));
-    assert!(run.line("Ledger: ").contains("; 0 late, 0 with a wild timestamp"));
+    assert!(run.line("Ledger: ").contains("; 0 late, 0 with an implausible timestamp"));
 }
 
 fn reference(scratch: &Scratch) -> Vec<Value> {

@@ -25,7 +25,11 @@ fn a_clock_that_is_set_back_starts_a_new_grid_with_one_warning() {
     let grid = |start: i64, windows: i64| (0..windows).map(move |n| start + 20 * n);
     let expected: Vec<_> = grid(3600, 3).chain(grid(205, 5)).chain(grid(7, 5)).collect();
     assert_eq!(starts, expected);
-    assert!(outcome.line("Ledger:").contains("; 0 late, 0 with a wild"), "{}", outcome.stderr);
+    assert!(
+        outcome.line("Ledger:").contains("; 0 late, 0 with an implausible"),
+        "{}",
+        outcome.stderr
+    );
     let warnings: Vec<_> = outcome.stderr.lines().filter(|l| l.contains("set back")).collect();
     assert_eq!(warnings.len(), 1, "{}", outcome.stderr);
     // The hour before is known to have reached its 40th second, when the last contact was made.
@@ -192,7 +196,7 @@ fn reported_captures_with_clock_steps_have_no_alerts() {
         assert_eq!(outcome.status, Some(0), "{name}: {}", outcome.stderr);
         let summary = [outcome.line("Summary:"), outcome.line("Ledger:")].join("\n");
         let windows = format!("{idle} idle window(s)");
-        let timestamps = format!("; {late} late, {implausible} with a wild timestamp");
+        let timestamps = format!("; {late} late, {implausible} with an implausible timestamp");
         for part in [
             "Summary: 0 attack alert(s), 0 scan alert(s), 0 vertical scan alert(s), 0 sweep",
             &windows,

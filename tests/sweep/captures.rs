@@ -1,11 +1,12 @@
-//! Real captures: who scans is named, and nobody else.
+//! Real captures: sweeps are reported for scanners, and for no other bot.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use gomon::core::{
-    PacketFilter, PaneClock, Sources, Span, Sweeps, Tally, Timestamp, Walk, WindowCounts,
+    PacketFilter, PaneClock, Sources, Span, SweepDetector, SweepTest, Tally, Timestamp,
+    WindowCounts,
 };
 use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::replay::{Input, Reader, Replay};
@@ -17,8 +18,8 @@ use crate::support::frames::ip;
 use crate::support::program::{Scratch, gomon};
 use crate::support::real;
 
-/// Captures of scanners: file, bot, contacts that were answered and those that were not, on all ports
-/// together, and the ports that are swept.
+/// Captures of scanners: file, bot, numbers of answered and of unanswered contacts on all ports together, and the
+/// swept ports.
 type Row = (&'static str, &'static str, [u64; 2], &'static [(&'static str, u64)]);
 const SCANNERS: [Row; 4] = [
     (
@@ -42,12 +43,12 @@ const SCANNERS: [Row; 4] = [
     ("scan-slow__scan-1433.pcap", "122.224.112.162", [0, 7276], &[("TCP", 1433)]),
 ];
 
-struct Judge {
-    sweeps: Sweeps,
+struct ContactCounter {
+    sweeps: SweepDetector,
     window: i64,
 }
 
-impl PacketSink for Judge {
+impl PacketSink for ContactCounter {
     fn wants_packets(&self) -> bool {
         false
     }
@@ -55,15 +56,15 @@ impl PacketSink for Judge {
     fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
 }
 
-impl PaneSink for Judge {
+impl PaneSink for ContactCounter {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
-        self.sweeps.pane(&counts);
+        self.sweeps.add_pane(&counts);
         ControlFlow::Continue(())
     }
 
     fn silence(&mut self, start: Timestamp, _: u64) -> ControlFlow<()> {
-        // One silent window is enough for all that waits.
-        self.sweeps.pane(&WindowCounts::empty(Span::starting(start, self.window)));
+        // One silent window is longer than the reply timeout, so all pending contacts are decided.
+        self.sweeps.add_pane(&WindowCounts::empty(Span::starting(start, self.window)));
         ControlFlow::Continue(())
     }
 
@@ -71,24 +72,24 @@ impl PaneSink for Judge {
     fn progress(&mut self, _: u64, _: u64) {}
 }
 
-/// Contacts of a replay with room for all destinations, answered and not.
+/// The answered and unanswered contacts of a replay that lists all destinations.
 fn contacts(folder: &Path, capture: &str, bot: &str) -> [u64; 2] {
     let window = 30_000_000_000;
-    let input = Input::open(&folder.join(capture), Stop::default()).expect("it is there");
+    let input = Input::open(&folder.join(capture), Stop::default()).expect("the capture exists");
     let reader = Reader::new(input).expect("a capture");
     let bot = Sources::Bot { first: ip(bot).into(), others: vec![] };
     let tally = Tally::new(PacketFilter::new(bot, vec![]), 100_000);
-    let mut judge = Judge { sweeps: Sweeps::default(), window };
+    let mut counter = ContactCounter { sweeps: SweepDetector::default(), window };
     let replay = Replay::new(PaneClock::new(window, window), tally);
-    replay.run(reader, &Stop::default(), &mut judge).expect("a sound capture");
-    let sum = |[answered, unanswered]: [u64; 2], walk: Walk| {
-        [answered + walk.answered, unanswered + walk.unanswered]
+    replay.run(reader, &Stop::default(), &mut counter).expect("an intact capture");
+    let sum = |[answered, unanswered]: [u64; 2], test: SweepTest| {
+        [answered + test.answered, unanswered + test.unanswered]
     };
-    judge.sweeps.walks().map(|(_, walk)| walk).fold([0; 2], sum)
+    counter.sweeps.tests().into_iter().map(|(_, test)| test).fold([0; 2], sum)
 }
 
-/// The ports gomon names by default, and how often it says that UDP can't be judged.
-fn named(folder: &Path, capture: &str, bot: &str) -> (BTreeSet<(String, u64)>, usize) {
+/// The ports that gomon reports as swept by default, and how often it warns that UDP can't be judged.
+fn reported(folder: &Path, capture: &str, bot: &str) -> (BTreeSet<(String, u64)>, usize) {
     let path = folder.join(capture);
     let run = gomon([path.to_str().expect("a path"), bot]);
     let sweeps = run.records().into_iter().filter(|r| r["alert"]["signature_id"] == 2_100_005);
@@ -99,11 +100,11 @@ fn named(folder: &Path, capture: &str, bot: &str) -> (BTreeSet<(String, u64)>, u
 }
 
 #[test]
-fn scanners_are_named_by_the_ports_they_sweep() {
+fn the_ports_that_scanners_sweep_are_reported() {
     let Some(folder) = real::captures() else { return };
     for (capture, bot, expected, swept) in SCANNERS {
         assert_eq!(contacts(&folder, capture, bot), expected, "{capture}");
-        let (ports, _) = named(&folder, capture, bot);
+        let (ports, _) = reported(&folder, capture, bot);
         let swept: BTreeSet<_> =
             swept.iter().map(|(name, port)| ((*name).to_owned(), *port)).collect();
         assert_eq!(ports, swept, "{capture}");
@@ -111,26 +112,26 @@ fn scanners_are_named_by_the_ports_they_sweep() {
 }
 
 #[test]
-fn busy_clients_bots_that_call_home_and_floods_are_not() {
+fn busy_clients_beacons_and_floods_are_not_reported() {
     let Some(folder) = real::captures() else { return };
     let manifest = std::fs::read_to_string(folder.join("MANIFEST.tsv")).expect("a manifest");
-    let mut quiet = 0;
+    let mut tested = 0;
     for line in manifest.lines().skip(1) {
         let fields: Vec<_> = line.split('\t').collect();
         let (capture, bot) = (fields[0], fields[13]);
-        let scans = SCANNERS.iter().any(|(name, ..)| *name == capture);
-        if scans || bot.parse::<std::net::IpAddr>().is_err() {
+        let is_scanner = SCANNERS.iter().any(|(name, ..)| *name == capture);
+        if is_scanner || bot.parse::<std::net::IpAddr>().is_err() {
             continue;
         }
-        assert_eq!(named(&folder, capture, bot).0, BTreeSet::new(), "{capture} from {bot}");
-        quiet += 1;
+        assert_eq!(reported(&folder, capture, bot).0, BTreeSet::new(), "{capture} from {bot}");
+        tested += 1;
     }
-    assert!(quiet > 12, "only {quiet} captures");
+    assert!(tested > 12, "only {tested} captures");
 }
 
-/// What one direction of a capture shows: TCP is judged as ever, and UDP not at all.
+/// Captures with one direction only: TCP is judged as with both, and UDP is not judged.
 #[test]
-fn of_one_direction_alone_tcp_is_judged_and_udp_is_told_not_to_be() {
+fn with_one_direction_tcp_is_judged_and_a_warning_says_that_udp_is_not() {
     let Some(folder) = real::captures() else { return };
     let scratch = Scratch::new();
     for (capture, bot, _, swept) in SCANNERS {
@@ -147,10 +148,10 @@ fn of_one_direction_alone_tcp_is_judged_and_udp_is_told_not_to_be() {
             })
             .collect();
         scratch.file(capture, &pcap(PLAIN, &sent));
-        let (ports, told) = named(scratch.path(), capture, bot);
+        let (ports, warnings) = reported(scratch.path(), capture, bot);
         let tcp = swept.iter().filter(|(name, _)| *name == "TCP");
         let tcp: BTreeSet<_> = tcp.map(|(name, port)| ((*name).to_owned(), *port)).collect();
         assert_eq!(ports, tcp, "{capture}");
-        assert_eq!(told, 1, "{capture}");
+        assert_eq!(warnings, 1, "{capture}");
     }
 }

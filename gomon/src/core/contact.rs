@@ -1,4 +1,4 @@
-//! What a bot's contacts with endpoints show of themselves: when it tried, and when that was answered.
+//! Times of a contact attempt and of the first reply to it, per endpoint.
 
 use std::ops::AddAssign;
 
@@ -6,20 +6,22 @@ use gomon_common::{ContactFlag, Endpoint, protocol};
 
 use super::{Span, Timestamp};
 
-/// How long a contact may take to be answered, in nanoseconds. TCP stacks send a lost SYN again after
-/// one second (RFC 6298), so this leaves an answer to the second SYN its time.
-pub const ANSWER_TIME: i64 = 3_000_000_000;
+/// The time within which a reply counts for a contact attempt, in nanoseconds. A TCP stack retransmits a
+/// lost SYN after one second (RFC 6298), so a reply to the second SYN is still in time.
+pub const REPLY_TIMEOUT: i64 = 3_000_000_000;
 
-/// The contacts of one endpoint in one pane.
+/// The times of the first contact attempt to an endpoint in one pane and of the first reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ContactTimes {
+    /// Indexed by [`ATTEMPT`] and [`REPLY`].
     times: [Timestamp; 2],
 }
 
-const TRIED: usize = 0;
-const ANSWERED: usize = 1;
+const ATTEMPT: usize = 0;
+const REPLY: usize = 1;
 
-/// Stands for a time that is not there.
+/// The value of a time that is not set. It is the latest time, so that the minimum of two is the earlier
+/// one that is set.
 const NEVER: Timestamp = Timestamp::from_nanoseconds(i64::MAX);
 
 impl Default for ContactTimes {
@@ -29,79 +31,79 @@ impl Default for ContactTimes {
 }
 
 impl ContactTimes {
-    /// The first try and the first answer, as far as there were any.
+    /// Returns the times of the first attempt and of the first reply, if there were any.
     #[must_use]
-    pub fn new(tried: Option<Timestamp>, answered: Option<Timestamp>) -> Self {
-        Self { times: [tried, answered].map(|time| time.unwrap_or(NEVER)) }
+    pub fn new(attempt: Option<Timestamp>, reply: Option<Timestamp>) -> Self {
+        Self { times: [attempt, reply].map(|time| time.unwrap_or(NEVER)) }
     }
 
-    /// When the bot first tried to reach the endpoint: its first SYN, or datagram.
+    /// The time of the first contact attempt: the bot's first SYN or datagram.
     #[must_use]
-    pub fn tried(&self) -> Option<Timestamp> {
-        Some(self.times[TRIED]).filter(|time| *time != NEVER)
+    pub fn attempt(&self) -> Option<Timestamp> {
+        Some(self.times[ATTEMPT]).filter(|time| *time != NEVER)
     }
 
-    /// When it was first seen that the endpoint answers.
+    /// The time of the first packet that shows that the endpoint replied.
     #[must_use]
-    pub fn answered(&self) -> Option<Timestamp> {
-        Some(self.times[ANSWERED]).filter(|time| *time != NEVER)
+    pub fn reply(&self) -> Option<Timestamp> {
+        Some(self.times[REPLY]).filter(|time| *time != NEVER)
     }
 
-    /// Whether there is nothing to be seen.
+    /// Whether there is neither an attempt nor a reply.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Enters a packet of the bot.
+    /// Records a packet of the bot.
     #[inline]
-    pub fn sent(&mut self, flag: ContactFlag, time: Timestamp) {
-        // Which flag a packet has can't be guessed, so the place is computed; that it is the first one
-        // is guessed right: a branch that is guessed wrong costs more than all the rest of counting a
+    pub fn record_sent(&mut self, flag: ContactFlag, time: Timestamp) {
+        // The flag is unpredictable, so the index is computed instead of branched on. Whether the packet is
+        // the first of its kind is predictable. A mispredicted branch costs more than the rest of counting a
         // packet.
-        let first = &mut self.times[if flag == ContactFlag::ATTEMPT { TRIED } else { ANSWERED }];
+        let first = &mut self.times[if flag == ContactFlag::ATTEMPT { ATTEMPT } else { REPLY }];
         if *first == NEVER && flag != ContactFlag::NONE {
             *first = time;
         }
     }
 
-    /// Enters a packet that came back.
-    pub fn came_back(&mut self, time: Timestamp) {
-        self.sent(ContactFlag::ESTABLISHED, time);
+    /// Records a packet from the endpoint to the bot.
+    pub fn record_reply(&mut self, time: Timestamp) {
+        self.record_sent(ContactFlag::ESTABLISHED, time);
     }
 
-    /// The same with times that lie in `span`: timestamps may lie, but what is counted in a pane
-    /// happened in it.
+    /// Returns the times clamped to `span`: timestamps may be wrong, but what is counted in a pane happened
+    /// in it.
     #[must_use]
-    pub fn within(self, span: Span) -> Self {
-        let within = |time: Timestamp| time.clamp(span.start, span.end);
-        Self::new(self.tried().map(within), self.answered().map(within))
+    pub fn clamped_to(self, span: Span) -> Self {
+        let clamp = |time: Timestamp| time.clamp(span.start, span.end);
+        Self::new(self.attempt().map(clamp), self.reply().map(clamp))
     }
 
-    /// The same by a clock that was set by so many nanoseconds.
+    /// Returns the times moved by `by` nanoseconds, after the clock was set by as much.
     #[must_use]
-    pub fn after(self, by: i64) -> Self {
-        let after = |time: Timestamp| time.after(by);
-        Self::new(self.tried().map(after), self.answered().map(after))
+    pub fn shifted_by(self, by: i64) -> Self {
+        let shift = |time: Timestamp| time.after(by);
+        Self::new(self.attempt().map(shift), self.reply().map(shift))
     }
 
-    /// The same without the try: no contact then.
+    /// Returns the times without the attempt, so that they no longer describe a contact.
     #[must_use]
-    pub fn without_try(self) -> Self {
-        Self::new(None, self.answered())
+    pub fn without_attempt(self) -> Self {
+        Self::new(None, self.reply())
     }
 
-    /// Whether an answer that comes after `time`, and shows itself only in what comes back, still
-    /// counts for the contact with `endpoint`.
+    /// Whether a reply from `endpoint` after `time` would still count, and only a packet to the bot would show
+    /// it. A TCP reply shows in the bot's own packets, so this is limited to UDP.
     #[must_use]
-    pub fn waits(&self, endpoint: &Endpoint, time: Timestamp) -> bool {
+    pub fn awaits_reply(&self, endpoint: &Endpoint, time: Timestamp) -> bool {
         endpoint.protocol() == protocol::UDP
-            && self.answered().is_none()
-            && self.tried().is_some_and(|tried| time.since(tried) < ANSWER_TIME)
+            && self.reply().is_none()
+            && self.attempt().is_some_and(|attempt| time.since(attempt) < REPLY_TIMEOUT)
     }
 }
 
-/// The earlier of each.
+/// Keeps the earlier of both attempts and the earlier of both replies.
 impl AddAssign for ContactTimes {
     fn add_assign(&mut self, other: Self) {
         for (mine, theirs) in self.times.iter_mut().zip(other.times) {

@@ -1,4 +1,4 @@
-//! What one pane of time counted: the seam between sources and the engine.
+//! The counts of one pane: the interface between sources and the engine.
 
 use std::ops::AddAssign;
 
@@ -6,7 +6,7 @@ use gomon_common::{Address, Endpoint};
 
 use super::{ContactTimes, HyperLogLog, Ledger, Origin, Senders, Span, Timestamp};
 
-/// Packets and their bytes, as long as the frames were on the wire.
+/// A number of packets and of bytes on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Packets.
@@ -16,7 +16,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// One packet in a frame of `length` bytes.
+    /// Returns the counts of one packet in a frame of `length` bytes.
     #[must_use]
     pub fn frame(length: u32) -> Self {
         Self { packets: 1, bytes: u64::from(length) }
@@ -31,20 +31,20 @@ impl AddAssign for Counts {
     }
 }
 
-/// What went to destinations that there was no room for.
+/// Traffic to unlisted destinations: those for which there was no room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overflow {
-    /// Packets to endpoints that are not listed, those to hosts that are not listed included.
+    /// Packets to unlisted endpoints, including those to unlisted hosts.
     pub endpoints: Counts,
-    /// Packets to hosts that are not listed.
+    /// Packets to unlisted hosts.
     pub hosts: Counts,
-    /// The hosts that are not listed; present when there are any.
+    /// A sketch of the unlisted hosts, if there are any.
     pub distinct: Option<HyperLogLog>,
 }
 
 impl Overflow {
-    /// Enters a packet to a host that is not listed and has this [`hash`](gomon_common::hash::hash).
-    pub(super) fn enter_unlisted(&mut self, hash: u64, frame: Counts) {
+    /// Adds a packet to an unlisted host with this [`hash`](gomon_common::hash::hash).
+    pub(super) fn add_unlisted(&mut self, hash: u64, frame: Counts) {
         self.endpoints += frame;
         self.hosts += frame;
         self.distinct.get_or_insert_default().insert_hash(hash);
@@ -61,65 +61,66 @@ impl AddAssign<&Self> for Overflow {
     }
 }
 
-/// The counts of one pane, or of the window that is a sum of panes.
+/// The counts of one pane, or of a window, which is the sum of its panes.
 ///
-/// Every source fills it in the same way: `hosts` and `endpoints` sorted, each key once; the packets
-/// of the ledger's `counted` are those of `endpoints` and `overflow.endpoints` together, and those of
+/// Every source upholds these invariants: `hosts` and `endpoints` are sorted by key, without duplicates. The
+/// ledger's `counted` equals the packets of `endpoints` and `overflow.endpoints` together, and also those of
 /// `hosts` and `overflow.hosts` together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WindowCounts {
-    /// The time it covers. A live pane may come out longer than its nominal length, never shorter.
+    /// The time it covers. A pane of a live capture may be longer than its nominal length, never shorter.
     pub span: Span,
-    /// Of a pane in which the clock was set, the last moment before that at which anything is known to
-    /// have been seen. How long it went on after that, its span does not tell.
-    pub cut: Option<Timestamp>,
-    /// What became of every frame.
+    /// If the clock was set during the pane, the latest known time before that, by the old clock. The pane's
+    /// real end is unknown: `span.end` is its nominal one.
+    pub truncated_at: Option<Timestamp>,
+    /// The frames by outcome.
     pub ledger: Ledger,
     /// Destination hosts, ascending.
     pub hosts: Vec<(Address, Counts)>,
     /// Destination endpoints, ascending.
     pub endpoints: Vec<(Endpoint, Counts)>,
-    /// What there was no room for.
+    /// Traffic to unlisted destinations.
     pub overflow: Overflow,
-    /// Of the destination endpoints, those that show a contact attempt or a reply, ascending; also endpoints
-    /// of the pane before that answered in this one.
+    /// The endpoints with a contact attempt or a reply in this pane, with its time, ascending. They need not be
+    /// among `endpoints`: a reply may be to an attempt in an earlier pane.
     pub contacts: Vec<(Endpoint, ContactTimes)>,
-    /// Whether what goes to the bot could be seen, so that the answers to UDP are among the contacts.
+    /// Whether packets to the bot were visible, so that `contacts` includes UDP replies.
     pub both_directions: bool,
-    /// Of every destination endpoint, ascending, where its packets came from; nothing where that is the
-    /// bot.
+    /// Where packets of every source are counted: the source of the packets to each of `endpoints`, ascending.
+    /// Empty where only those of the bot are counted.
     pub origins: Vec<(Endpoint, Origin)>,
-    /// Where there is doubt about who the bot is, those who sent: although nothing was the bot's, or to
-    /// each other although everything is. Those since the start of the run, in each pane until there are
-    /// [enough](Senders::are_enough), and in no sum of panes.
+    /// The senders seen, if the bot's address may be wrong: no packet was the bot's, or packets of every source
+    /// are counted and two hosts sent to each other. It covers the time since the start of the run, is given
+    /// with each pane until it [suffices](Senders::is_sufficient), and is left out of sums of panes.
     pub senders: Senders,
 }
 
 impl WindowCounts {
-    /// A pane in which nothing was seen.
+    /// Returns the counts of a pane without frames.
     #[must_use]
     pub fn empty(span: Span) -> Self {
         Self { span, ..Self::default() }
     }
 
-    /// The counts of a pane from what a source kept, in any order: per endpoint all that went there, in
-    /// several pieces if need be, per known host what went to endpoints of it that are not listed.
+    /// Builds the counts of a pane from a source's entries, in any order. `endpoints` are the counts of listed
+    /// endpoints; those of one endpoint may be split over several entries. `hosts` are, per listed host, the
+    /// counts of its unlisted endpoints.
     #[must_use]
-    pub fn from_parts(
+    pub fn from_entries(
         span: Span,
         ledger: Ledger,
         mut endpoints: Vec<(Endpoint, Counts)>,
         mut hosts: Vec<(Address, Counts)>,
         overflow: Overflow,
     ) -> Self {
-        add_up(&mut endpoints);
+        merge_by_key(&mut endpoints);
         hosts.extend(endpoints.iter().map(|(endpoint, counts)| (endpoint.address(), *counts)));
-        add_up(&mut hosts);
+        merge_by_key(&mut hosts);
         Self { span, ledger, hosts, endpoints, overflow, ..Self::default() }
     }
 
-    /// The same with the contacts of contacts, in any order, and several of an endpoint if need be. Their
-    /// times are moved into the pane.
+    /// Adds the times of contacts, in any order; those of one endpoint may be split over several entries. The
+    /// times are clamped to the pane.
     #[must_use]
     pub fn with_contacts(
         mut self,
@@ -128,42 +129,44 @@ impl WindowCounts {
     ) -> Self {
         self.contacts = contacts;
         self.contacts.retain(|(_, contacts)| !contacts.is_empty());
-        self.contacts.iter_mut().for_each(|(_, contacts)| *contacts = contacts.within(self.span));
-        add_up(&mut self.contacts);
+        self.contacts
+            .iter_mut()
+            .for_each(|(_, contacts)| *contacts = contacts.clamped_to(self.span));
+        merge_by_key(&mut self.contacts);
         self.both_directions = both_directions;
         self
     }
 
-    /// Up to when it is known what was not seen.
+    /// The end of the time that was certainly observed: the pane's end, or earlier if the clock was set.
     #[must_use]
-    pub fn watched_until(&self) -> Timestamp {
-        self.cut.unwrap_or(self.span.end)
+    pub fn observed_until(&self) -> Timestamp {
+        self.truncated_at.unwrap_or(self.span.end)
     }
 
-    /// The same with where packets came from, in any order.
+    /// Adds the sources of packets, in any order; those of one endpoint may be split over several entries.
     #[must_use]
     pub fn with_origins(mut self, origins: Vec<(Endpoint, Origin)>) -> Self {
         self.origins = origins;
-        add_up(&mut self.origins);
+        merge_by_key(&mut self.origins);
         self
     }
 
-    /// Where the packets of panes came from.
+    /// Returns the sources of the packets of several panes.
     pub(super) fn sum_origins<'a>(
         panes: impl IntoIterator<Item = &'a Self>,
     ) -> Vec<(Endpoint, Origin)> {
         let mut sum: Vec<_> = panes.into_iter().flat_map(|pane| &pane.origins).copied().collect();
-        add_up(&mut sum);
+        merge_by_key(&mut sum);
         sum
     }
 
-    /// Whether the bot sent nothing that counts.
+    /// Whether no packet was counted.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         self.ledger.counted == 0
     }
 
-    /// All that was counted.
+    /// The total of all counted packets.
     #[must_use]
     pub fn total(&self) -> Counts {
         let mut total = self.overflow.hosts;
@@ -171,7 +174,7 @@ impl WindowCounts {
         total
     }
 
-    /// The sum of panes that lie side by side in time, the earliest first.
+    /// Returns the sum of consecutive panes, the earliest first.
     #[must_use]
     pub fn sum<'a>(panes: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut panes = panes.into_iter();
@@ -187,17 +190,17 @@ impl WindowCounts {
             sum.origins.extend_from_slice(&pane.origins);
             sum.both_directions |= pane.both_directions;
         }
-        // Of a pane alone this finds the lists in order, and takes a look at each entry.
-        add_up(&mut sum.hosts);
-        add_up(&mut sum.endpoints);
-        add_up(&mut sum.contacts);
-        add_up(&mut sum.origins);
+        // The lists of a single pane are sorted already, so this is linear for it.
+        merge_by_key(&mut sum.hosts);
+        merge_by_key(&mut sum.endpoints);
+        merge_by_key(&mut sum.contacts);
+        merge_by_key(&mut sum.origins);
         sum
     }
 }
 
-/// Sorts a list and adds up the values of each key, so that it stands there once.
-fn add_up<K: Ord + Copy, V: AddAssign + Copy>(list: &mut Vec<(K, V)>) {
+/// Sorts a list by key and merges the values of equal keys.
+fn merge_by_key<K: Ord + Copy, V: AddAssign + Copy>(list: &mut Vec<(K, V)>) {
     list.sort_unstable_by_key(|(key, _)| *key);
     list.dedup_by(|next, kept| {
         let same = next.0 == kept.0;
@@ -213,16 +216,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_of_an_endpoint_are_added_up() {
+    fn entries_of_one_endpoint_are_summed() {
         let endpoint = |host, port| Endpoint::new(Address::v4([192, 0, 2, host]), 17, port);
         let counts = |packets| Counts { packets, bytes: packets * 60 };
-        let pieces = [((2, 53), 1), ((1, 80), 2), ((2, 53), 4), ((2, 54), 8), ((2, 53), 16)];
-        let pieces = pieces.map(|((host, port), packets)| (endpoint(host, port), counts(packets)));
-        let beside = vec![(endpoint(2, 0).address(), counts(32))];
+        let entries = [((2, 53), 1), ((1, 80), 2), ((2, 53), 4), ((2, 54), 8), ((2, 53), 16)];
+        let entries =
+            entries.map(|((host, port), packets)| (endpoint(host, port), counts(packets)));
+        let unlisted_endpoints = vec![(endpoint(2, 0).address(), counts(32))];
         let (span, ledger, overflow) = <(Span, Ledger, Overflow)>::default();
-        let window = WindowCounts::from_parts(span, ledger, pieces.to_vec(), beside, overflow);
-        let whole = [(endpoint(1, 80), 2), (endpoint(2, 53), 21), (endpoint(2, 54), 8)];
-        assert_eq!(window.endpoints, whole.map(|(endpoint, packets)| (endpoint, counts(packets))));
+        let window = WindowCounts::from_entries(
+            span,
+            ledger,
+            entries.to_vec(),
+            unlisted_endpoints,
+            overflow,
+        );
+        let sums = [(endpoint(1, 80), 2), (endpoint(2, 53), 21), (endpoint(2, 54), 8)];
+        assert_eq!(window.endpoints, sums.map(|(endpoint, packets)| (endpoint, counts(packets))));
         let hosts = window.hosts.iter().map(|(_, counts)| counts.packets);
         assert_eq!(hosts.collect::<Vec<_>>(), [2, 61]);
     }

@@ -1,9 +1,9 @@
-//! The endpoints of a pane, each with what was counted of it, found fast.
+//! The endpoints of a pane with their counts, with fast look-up.
 //!
-//! A flood goes to the same endpoints over and over. A small table tells for each where it was found
-//! last, by a hash that costs next to nothing. It may be wrong, for what it points to is compared; then
-//! the hash map is asked, whose hash nobody can play tricks on. So the table is never cleared, and makes
-//! no difference to what is found.
+//! A flood goes to the same endpoints over and over. A direct-mapped cache holds the index of each endpoint's
+//! entry, in the slot given by a very cheap hash. The entry's key is compared, so a stale or colliding slot is
+//! only a miss, and the look-up falls back to the hash map, whose randomly seeded hash resists crafted collisions. So the
+//! cache is never cleared, and does not affect results.
 
 use gomon_common::hash::multiplicative;
 use gomon_common::{Endpoint, protocol};
@@ -11,20 +11,20 @@ use hashbrown::HashMap;
 
 use super::{ContactTimes, Counts};
 
-/// Places in the small table: so many that few of a thousand endpoints share one, and so small that they
-/// fit into the nearest cache.
-const RECENT: usize = 1 << RECENT_BITS;
-const RECENT_BITS: u32 = 13;
+/// Slots of the cache: enough that few of a thousand endpoints collide, and few enough (16 KiB) to fit into the
+/// CPU's L1 data cache.
+const CACHE_SLOTS: usize = 1 << CACHE_BITS;
+const CACHE_BITS: u32 = 13;
 
-/// An endpoint of TCP or UDP over IPv4 as one number, which is compared at once.
+/// A TCP or UDP endpoint over IPv4 packed into one integer, for a single comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EndpointKey(u64);
 
 impl EndpointKey {
-    /// What an endpoint of another kind has: no protocol is 0.
+    /// The key of all other endpoints. No endpoint over TCP or UDP has it, since their protocol is not 0.
     const NONE: Self = Self(0);
 
-    /// The key of the endpoint at `address`; `protocol` is TCP or UDP.
+    /// Returns the key of an endpoint at `address`. `protocol` must be TCP or UDP.
     #[inline]
     #[must_use]
     pub(super) const fn new(address: [u8; 4], protocol: u8, port: u16) -> Self {
@@ -43,14 +43,14 @@ impl EndpointKey {
         }
     }
 
-    /// Its place in the small table.
+    /// The cache slot of this key.
     #[inline]
-    const fn place(self) -> usize {
-        multiplicative(self.0, RECENT_BITS) as usize
+    const fn slot(self) -> usize {
+        multiplicative(self.0, CACHE_BITS) as usize
     }
 }
 
-/// One endpoint, in one line of the cache.
+/// An endpoint with its counts, in one CPU cache line.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(super) struct EndpointEntry {
@@ -65,62 +65,64 @@ const _: () = assert!(size_of::<EndpointEntry>() == 64);
 /// The endpoints of a pane.
 #[derive(Debug)]
 pub(super) struct EndpointTable {
-    list: Vec<EndpointEntry>,
-    places: HashMap<Endpoint, u32>,
-    recent: Box<[u16; RECENT]>,
+    entries: Vec<EndpointEntry>,
+    /// Indices into `entries`.
+    indices: HashMap<Endpoint, u32>,
+    /// Indices into `entries` by [`EndpointKey::slot`], possibly stale.
+    cache: Box<[u16; CACHE_SLOTS]>,
 }
 
 impl Default for EndpointTable {
     fn default() -> Self {
-        Self { list: Vec::new(), places: HashMap::new(), recent: Box::new([0; RECENT]) }
+        Self { entries: Vec::new(), indices: HashMap::new(), cache: Box::new([0; CACHE_SLOTS]) }
     }
 }
 
 impl EndpointTable {
-    /// How many there are.
+    /// The number of endpoints.
     pub(super) fn len(&self) -> usize {
-        self.list.len()
+        self.entries.len()
     }
 
-    /// All of them, in the order in which they came.
+    /// All entries, in order of insertion.
     pub(super) fn iter(&self) -> impl Iterator<Item = &EndpointEntry> {
-        self.list.iter()
+        self.entries.iter()
     }
 
-    /// The entry of an endpoint where the small table has it.
+    /// Returns the entry of an endpoint if it is cached.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "a call costs as much as what it does")]
-    pub(super) fn recent_mut(&mut self, key: EndpointKey) -> Option<&mut EndpointEntry> {
-        let entry = self.list.get_mut(self.recent[key.place()] as usize)?;
+    pub(super) fn cached_mut(&mut self, key: EndpointKey) -> Option<&mut EndpointEntry> {
+        let entry = self.entries.get_mut(self.cache[key.slot()] as usize)?;
         (entry.key == key).then_some(entry)
     }
 
-    /// The entry of an endpoint, which the small table has from now on.
+    /// Returns the entry of an endpoint if it exists, and caches it.
     pub(super) fn get_mut(&mut self, endpoint: &Endpoint) -> Option<&mut EndpointEntry> {
-        let place = *self.places.get(endpoint)?;
-        let entry = self.list.get_mut(place as usize)?;
-        // Of very many none is found again soon enough for this to pay.
+        let index = *self.indices.get(endpoint)?;
+        let entry = self.entries.get_mut(index as usize)?;
+        // Indices of more than 16 bits are not cached: with that many endpoints, none recurs soon enough.
         if entry.key != EndpointKey::NONE
-            && let Ok(place) = place.try_into()
+            && let Ok(index) = index.try_into()
         {
-            self.recent[entry.key.place()] = place;
+            self.cache[entry.key.slot()] = index;
         }
         Some(entry)
     }
 
-    /// Adds an endpoint that is not there yet.
+    /// Adds an endpoint, which must not be present.
     pub(super) fn insert(&mut self, endpoint: Endpoint, counts: Counts, contacts: ContactTimes) {
-        // More than can be numbered don't fit into any memory.
-        let place = u32::try_from(self.list.len()).unwrap_or(u32::MAX);
+        // 2^32 entries exceed any memory.
+        let index = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         let key = EndpointKey::of(&endpoint);
-        self.places.insert(endpoint, place);
-        self.list.push(EndpointEntry { key, endpoint, counts, contacts });
+        self.indices.insert(endpoint, index);
+        self.entries.push(EndpointEntry { key, endpoint, counts, contacts });
     }
 
-    /// Takes all of them out.
+    /// Removes all endpoints, and returns them.
     pub(super) fn take(&mut self) -> Vec<(Endpoint, Counts)> {
-        self.places.clear();
-        self.list.drain(..).map(|entry| (entry.endpoint, entry.counts)).collect()
+        self.indices.clear();
+        self.entries.drain(..).map(|entry| (entry.endpoint, entry.counts)).collect()
     }
 }
 
@@ -134,12 +136,12 @@ mod tests {
     proptest! {
         #[test]
         fn finds_what_a_hash_map_finds(
-            asked in prop::collection::vec((any::<u16>(), 0u8..4, 0u8..20, any::<bool>()), 0..400),
+            lookups in prop::collection::vec((any::<u16>(), 0u8..4, 0u8..20, any::<bool>()), 0..400),
             ports in 1u16..10_000,
         ) {
-            let mut destinations = EndpointTable::default();
+            let mut table = EndpointTable::default();
             let mut naive: HashMap<Endpoint, u64> = HashMap::new();
-            for (port, host, pane_ends, is_v4) in asked {
+            for (port, host, pane_ends, is_v4) in lookups {
                 let address = if is_v4 {
                     Address::v4([192, 0, 2, host])
                 } else {
@@ -147,31 +149,31 @@ mod tests {
                 };
                 let endpoint = Endpoint::new(address, [6, 17, 132, 1][usize::from(host)], port % ports);
                 if pane_ends == 0 {
-                    let taken = destinations.take().into_iter();
+                    let taken = table.take().into_iter();
                     let taken: HashMap<_, _> = taken.map(|(e, counts)| (e, counts.packets)).collect();
                     prop_assert_eq!(taken, std::mem::take(&mut naive));
                 }
-                let known = naive.get(&endpoint).copied();
+                let expected = naive.get(&endpoint).copied();
                 let key = EndpointKey::of(&endpoint);
-                let recent = destinations.recent_mut(key).filter(|_| key != EndpointKey::NONE);
-                if let Some(recent) = recent {
-                    prop_assert_eq!(recent.endpoint, endpoint);
-                    prop_assert_eq!(Some(recent.counts.packets), known);
+                let cached = table.cached_mut(key).filter(|_| key != EndpointKey::NONE);
+                if let Some(cached) = cached {
+                    prop_assert_eq!(cached.endpoint, endpoint);
+                    prop_assert_eq!(Some(cached.counts.packets), expected);
                 }
-                if let Some(found) = destinations.get_mut(&endpoint) {
+                if let Some(found) = table.get_mut(&endpoint) {
                     prop_assert_eq!(found.endpoint, endpoint);
-                    prop_assert_eq!(Some(found.counts.packets), known);
+                    prop_assert_eq!(Some(found.counts.packets), expected);
                     found.counts.packets += 1;
                 } else {
-                    prop_assert_eq!(known, None);
-                    destinations.insert(endpoint, Counts::frame(60), ContactTimes::default());
+                    prop_assert_eq!(expected, None);
+                    table.insert(endpoint, Counts::frame(60), ContactTimes::default());
                 }
-                if known.is_some() && key != EndpointKey::NONE {
-                    let recent = destinations.recent_mut(key).map(|entry| entry.endpoint);
-                    prop_assert_eq!(recent, Some(endpoint), "what was asked for last is remembered");
+                if expected.is_some() && key != EndpointKey::NONE {
+                    let cached = table.cached_mut(key).map(|entry| entry.endpoint);
+                    prop_assert_eq!(cached, Some(endpoint), "the last look-up is cached");
                 }
                 *naive.entry(endpoint).or_default() += 1;
-                prop_assert_eq!(destinations.len(), naive.len());
+                prop_assert_eq!(table.len(), naive.len());
             }
         }
     }

@@ -1,223 +1,232 @@
-//! From panes to judged windows.
+//! Sums panes into windows, and has each window judged.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use gomon_common::Address;
 
-use super::judge::{self, Contacts, HostSet, Sweep, WindowReport};
-use super::sliding::Sliding;
-use super::sweep::{Decision, Service, Sweeps, service};
+use super::host_set::HostSet;
+use super::judge::judge;
+use super::sliding::SlidingSum;
+use super::sweep::{ContactOutcome, Service, SweepDetector, service};
+use super::verdict::{ServiceContacts, Sweep, WindowReport};
 use super::{Counts, Ledger, Policy, Span, Timestamp, WindowCounts};
 
-/// Silent windows in a row that are reported one by one. The rest of such a run is one report that
-/// gives their number, so that a gap in a capture makes no endless output.
+/// Consecutive silent windows that are reported one by one. The further ones are combined into one report with
+/// their number, so that a gap in a capture does not produce unbounded output.
 pub const SILENT_WINDOWS_REPORTED: u64 = 1000;
 
 /// Sums panes into windows and has each judged.
 ///
-/// Window `k` covers panes `k` to `k + n - 1`. A window is judged when its last pane is there. At the
-/// end the last window is the one that holds the last pane; only when the whole observation was
-/// shorter than one window does it lack panes. Where the clock is set, one observation ends and
-/// another begins, as far as windows go.
+/// Window `k` covers panes `k` to `k + n - 1`, and is judged when its last pane is added. The last window of an
+/// observation ends with the last pane. Only if the whole observation is shorter than one window does that
+/// window have fewer than `n` panes. When the clock is set, an observation ends and another one begins, as far
+/// as windows are concerned.
 #[derive(Debug)]
 pub struct Engine {
     policy: Policy,
+    /// The latest panes, up to one window.
     panes: VecDeque<WindowCounts>,
-    /// Their sum, where a window has several.
-    sliding: Option<Sliding>,
-    /// Panes pushed so far, those skipped included.
-    pushed: u64,
-    so_far: Ledger,
-    total_so_far: Counts,
-    sweeps: Sweeps,
-    /// Of each pane in `panes`, the contacts that were decided in it.
-    decided: VecDeque<Vec<Decision>>,
-    before: HostSet,
-    silent: u64,
-    run: Option<WindowReport>,
+    /// The sum of `panes`, if windows have more than one pane.
+    sliding: Option<SlidingSum>,
+    /// The number of panes added so far, including silent ones that were skipped.
+    panes_added: u64,
+    cumulative_ledger: Ledger,
+    cumulative_total: Counts,
+    sweeps: SweepDetector,
+    /// The contacts decided in each pane of `panes`.
+    decided: VecDeque<Vec<ContactOutcome>>,
+    previous_hosts: HostSet,
+    /// The number of consecutive silent windows up to now.
+    silent_windows: u64,
+    /// The combined report of silent windows, which is extended until a window is not silent.
+    silent_report: Option<WindowReport>,
 }
 
 impl Engine {
-    /// An engine that judges by `policy`.
+    /// Creates an engine that judges by `policy`.
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
-            sliding: (policy.panes() > 1).then(Sliding::default),
+            sliding: (policy.panes() > 1).then(SlidingSum::default),
             policy,
             panes: VecDeque::new(),
-            pushed: 0,
-            so_far: Ledger::default(),
-            total_so_far: Counts::default(),
-            sweeps: Sweeps::default(),
+            panes_added: 0,
+            cumulative_ledger: Ledger::default(),
+            cumulative_total: Counts::default(),
+            sweeps: SweepDetector::default(),
             decided: VecDeque::new(),
-            before: HostSet::default(),
-            silent: 0,
-            run: None,
+            previous_hosts: HostSet::default(),
+            silent_windows: 0,
+            silent_report: None,
         }
     }
 
-    /// Takes the next pane, and hands the windows it completes to `report`.
-    pub fn pane(&mut self, mut counts: WindowCounts, report: &mut impl FnMut(WindowReport)) {
-        let needed = self.policy.panes();
-        if self.panes.len() == needed {
+    /// Adds the next pane, and passes the windows that it completes to `report`.
+    pub fn add_pane(&mut self, mut counts: WindowCounts, report: &mut impl FnMut(WindowReport)) {
+        let panes_per_window = self.policy.panes();
+        if self.panes.len() == panes_per_window {
             self.decided.pop_front();
             if let (Some(oldest), Some(sliding)) = (self.panes.pop_front(), &mut self.sliding) {
                 sliding.remove(&oldest);
             }
         }
         let decided = match self.policy.sweep_hosts {
-            Some(_) => self.sweeps.pane(&counts),
+            Some(_) => self.sweeps.add_pane(&counts),
             None => Vec::new(),
         };
         self.decided.push_back(decided);
-        counts.contacts = Vec::new(); // read, and of no use to windows
-        self.so_far += &counts.ledger;
-        self.total_so_far += counts.total();
+        counts.contacts = Vec::new(); // used by the sweep detector only
+        self.cumulative_ledger += &counts.ledger;
+        self.cumulative_total += counts.total();
         if let Some(sliding) = &mut self.sliding {
             sliding.add(&counts);
         }
         self.panes.push_back(counts);
-        self.pushed += 1;
-        if self.panes.len() == needed {
-            self.window(report);
+        self.panes_added += 1;
+        if self.panes.len() == panes_per_window {
+            self.judge_window(report);
         }
     }
 
-    /// Takes so many panes in which nothing at all was seen, the first of which starts at `start`.
-    /// However many they are, the work is bounded.
-    pub fn silence(&mut self, start: Timestamp, panes: u64, report: &mut impl FnMut(WindowReport)) {
+    /// Adds `panes` panes without frames, the first of which starts at `start`. The work is bounded
+    /// independently of their number.
+    pub fn add_silent_panes(
+        &mut self,
+        start: Timestamp,
+        panes: u64,
+        report: &mut impl FnMut(WindowReport),
+    ) {
         let step = self.policy.step_nanoseconds();
         let mut start = start;
         let mut left = panes;
-        while left > 0 && !self.run_is_compact() {
-            self.pane(WindowCounts::empty(Span::starting(start, step)), report);
+        while left > 0 && !self.can_extend_silent_report() {
+            self.add_pane(WindowCounts::empty(Span::starting(start, step)), report);
             start = start.after(step);
             left -= 1;
         }
-        if let (Some(run), 1..) = (&mut self.run, left) {
-            // From here on every pane completes one more silent window, equal to the one before.
+        if let (Some(silent), 1..) = (&mut self.silent_report, left) {
+            // Every further pane completes one more silent window, equal to the previous one.
             let length = i64::try_from(left).unwrap_or(i64::MAX).saturating_mul(step);
-            run.windows += left;
-            run.span.end = run.span.end.after(length);
-            self.pushed += left;
-            self.silent += left;
+            silent.windows += left;
+            silent.span.end = silent.span.end.after(length);
+            self.panes_added += left;
+            self.silent_windows += left;
             for pane in &mut self.panes {
                 pane.span = Span::starting(pane.span.start.after(length), step);
             }
         }
     }
 
-    /// The clock was set by so many nanoseconds between the last pane and the next. No window spans both:
-    /// the observation so far is judged as at its end, and windows start anew.
+    /// Handles the clock being set by `by` nanoseconds between the last pane and the next. No window spans both
+    /// sides: the observation so far is judged as at its end, and windows start anew.
     pub fn clock_set(&mut self, by: i64, report: &mut impl FnMut(WindowReport)) {
         self.finish(report);
         self.sweeps.clock_set(by);
     }
 
-    /// Judges by no threshold from here on: all of them are numbers in a time, and nothing is known of
-    /// the time. Sweeps know no threshold.
-    pub fn judge_no_rates(&mut self) {
+    /// Disables all thresholds from now on, because they are rates and the elapsed time is unknown. Sweep
+    /// detection does not depend on rates, and stays on.
+    pub fn disable_thresholds(&mut self) {
         self.policy.packet_threshold = f64::INFINITY;
         self.policy.destination_threshold = f64::INFINITY;
         self.policy.port_threshold = None;
     }
 
-    /// Ends the observation: what is still open is judged.
+    /// Ends the observation: judges an incomplete window if there was no complete one, and reports the silent
+    /// windows that are still combined.
     pub fn finish(&mut self, report: &mut impl FnMut(WindowReport)) {
         if !self.panes.is_empty() && self.panes.len() < self.policy.panes() {
-            self.window(report);
+            self.judge_window(report);
         }
         self.panes.clear();
         self.decided.clear();
-        self.sliding = self.sliding.take().map(|_| Sliding::default());
-        if let Some(run) = self.run.take() {
-            report(run);
+        self.sliding = self.sliding.take().map(|_| SlidingSum::default());
+        if let Some(silent) = self.silent_report.take() {
+            report(silent);
         }
     }
 
-    /// The tests for sweeps, as far as they are.
+    /// The sweep detector.
     #[must_use]
-    pub fn sweeps(&self) -> &Sweeps {
+    pub fn sweeps(&self) -> &SweepDetector {
         &self.sweeps
     }
 
-    /// Whether silence goes on in a run that is reported as one.
-    fn run_is_compact(&self) -> bool {
-        self.run.is_some()
-            && !self.sweeps.is_waiting()
+    /// Whether further panes without frames only extend the combined report of silent windows.
+    fn can_extend_silent_report(&self) -> bool {
+        self.silent_report.is_some()
+            && !self.sweeps.has_pending_contacts()
             && self.panes.iter().all(|pane| pane.ledger.seen() == 0)
             && self.decided.iter().all(Vec::is_empty)
     }
 
-    /// The hosts that were found to answer, or not to, in the window that the panes at hand make up: by
-    /// service, and how many of them answered.
-    fn contacted(&self) -> BTreeMap<Service, (Vec<Address>, u64)> {
+    /// Returns the contacts decided in the panes of the current window: for each service the hosts, and how
+    /// many of them answered.
+    fn decided_contacts(&self) -> BTreeMap<Service, (Vec<Address>, u64)> {
         let mut services: BTreeMap<_, (Vec<_>, u64)> = BTreeMap::new();
-        for (endpoint, answered) in self.decided.iter().flatten() {
-            let (hosts, answers) = services.entry(service(endpoint)).or_default();
+        for ContactOutcome { endpoint, is_answered } in self.decided.iter().flatten() {
+            let (hosts, answered) = services.entry(service(endpoint)).or_default();
             hosts.push(endpoint.address());
-            *answers += u64::from(*answered);
+            *answered += u64::from(*is_answered);
         }
         services
     }
 
-    /// Of these services, those that are swept.
-    fn swept(&self, contacted: BTreeMap<Service, (Vec<Address>, u64)>) -> Vec<Sweep> {
-        let Some(fewest) = self.policy.sweep_hosts else { return Vec::new() };
-        let swept = contacted.into_iter().filter_map(|((protocol, port), (mut hosts, _))| {
-            let walk = self.sweeps.swept((protocol, port), fewest)?;
+    /// Returns the sweeps among services with decided contacts.
+    fn swept(&self, contacts: BTreeMap<Service, (Vec<Address>, u64)>) -> Vec<Sweep> {
+        let Some(min_contacts) = self.policy.sweep_hosts else { return Vec::new() };
+        let swept = contacts.into_iter().filter_map(|((protocol, port), (mut hosts, _))| {
+            let test = self.sweeps.swept((protocol, port), min_contacts)?;
             hosts.sort_unstable();
-            Some(Sweep { protocol, port, hosts, walk })
+            Some(Sweep { protocol, port, hosts, test })
         });
         swept.collect()
     }
 
-    /// Judges the window that the panes at hand make up.
-    fn window(&mut self, report: &mut impl FnMut(WindowReport)) {
+    /// Judges the window that consists of the current panes.
+    fn judge_window(&mut self, report: &mut impl FnMut(WindowReport)) {
         let window = match &self.sliding {
             Some(sliding) => sliding.sum(&self.panes),
             None => WindowCounts::sum(&self.panes),
         };
-        let first_pane = self.pushed - self.panes.len() as u64;
-        let contacted = self.contacted();
-        let contacts = contacted.iter().map(|(&(protocol, port), (hosts, answered))| Contacts {
-            protocol,
-            port,
-            answered: *answered,
-            unanswered: hosts.len() as u64 - answered,
+        let first_pane = self.panes_added - self.panes.len() as u64;
+        let decided = self.decided_contacts();
+        let contacts = decided.iter().map(|(&(protocol, port), (hosts, answered))| {
+            let unanswered = hosts.len() as u64 - answered;
+            ServiceContacts { protocol, port, answered: *answered, unanswered }
         });
         let contacts = contacts.collect();
-        let swept = self.swept(contacted);
+        let swept = self.swept(decided);
         let (mut judged, hosts) =
-            judge::judge(&self.policy, first_pane, &window, swept, &self.before);
-        self.before = hosts;
-        judged.so_far = self.so_far;
-        judged.total_so_far = self.total_so_far;
+            judge(&self.policy, first_pane, &window, swept, &self.previous_hosts);
+        self.previous_hosts = hosts;
+        judged.cumulative_ledger = self.cumulative_ledger;
+        judged.cumulative_total = self.cumulative_total;
         judged.contacts = contacts;
         if !(window.is_silent() && judged.is_idle()) {
-            self.silent = 0;
-            if let Some(run) = self.run.take() {
-                report(run);
+            self.silent_windows = 0;
+            if let Some(silent) = self.silent_report.take() {
+                report(silent);
             }
             report(judged);
             return;
         }
-        self.silent += 1;
-        if self.silent <= SILENT_WINDOWS_REPORTED {
+        self.silent_windows += 1;
+        if self.silent_windows <= SILENT_WINDOWS_REPORTED {
             report(judged);
-        } else if let Some(run) = &mut self.run {
-            run.windows += 1;
-            run.span.end = judged.span.end;
-            run.so_far = judged.so_far;
-            // Windows overlap when they slide; what the newest pane brings is new in any case.
+        } else if let Some(silent) = &mut self.silent_report {
+            silent.windows += 1;
+            silent.span.end = judged.span.end;
+            silent.cumulative_ledger = judged.cumulative_ledger;
+            // Sliding windows overlap, so only the newest pane's frames are added.
             if let Some(newest) = self.panes.back() {
-                run.ledger += &newest.ledger;
+                silent.ledger += &newest.ledger;
             }
         } else {
             if let Some(newest) = self.panes.back() {
                 judged.ledger = newest.ledger;
             }
-            self.run = Some(judged);
+            self.silent_report = Some(judged);
         }
     }
 }

@@ -1,8 +1,7 @@
-//! The hosts of a pane that are counted each on their own.
+//! The listed hosts of a pane.
 //!
-//! Once there are as many as there may be, nearly every packet of a flood to random hosts is to one that
-//! can't be known any more. A bloom tells most of these without a look into the hash map, as it does in
-//! the kernel.
+//! Once the table is full, nearly every packet of a flood to random hosts is to an unlisted one. A Bloom filter
+//! of the listed hosts rejects most of these without a look-up in the hash map, as in the kernel.
 
 use gomon_common::Address;
 use gomon_common::bloom::{FilterSlot, PART_SLOTS, parts};
@@ -11,31 +10,31 @@ use hashbrown::HashMap;
 
 use super::Counts;
 
-/// HostTable, each with what went to endpoints of it that are not listed.
+/// Listed hosts, each with the counts of its unlisted endpoints.
 #[derive(Debug)]
 pub(super) struct HostTable {
     capacity: usize,
-    beside: HashMap<Address, Counts>,
-    /// A bit for every slot, set where it is open; empty as long as there is room for hosts.
+    unlisted_endpoints: HashMap<Address, Counts>,
+    /// The Bloom filter of listed hosts, one bit per slot; empty as long as there is room for hosts.
     bloom: Vec<u64>,
     parts: u32,
 }
 
 impl HostTable {
-    /// Room for so many hosts.
+    /// Creates a table with room for `capacity` hosts.
     pub(super) fn new(capacity: usize) -> Self {
         let parts = parts(u32::try_from(capacity).unwrap_or(u32::MAX));
-        Self { capacity, beside: HashMap::new(), bloom: Vec::new(), parts }
+        Self { capacity, unlisted_endpoints: HashMap::new(), bloom: Vec::new(), parts }
     }
 
-    /// Whether `host` is one of them.
+    /// Whether `host` is listed.
     pub(super) fn contains(&self, host: Address) -> bool {
-        self.beside.contains_key(&host)
+        self.unlisted_endpoints.contains_key(&host)
     }
 
-    /// The [`hash`] of a host for which it is certain that it is none of them, nor finds room.
+    /// Returns the [`hash`] of `host` if it is certainly unlisted and there is no room for it.
     #[inline]
-    pub(super) fn rejects(&self, host: Address) -> Option<u64> {
+    pub(super) fn rejected_hash(&self, host: Address) -> Option<u64> {
         if self.bloom.is_empty() {
             return None;
         }
@@ -44,35 +43,38 @@ impl HostTable {
         (self.bloom.get(word)? & bit == 0).then_some(hash)
     }
 
-    /// The entry of a host, which is added while there is room.
+    /// Returns the counts of a host's unlisted endpoints. An unlisted host is added if there is room.
     pub(super) fn entry(&mut self, host: Address) -> Option<&mut Counts> {
-        if self.beside.len() < self.capacity {
-            // Once more: the borrow checker does not see that what is found is handed out.
-            self.beside.entry(host).or_default();
-            if self.beside.len() == self.capacity {
-                self.close();
+        if self.unlisted_endpoints.len() < self.capacity {
+            // Not returned from here: the borrow checker rejects a conditional return of this borrow, so the
+            // entry is looked up again below.
+            self.unlisted_endpoints.entry(host).or_default();
+            if self.unlisted_endpoints.len() == self.capacity {
+                self.fill_bloom();
             }
         }
-        self.beside.get_mut(&host)
+        self.unlisted_endpoints.get_mut(&host)
     }
 
-    /// Takes all of them out.
+    /// Removes all hosts, and returns them.
+    #[expect(clippy::disallowed_methods, reason = "the counts of a pane are sorted")]
     pub(super) fn take(&mut self) -> Vec<(Address, Counts)> {
         self.bloom.clear();
-        self.beside.drain().collect()
+        self.unlisted_endpoints.drain().collect()
     }
 
-    /// From now on there is no room: nobody gets through but whoever is there.
+    /// Fills the Bloom filter, now that the table is full.
     #[cold]
-    fn close(&mut self) {
+    fn fill_bloom(&mut self) {
         self.bloom.resize(self.parts as usize * PART_SLOTS / 64, 0);
-        for host in self.beside.keys() {
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
+        for host in self.unlisted_endpoints.keys() {
             let (word, bit) = self.slot(hash(host.halves()));
             self.bloom[word] |= bit;
         }
     }
 
-    /// The word that has the bit of a slot, and the bit.
+    /// Returns the index of the word that holds the bit of a hash's slot, and the bit's mask.
     #[inline]
     fn slot(&self, hash: u64) -> (usize, u64) {
         let FilterSlot { part, offset } = FilterSlot::of(hash, 0, self.parts);
@@ -91,22 +93,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn knows_what_came_while_there_was_room(
-            asked in prop::collection::vec((0u8..40, 0u8..30), 0..300),
+        fn lists_hosts_until_it_is_full(
+            lookups in prop::collection::vec((0u8..40, 0u8..30), 0..300),
             capacity in 1usize..20,
         ) {
             let mut hosts = HostTable::new(capacity);
             let mut naive: BTreeMap<Address, u64> = BTreeMap::new();
-            for (n, pane_ends) in asked {
+            for (n, pane_ends) in lookups {
                 let host = Address::v4([192, 0, 2, n]);
-                let known = naive.contains_key(&host);
-                prop_assert_eq!(hosts.contains(host), known);
-                if let Some(rejected) = hosts.rejects(host) {
+                let is_listed = naive.contains_key(&host);
+                prop_assert_eq!(hosts.contains(host), is_listed);
+                if let Some(rejected) = hosts.rejected_hash(host) {
                     prop_assert_eq!(rejected, hash(host.halves()));
-                    prop_assert!(!known && naive.len() == capacity);
+                    prop_assert!(!is_listed && naive.len() == capacity);
                 }
                 let found = hosts.entry(host).map(|counts| counts.packets += 1).is_some();
-                prop_assert_eq!(found, known || naive.len() < capacity);
+                prop_assert_eq!(found, is_listed || naive.len() < capacity);
                 if found {
                     *naive.entry(host).or_default() += 1;
                 }
@@ -120,12 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn the_sieve_keeps_nearly_all_out_that_have_no_place() {
+    fn the_bloom_filter_rejects_nearly_all_unlisted_hosts() {
         let host = |n: u32| Address::v4(n.to_be_bytes());
         let mut hosts = HostTable::new(1024);
         assert!((0..1024).all(|n| hosts.entry(host(n)).is_some()));
-        assert!((0..1024).all(|n| hosts.rejects(host(n)).is_none()));
-        let let_through = (1024..101_024).filter(|n| hosts.rejects(host(*n)).is_none()).count();
-        assert!(let_through < 5000, "{let_through} of 100000");
+        assert!((0..1024).all(|n| hosts.rejected_hash(host(n)).is_none()));
+        let accepted = (1024..101_024).filter(|n| hosts.rejected_hash(host(*n)).is_none()).count();
+        assert!(accepted < 5000, "{accepted} of 100000");
     }
 }

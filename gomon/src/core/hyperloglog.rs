@@ -1,10 +1,10 @@
-//! How many distinct hosts there were, when there were too many to remember.
+//! An estimate of the number of distinct hosts in constant memory.
 
 use gomon_common::Address;
 use gomon_common::hash::hash;
 use gomon_common::hyperloglog::{REGISTERS, Register};
 
-/// A `HyperLogLog` sketch of a set of hosts: 4096 one-byte registers, whatever the set's size.
+/// A `HyperLogLog` sketch of a set of hosts: 4096 one-byte registers, independent of the set's size.
 ///
 /// Hosts may be added in any order and any number of times, and sketches can be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +25,12 @@ impl HyperLogLog {
         self.insert_hash(hash(host.halves()));
     }
 
-    /// Adds the host with this [`hash`](hash).
+    /// Adds the host with this [`hash`].
     #[inline]
     pub(super) fn insert_hash(&mut self, hash: u64) {
         let register = Register::of(hash);
-        let held = &mut self.registers[register.index()];
-        *held = register.rank().max(*held);
+        let value = &mut self.registers[register.index()];
+        *value = register.rank().max(*value);
     }
 
     /// Adds all hosts of another sketch.
@@ -38,20 +38,20 @@ impl HyperLogLog {
         self.merge_registers(&other.registers);
     }
 
-    /// Adds the hosts of registers that were filled elsewhere, in the kernel for one.
+    /// Adds the hosts of a sketch given by its registers, such as one filled in the kernel.
     pub fn merge_registers(&mut self, registers: &[u8; REGISTERS]) {
         for (mine, theirs) in self.registers.iter_mut().zip(registers) {
             *mine = (*mine).max(*theirs);
         }
     }
 
-    /// The number of distinct hosts added, with a standard error of 1.6 %.
+    /// Estimates the number of distinct hosts added, with a standard error of 1.6 %.
     ///
     /// The estimator is the one of Otmar Ertl, "New cardinality estimation algorithms for
     /// `HyperLogLog` sketches" (2017), algorithm 6: unbiased from 0 up, without tables.
     #[must_use]
     pub fn estimate(&self) -> u64 {
-        const BITS: usize = 52; // of the hash, behind the register's index
+        const BITS: usize = 52; // of the hash, without those of the register's index
         let mut histogram = [0u32; BITS + 2];
         for &rank in self.registers.iter() {
             histogram[usize::from(rank).min(BITS + 1)] += 1;
@@ -66,14 +66,14 @@ impl HyperLogLog {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "not negative, and a cast saturates"
+            reason = "the estimate is not negative, and the cast saturates"
         )]
         let rounded = estimate.round() as u64;
         rounded
     }
 }
 
-/// Ertl's correction for registers still at zero: the sum of `x^(2^k) * 2^(k-1)`.
+/// Ertl's correction for registers that are zero: the sum of `x^(2^k) * 2^(k-1)`.
 fn sigma(mut x: f64) -> f64 {
     if x >= 1.0 {
         return f64::INFINITY;
@@ -81,10 +81,10 @@ fn sigma(mut x: f64) -> f64 {
     let (mut y, mut z) = (1.0, x);
     loop {
         x *= x;
-        let before = z;
+        let previous = z;
         z += x * y;
         y += y;
-        if z <= before {
+        if z <= previous {
             return z;
         }
     }
@@ -98,10 +98,10 @@ fn tau(mut x: f64) -> f64 {
     let (mut y, mut z) = (1.0, 1.0 - x);
     loop {
         x = x.sqrt();
-        let before = z;
+        let previous = z;
         y *= 0.5;
         z -= (1.0 - x).powi(2) * y;
-        if z >= before {
+        if z >= previous {
             return z / 3.0;
         }
     }

@@ -1,51 +1,51 @@
-//! What became of every frame seen.
+//! The outcome of every frame seen.
 
 use std::ops::AddAssign;
 
 use gomon_common::Skip;
 use gomon_common::parse::Malformed;
 
-/// Frames by what became of them. The books balance: [`Ledger::seen`] is the sum of the rest, and
-/// `lost` are frames that came and were not seen (live captures only).
+/// The number of frames by outcome. The outcomes of the frames seen are exclusive and add up to
+/// [`Ledger::seen`]. `lost` frames are not among them; `late` and `implausible` count some of them again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Packets of the bot that were counted.
     pub counted: u64,
-    /// Packets of somebody else.
+    /// Packets from other senders.
     pub not_from_bot: u64,
-    /// Packets of the bot to destinations that are left out.
+    /// Packets of the bot to ignored destinations.
     pub ignored: u64,
-    /// Frames without IP.
+    /// Frames without an IP packet.
     pub not_ip: u64,
-    /// Broken frames, by reason in the order of [`Malformed::ALL`].
+    /// Malformed frames, by reason in the order of [`Malformed::ALL`].
     pub malformed: [u64; Malformed::ALL.len()],
-    /// Frames that were lost before they could be looked at.
+    /// Frames that a live capture lost before they were parsed.
     pub lost: u64,
-    /// Of the frames seen, those whose timestamp lay before the current pane.
+    /// Of the frames seen, those with a timestamp before the open pane.
     pub late: u64,
-    /// Of the frames seen, those whose timestamp was too far ahead to be believed.
+    /// Of the frames seen, those with an implausible timestamp: too far ahead or back.
     pub implausible: u64,
 }
 
 impl Ledger {
-    /// Frames seen, whatever became of them.
+    /// Frames seen, of all outcomes.
     #[must_use]
     pub fn seen(&self) -> u64 {
         self.counted + self.not_from_bot + self.ignored + self.not_ip + self.malformed_total()
     }
 
-    /// Broken frames of all kinds.
+    /// Malformed frames, of all reasons.
     #[must_use]
     pub fn malformed_total(&self) -> u64 {
         self.malformed.iter().sum()
     }
 
-    /// Broken frames by reason, those there are.
+    /// Malformed frames by reason, without the reasons that did not occur.
     pub fn malformed_by_reason(&self) -> impl Iterator<Item = (Malformed, u64)> {
         Malformed::ALL.into_iter().zip(self.malformed).filter(|(_, frames)| *frames > 0)
     }
 
-    /// Enters a frame that held no packet.
+    /// Records a frame without an IP packet.
     #[inline]
     pub fn skip(&mut self, skip: Skip) {
         match skip {

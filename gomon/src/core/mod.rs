@@ -1,19 +1,21 @@
-//! What gomon decides, apart from where packets come from and where records go.
+//! The decisions: what is counted, and how counts are judged. It does not know where packets come from or where
+//! records go.
 //!
-//! Values in, values out, and time is an argument: no clock, file, socket, log, thread or capture
-//! library is used below this module, and `tests/architecture.rs` holds that.
+//! It takes values and returns values, and time is an argument: it uses no clock, file, socket, log, thread or
+//! capture library. `tests/architecture.rs` checks that.
 //!
-//! The way through it:
+//! The data flow:
 //!
-//! 1. [`PacketFilter`] says which packets count, [`PaneClock`] into which pane of time a frame falls, with
-//!    [`UnconfirmedFrames`] where its timestamp may lie, and [`Tally`] counts them one by one (replay; a live
-//!    capture counts in the kernel).
-//! 2. [`WindowCounts`] is what one pane counted: the seam. Nothing above it can tell a replay from a
-//!    live capture.
-//! 3. [`Engine`] sums panes into windows and has each one judged ([`judge`]) by a [`Policy`];
-//!    [`Sweeps`] goes along from pane to pane, for what needs a longer memory.
-//! 4. [`WindowReport`] is the answer, in data; `sink` performs it.
+//! 1. [`PacketFilter`] selects the packets to count, [`PaneClock`] assigns each frame to a pane,
+//!    [`UnconfirmedFrames`] holds back frames with an unconfirmed timestamp, and [`Tally`] counts packet by packet
+//!    (in a replay, and in a live capture where the kernel can't count).
+//! 2. [`WindowCounts`] is the result for one pane. It is the interface to the rest of the core, and is the same for
+//!    a replay and a live capture.
+//! 3. [`Engine`] sums panes into windows and judges each by a [`Policy`]; [`SweepDetector`] keeps the state that
+//!    spans windows.
+//! 4. [`WindowReport`] is the result for one window, as data. `sink` writes it.
 
+mod attribution;
 mod calibration;
 mod clock;
 mod contact;
@@ -21,9 +23,10 @@ mod counts;
 mod endpoint_table;
 mod engine;
 mod filter;
+mod host_set;
 mod host_table;
 mod hyperloglog;
-pub mod judge;
+mod judge;
 mod ledger;
 mod origin;
 mod policy;
@@ -36,24 +39,27 @@ mod talkers;
 mod tally;
 mod time;
 mod unconfirmed;
+mod verdict;
 
 pub use calibration::{Calibration, Observation};
 pub use clock::{PaneClock, PanePosition};
-pub use contact::{ANSWER_TIME, ContactTimes};
+pub use contact::{ContactTimes, REPLY_TIMEOUT};
 pub use counts::{Counts, Overflow, WindowCounts};
 pub use engine::{Engine, SILENT_WINDOWS_REPORTED};
 pub use filter::{BotMac, PacketFilter, Sources};
 pub use hyperloglog::HyperLogLog;
-pub use judge::{Busiest, Contacts, HostCount, Sweep, Target, Verdict, WindowReport};
 pub use ledger::Ledger;
 pub use origin::Origin;
 pub use policy::{MAX_PANES, Policy, ScanMode};
 pub use prefix::Prefix;
 pub use ranges::Ranges;
-pub use senders::{Senders, is_telling};
-pub use sweep::{Decision, Service, Sweeps, Walk};
-pub use talkers::{Source, Talker, Talkers};
+pub use senders::{Senders, identifies_host};
+pub use sweep::{ContactOutcome, Service, SweepDetector, SweepTest};
+pub use talkers::{Talker, TalkerKey, Talkers};
 pub use tally::Tally;
 pub use time::{Span, Timestamp};
 pub(crate) use time::{nanoseconds, seconds};
 pub use unconfirmed::{Lookahead, UnconfirmedFrames};
+pub use verdict::{
+    AttackTarget, Busiest, HostCount, ServiceContacts, Sweep, Verdict, WindowReport,
+};

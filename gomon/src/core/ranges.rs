@@ -1,13 +1,14 @@
-//! A set of addresses given as prefixes, asked about on the way of a packet.
+//! A set of address ranges with fast look-up, since it is queried per packet.
 
 use gomon_common::Address;
 
-/// Address ranges, sorted and disjoint, so that a look-up costs the logarithm of their number.
+/// Sorted, disjoint address ranges; a look-up is a binary search.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges(Vec<(Address, Address)>);
 
 impl Ranges {
-    /// The set of all addresses that lie in one of `ranges`, each from its first address to its last.
+    /// Builds the set of all addresses in `ranges`, each given by its first and last address. A range that ends
+    /// before it starts is empty.
     #[must_use]
     pub fn new(mut ranges: Vec<(Address, Address)>) -> Self {
         ranges.retain(|(first, last)| first <= last);
@@ -15,7 +16,7 @@ impl Ranges {
         let mut merged: Vec<(Address, Address)> = Vec::with_capacity(ranges.len());
         for (first, last) in ranges {
             match merged.last_mut() {
-                Some(before) if first <= before.1 => before.1 = before.1.max(last),
+                Some(previous) if first <= previous.1 => previous.1 = previous.1.max(last),
                 _ => merged.push((first, last)),
             }
         }
@@ -25,8 +26,8 @@ impl Ranges {
     /// Whether `address` lies in one of the ranges.
     #[must_use]
     pub fn contains(&self, address: Address) -> bool {
-        let after = self.0.partition_point(|(first, _)| *first <= address);
-        after > 0 && address <= self.0[after - 1].1
+        let next = self.0.partition_point(|(first, _)| *first <= address);
+        next > 0 && address <= self.0[next - 1].1
     }
 }
 
@@ -42,13 +43,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equals_a_walk_over_all_ranges(
+        fn equals_a_linear_search(
             ranges in prop::collection::vec((any::<u8>(), any::<u8>()), 0..12),
-            asked in any::<u8>(),
+            host in any::<u8>(),
         ) {
-            let naive = ranges.iter().any(|&(first, last)| first <= asked && asked <= last);
+            let naive = ranges.iter().any(|&(first, last)| first <= host && host <= last);
             let set = Ranges::new(ranges.iter().map(|&(a, b)| (address(a), address(b))).collect());
-            prop_assert_eq!(set.contains(address(asked)), naive);
+            prop_assert_eq!(set.contains(address(host)), naive);
         }
     }
 }

@@ -1,28 +1,29 @@
-//! Who sends, for as long as it is in doubt who the bot is.
+//! A sample of the hosts that send, to detect a wrong bot address.
 //!
-//! A wrong address counts nothing, and everybody's packets of a capture of both directions take the
-//! victims for bots. Both show in the first packets, and a warning that names the busiest sources says
-//! what to type instead. What is looked at is bounded: so many packets, and so many sources of them.
+//! With a wrong address nothing is counted. If packets of every source are counted in a capture of both
+//! directions, the victims are counted as bots. Both show in the first packets, and a warning that names the
+//! busiest sources tells the user what to pass instead. The sample is bounded in packets and in distinct
+//! sources.
 
 use std::net::IpAddr;
 
 use gomon_common::{Address, Packet};
 use hashbrown::{HashMap, HashSet};
 
-/// Packets that are looked at.
+/// Packets in the sample.
 const PACKETS: u64 = 1 << 16;
-/// Sources, and pairs of source and destination, that are told apart.
+/// The most distinct sources, and the most distinct pairs of source and destination, that are tracked.
 const DISTINCT: usize = 1024;
 /// Sources that are named.
 const NAMED: usize = 5;
-/// Packets from which it is reported before the run's end: with fewer, the bot may still be silent while
-/// others resolve names or look for routers.
-const ENOUGH: u64 = 10;
+/// Packets from which the sample suffices before the end of the run: with fewer, the bot may still be silent
+/// while other hosts resolve names or solicit routers.
+const SUFFICIENT: u64 = 10;
 
-/// Whether a source tells who a host is: link-local and unspecified ones are borne by every host that
-/// starts, and multicast ones belong to no host.
+/// Whether a source address identifies a host. Unspecified and link-local ones do not, since every host uses
+/// them while it configures its interface; nor do multicast ones, which are not valid as a source.
 #[must_use]
-pub fn is_telling(source: Address) -> bool {
+pub fn identifies_host(source: Address) -> bool {
     let ip = source.ip();
     let is_link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
@@ -31,18 +32,18 @@ pub fn is_telling(source: Address) -> bool {
     !(is_link_local || ip.is_unspecified() || ip.is_multicast())
 }
 
-/// The busiest of the sources of some packets.
+/// The busiest sources in a sample of packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Senders {
-    /// Packets that were looked at, of sources that [tell](is_telling) who sent.
+    /// Sampled packets whose source [identifies a host](identifies_host).
     pub packets: u64,
-    /// The busiest sources and their packets among these, the busiest first.
+    /// The busiest sources and their sampled packets, the busiest first.
     pub busiest: Vec<(Address, u64)>,
 }
 
 impl Senders {
-    /// The busiest of `sources`, of which each is given once, with its packets; `packets` is all that was
-    /// looked at.
+    /// Selects the busiest of `sources`: distinct addresses with their packets. `packets` is the size of the
+    /// sample.
     #[must_use]
     pub fn new(packets: u64, sources: impl IntoIterator<Item = (Address, u64)>) -> Self {
         let mut busiest: Vec<_> = sources.into_iter().collect();
@@ -51,41 +52,42 @@ impl Senders {
         Self { packets, busiest }
     }
 
-    /// Whether there is nothing to tell.
+    /// Whether there is no sender to report.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.busiest.is_empty()
     }
 
-    /// Whether these are enough packets to doubt who the bot is before the run is over.
+    /// Whether the sample is large enough to question the bot's address before the run ends.
     #[must_use]
-    pub fn are_enough(&self) -> bool {
-        self.packets >= ENOUGH
+    pub fn is_sufficient(&self) -> bool {
+        self.packets >= SUFFICIENT
     }
 }
 
-/// Looks at packets until it is known whether the bot is among their senders.
+/// Samples senders in user space, until the bot is seen among them.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
-    /// All packets that were looked at.
-    looked_at: u64,
-    /// Those among them whose sources tell who sent.
+pub(super) struct SenderObserver {
+    /// All sampled packets.
+    sampled: u64,
+    /// Sampled packets whose source identifies a host.
     packets: u64,
     sources: HashMap<Address, u64>,
+    /// Source and destination of sampled packets.
     pairs: HashSet<[Address; 2]>,
     /// Whether two hosts sent to each other.
-    both_ways: bool,
+    both_directions: bool,
 }
 
-impl Watch {
-    /// Looks at a packet.
-    pub(super) fn enter(&mut self, packet: &Packet) {
+impl SenderObserver {
+    /// Adds a packet to the sample.
+    pub(super) fn observe(&mut self, packet: &Packet) {
         if self.is_full() {
             return;
         }
-        self.looked_at += 1;
+        self.sampled += 1;
         let (source, destination) = (packet.source, packet.destination.address());
-        if !is_telling(source) {
+        if !identifies_host(source) {
             return;
         }
         self.packets += 1;
@@ -95,20 +97,22 @@ impl Watch {
         if self.pairs.len() < DISTINCT {
             self.pairs.insert([source, destination]);
         }
-        self.both_ways |= source != destination && self.pairs.contains(&[destination, source]);
+        self.both_directions |=
+            source != destination && self.pairs.contains(&[destination, source]);
     }
 
-    /// Whether no more packets are looked at.
+    /// Whether the sample is complete.
     pub(super) fn is_full(&self) -> bool {
-        self.looked_at >= PACKETS
+        self.sampled >= PACKETS
     }
 
     /// Whether two hosts sent to each other.
-    pub(super) fn saw_both_ways(&self) -> bool {
-        self.both_ways
+    pub(super) fn has_both_directions(&self) -> bool {
+        self.both_directions
     }
 
-    /// What was seen.
+    /// Returns the senders so far.
+    #[expect(clippy::disallowed_methods, reason = "`Senders::new` sorts")]
     pub(super) fn senders(&self) -> Senders {
         Senders::new(self.packets, self.sources.iter().map(|(source, packets)| (*source, *packets)))
     }
@@ -127,12 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn the_busiest_come_first_and_equals_by_address() {
-        let mut watch = Watch::default();
+    fn senders_are_sorted_by_packets_then_by_address() {
+        let mut observer = SenderObserver::default();
         for source in [7, 3, 3, 9, 9, 9, 1, 2, 4, 5] {
-            watch.enter(&packet(source, 100));
+            observer.observe(&packet(source, 100));
         }
-        let senders = watch.senders();
+        let senders = observer.senders();
         let busiest: Vec<_> = senders
             .busiest
             .iter()
@@ -145,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_that_tell_nothing_are_left_out() {
+    fn sources_that_identify_no_host_are_left_out() {
         for (source, expected) in [
             ("0.0.0.0", false),
             ("169.254.0.1", false),
@@ -160,31 +164,31 @@ mod tests {
             ("2001:db8::1", true),
         ] {
             let source = source.parse::<IpAddr>().unwrap().into();
-            assert_eq!(is_telling(source), expected, "{source}");
-            let mut watch = Watch::default();
-            watch.enter(&Packet { source, ..packet(1, 100) });
-            assert_eq!(watch.senders().is_empty(), !expected, "{source}");
+            assert_eq!(identifies_host(source), expected, "{source}");
+            let mut observer = SenderObserver::default();
+            observer.observe(&Packet { source, ..packet(1, 100) });
+            assert_eq!(observer.senders().is_empty(), !expected, "{source}");
         }
     }
 
     #[test]
-    fn hosts_that_send_to_each_other_show_both_directions() {
-        let mut watch = Watch::default();
+    fn both_directions_are_detected_when_hosts_send_to_each_other() {
+        let mut observer = SenderObserver::default();
         for [source, destination] in [[1, 2], [1, 3], [2, 3], [4, 4]] {
-            watch.enter(&packet(source, destination));
-            assert!(!watch.saw_both_ways(), "{source} to {destination}");
+            observer.observe(&packet(source, destination));
+            assert!(!observer.has_both_directions(), "{source} to {destination}");
         }
-        watch.enter(&packet(3, 1));
-        assert!(watch.saw_both_ways());
+        observer.observe(&packet(3, 1));
+        assert!(observer.has_both_directions());
     }
 
     #[test]
-    fn memory_and_work_are_bounded() {
-        let mut watch = Watch::default();
+    fn the_sample_is_bounded() {
+        let mut observer = SenderObserver::default();
         for number in 0..200_000 {
-            watch.enter(&packet(number, number + 1_000_000));
+            observer.observe(&packet(number, number + 1_000_000));
         }
-        assert!(watch.sources.len() <= DISTINCT && watch.pairs.len() <= DISTINCT);
-        assert!(watch.is_full() && watch.senders().packets == PACKETS);
+        assert!(observer.sources.len() <= DISTINCT && observer.pairs.len() <= DISTINCT);
+        assert!(observer.is_full() && observer.senders().packets == PACKETS);
     }
 }

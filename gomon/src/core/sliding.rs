@@ -1,7 +1,7 @@
-//! The sum of the panes of a window, kept up while it slides.
+//! The sum of the panes of a sliding window, updated at each step.
 //!
-//! A step brings one pane and takes one away. Summing all panes anew at each step would cost the square of
-//! their number.
+//! A step adds one pane and removes one. Summing all panes at each step would make the cost of a window
+//! quadratic in their number.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,35 +9,36 @@ use gomon_common::{Address, Endpoint};
 
 use super::{Counts, WindowCounts};
 
-/// What the panes at hand list, added up.
+/// The sums of the hosts and endpoints that the panes of a window list.
 #[derive(Debug, Default)]
-pub(super) struct Sliding {
-    hosts: BTreeMap<Address, Share>,
-    endpoints: BTreeMap<Endpoint, Share>,
+pub(super) struct SlidingSum {
+    hosts: BTreeMap<Address, SlidingEntry>,
+    endpoints: BTreeMap<Endpoint, SlidingEntry>,
 }
 
-/// What one destination got, and how many panes list it.
+/// The counts of one destination, and how many panes list it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Share {
+struct SlidingEntry {
     counts: Counts,
     panes: u64,
 }
 
-impl Sliding {
+impl SlidingSum {
     /// Adds a pane.
     pub(super) fn add(&mut self, pane: &WindowCounts) {
         add(&mut self.hosts, &pane.hosts);
         add(&mut self.endpoints, &pane.endpoints);
     }
 
-    /// Takes away a pane that was added.
+    /// Removes a pane that was added.
     pub(super) fn remove(&mut self, pane: &WindowCounts) {
         remove(&mut self.hosts, &pane.hosts);
         remove(&mut self.endpoints, &pane.endpoints);
     }
 
-    /// The sum of `panes`, which are those that were added and not removed: what [`WindowCounts::sum`]
-    /// says. What a pane has beside its lists is little, and added up here.
+    /// Returns the sum of `panes`, which must be those that were added and not removed. The result equals
+    /// [`WindowCounts::sum`]. Only the hosts and endpoints are kept up to date; the other fields are summed
+    /// here, which is cheap.
     pub(super) fn sum(&self, panes: &VecDeque<WindowCounts>) -> WindowCounts {
         let mut sum = WindowCounts::default();
         if let (Some(first), Some(last)) = (panes.front(), panes.back()) {
@@ -49,29 +50,29 @@ impl Sliding {
             sum.both_directions |= pane.both_directions;
         }
         sum.origins = WindowCounts::sum_origins(panes);
-        sum.hosts = self.hosts.iter().map(|(host, share)| (*host, share.counts)).collect();
+        sum.hosts = self.hosts.iter().map(|(host, entry)| (*host, entry.counts)).collect();
         let endpoints = self.endpoints.iter();
-        sum.endpoints = endpoints.map(|(endpoint, share)| (*endpoint, share.counts)).collect();
+        sum.endpoints = endpoints.map(|(endpoint, entry)| (*endpoint, entry.counts)).collect();
         sum
     }
 }
 
-fn add<K: Ord + Copy>(shares: &mut BTreeMap<K, Share>, list: &[(K, Counts)]) {
+fn add<K: Ord + Copy>(entries: &mut BTreeMap<K, SlidingEntry>, list: &[(K, Counts)]) {
     for (key, counts) in list {
-        let share = shares.entry(*key).or_default();
-        share.counts += *counts;
-        share.panes += 1;
+        let entry = entries.entry(*key).or_default();
+        entry.counts += *counts;
+        entry.panes += 1;
     }
 }
 
-fn remove<K: Ord>(shares: &mut BTreeMap<K, Share>, list: &[(K, Counts)]) {
+fn remove<K: Ord>(entries: &mut BTreeMap<K, SlidingEntry>, list: &[(K, Counts)]) {
     for (key, counts) in list {
-        let Some(share) = shares.get_mut(key) else { continue };
-        share.counts.packets -= counts.packets;
-        share.counts.bytes -= counts.bytes;
-        share.panes -= 1;
-        if share.panes == 0 {
-            shares.remove(key);
+        let Some(entry) = entries.get_mut(key) else { continue };
+        entry.counts.packets -= counts.packets;
+        entry.counts.bytes -= counts.bytes;
+        entry.panes -= 1;
+        if entry.panes == 0 {
+            entries.remove(key);
         }
     }
 }
@@ -83,7 +84,7 @@ mod tests {
     use super::super::{HyperLogLog, Ledger, Overflow, Span, Timestamp};
     use super::*;
 
-    /// A pane from the destinations it lists, and a host past them.
+    /// A pane of the given listed endpoints, and an unlisted host.
     fn pane(number: i64, listed: &[(u8, u16, u32)], unlisted: Option<u8>) -> WindowCounts {
         let host = |n| Address::v4([192, 0, 2, n]);
         let mut endpoints: BTreeMap<Endpoint, Counts> = BTreeMap::new();
@@ -101,7 +102,7 @@ mod tests {
         let ledger = Ledger { counted, not_ip: listed.len() as u64, ..Ledger::default() };
         let span = Span::starting(Timestamp::from_nanoseconds(number * 10), 10);
         let endpoints = endpoints.into_iter().collect();
-        WindowCounts::from_parts(
+        WindowCounts::from_entries(
             span,
             ledger,
             endpoints,
@@ -112,14 +113,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_the_sum_of_the_panes_at_every_step(
+        fn equals_the_sum_of_the_panes_at_every_step(
             panes in prop::collection::vec(
                 (prop::collection::vec((0u8..6, 0u16..3, 60u32..1500), 0..20), prop::option::of(6u8..20)),
                 1..30,
             ),
             length in 1usize..8,
         ) {
-            let mut sliding = Sliding::default();
+            let mut sliding = SlidingSum::default();
             let mut window = VecDeque::new();
             for ((listed, unlisted), number) in panes.iter().zip(0..) {
                 if window.len() == length

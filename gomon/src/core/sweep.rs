@@ -1,24 +1,25 @@
-//! Sweeps: ports on which most hosts the bot tries do not answer.
+//! Detection of sweeps: ports on which most hosts that the bot contacts do not answer.
 //!
-//! Per protocol and port a sequential test of two hypotheses (threshold random walk; Jung, Paxson,
-//! Berger, Balakrishnan, "Fast Portscan Detection Using Sequential Hypothesis Testing", IEEE S&P
-//! 2004). A host that a client wants answers with probability 0.8, one that a scanner guesses with
-//! 0.2. Each contact multiplies the likelihood ratio of "scanner" to "client": by 0.8 / 0.2 = 4 when
-//! it stays unanswered, by 0.2 / 0.8 = 1/4 when it is answered. Its logarithm is a walk in steps of
-//! ln 4; where it passes ln(0.99 / 0.01) = ln 99, "client" is rejected at one error in a hundred.
+//! For each protocol and port it runs a sequential hypothesis test (threshold random walk; Jung, Paxson,
+//! Berger, Balakrishnan, "Fast Portscan Detection Using Sequential Hypothesis Testing", IEEE S&P 2004). A
+//! contact is the first attempt to connect to a host. It succeeds with probability 0.8 if the bot is a
+//! client, and with probability 0.2 if it is a scanner. Each contact multiplies the likelihood ratio of
+//! "scanner" to "client": by 0.8 / 0.2 = 4 if it fails (is unanswered), by 0.2 / 0.8 = 1/4 if it succeeds
+//! (is answered). The log-likelihood ratio is a random walk in steps of ln 4. Above ln(0.99 / 0.01) = ln 99,
+//! the port is swept, with a detection rate of 0.99 and a false positive rate of 0.01.
 //!
-//! The walk never falls below 0 (a cumulative sum; Page, "Continuous Inspection Schemes", Biometrika
-//! 1954), so that good behaviour buys no credit: a bot that begins to scan is named after as many
-//! contacts as one that always did. It moves once a pane, by what was decided in the pane, so the
-//! order within a pane does not matter.
+//! The log-likelihood ratio is never less than 0 (a cumulative sum; Page, "Continuous Inspection Schemes",
+//! Biometrika 1954), so earlier successes do not delay detection: a bot that begins to scan is detected after
+//! as many contacts as one that always did. It is updated once per pane, with all contacts decided in the
+//! pane, so the order within a pane does not matter.
 //!
-//! Memory is bounded whatever the bot does, and what is forgotten errs towards silence:
+//! Memory is bounded whatever the bot sends. Where state is dropped, sweeps are missed rather than invented:
 //!
-//! | kept | bound | past it |
+//! | state | bound | beyond it |
 //! | --- | --- | --- |
-//! | hosts tried, per port | a Bloom filter of 2 MiB | a new host may be taken for one known, and is no contact |
-//! | the walks | one for each port there is, 131,072 at most | |
-//! | contacts that wait for an answer | the endpoints listed in the last three seconds | an endpoint that is not listed is no contact |
+//! | contacted hosts, per port | a Bloom filter of 2 MiB | a new host may be a false positive of the filter, and is then no contact |
+//! | the tests | one per port that occurs, 131,072 at most | |
+//! | pending contacts | the endpoints listed in the last three seconds | an unlisted endpoint is no contact |
 
 use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
@@ -27,188 +28,208 @@ use std::net::IpAddr;
 use gomon_common::{Endpoint, hash, protocol};
 use hashbrown::HashMap;
 
-use super::contact::ANSWER_TIME;
+use super::contact::REPLY_TIMEOUT;
 use super::{Timestamp, WindowCounts};
 
-/// What a contact adds to the score when it stays unanswered, and takes from it otherwise: ln 4.
+/// What an unanswered contact adds to the log-likelihood ratio, and an answered one subtracts: ln 4.
 const STEP: f64 = 2.0 * LN_2;
-/// The score above which a port is swept: ln 99.
-const SWEPT: f64 = 4.595_119_850_134_59;
+/// The log-likelihood ratio above which a port is swept: ln 99.
+const THRESHOLD: f64 = 4.595_119_850_134_59;
 
 /// A transport protocol and a destination port.
 pub type Service = (u8, u16);
 
-/// The test of one port.
+/// The state of the sequential hypothesis test of one service.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Walk {
-    /// Contacts that were answered.
+pub struct SweepTest {
+    /// Contacts that succeeded: the host answered.
     pub answered: u64,
-    /// Contacts that were not.
+    /// Contacts that failed: the host did not answer in time.
     pub unanswered: u64,
-    /// The logarithm of the likelihood ratio, 0 at least.
+    /// The log-likelihood ratio, at least 0.
     pub score: f64,
 }
 
-impl Walk {
-    /// Contacts that were decided.
+impl SweepTest {
+    /// The number of decided contacts.
     #[must_use]
     pub fn contacts(&self) -> u64 {
         self.answered + self.unanswered
     }
 
-    /// Enters what was decided in a pane.
+    /// Updates the test with the contacts decided in a pane.
     #[expect(clippy::cast_precision_loss, reason = "contacts of one pane")]
-    fn enter(&mut self, answered: u64, unanswered: u64) {
+    fn update(&mut self, answered: u64, unanswered: u64) {
         self.answered += answered;
         self.unanswered += unanswered;
         self.score = (self.score + (unanswered as f64 - answered as f64) * STEP).max(0.0);
     }
 }
 
-/// A contact that was decided: the endpoint, and whether it answered.
-pub type Decision = (Endpoint, bool);
-
-/// The tests of all ports.
-#[derive(Debug, Default)]
-pub struct Sweeps {
-    walks: HashMap<Service, Walk>,
-    tried: Filter,
-    /// Contacts that are not decided, with the time of the first try.
-    waiting: HashMap<Endpoint, Timestamp>,
-    /// Whether what goes to the bot could ever be seen.
-    both_directions: bool,
-    /// Contacts that stayed without an answer which, if there was one, could not be seen.
-    unseen: HashMap<Service, u64>,
+/// The outcome of a decided contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ContactOutcome {
+    /// The contacted endpoint.
+    pub endpoint: Endpoint,
+    /// Whether it answered in time.
+    pub is_answered: bool,
 }
 
-impl Sweeps {
-    /// Enters a pane, and returns the contacts that were decided in it, ascending.
-    pub fn pane(&mut self, pane: &WindowCounts) -> Vec<Decision> {
+/// Runs the tests of all services.
+#[derive(Debug, Default)]
+pub struct SweepDetector {
+    tests: HashMap<Service, SweepTest>,
+    /// Endpoints of earlier contact attempts.
+    contacted: EndpointFilter,
+    /// Contacts that are not decided yet, with the time of the first attempt.
+    pending: HashMap<Endpoint, Timestamp>,
+    /// Whether packets to the bot have ever been visible.
+    both_directions: bool,
+    /// UDP contacts that seem unanswered while packets to the bot are not visible.
+    unjudged: HashMap<Service, u64>,
+}
+
+impl SweepDetector {
+    /// Adds a pane, and returns the contacts decided in it, sorted.
+    pub fn add_pane(&mut self, pane: &WindowCounts) -> Vec<ContactOutcome> {
+        // The numbers of answered and of unanswered contacts.
         let mut results: BTreeMap<Service, (u64, u64)> = BTreeMap::new();
         if pane.both_directions && !self.both_directions {
             self.both_directions = true;
-            results =
-                self.unseen.drain().map(|(service, contacts)| (service, (0, contacts))).collect();
+            #[expect(clippy::disallowed_methods, reason = "collected into an ordered map")]
+            let unjudged = self.unjudged.drain();
+            results = unjudged.map(|(service, contacts)| (service, (0, contacts))).collect();
         }
         let mut decided = Vec::new();
-        for (endpoint, contacts) in &pane.contacts {
-            if let Some(tried) = contacts.tried()
+        for (endpoint, times) in &pane.contacts {
+            if let Some(attempt) = times.attempt()
                 && is_contact(endpoint)
-                && self.tried.insert(endpoint)
+                && self.contacted.insert(endpoint)
             {
-                self.waiting.insert(*endpoint, tried);
+                self.pending.insert(*endpoint, attempt);
             }
-            if let Some(answered) = contacts.answered()
-                && let Some(tried) = self.waiting.get(endpoint)
-                && answered.since(*tried) <= ANSWER_TIME
+            if let Some(reply) = times.reply()
+                && let Some(attempt) = self.pending.get(endpoint)
+                && reply.since(*attempt) <= REPLY_TIMEOUT
             {
-                self.waiting.remove(endpoint);
-                decided.push((*endpoint, true));
+                self.pending.remove(endpoint);
+                decided.push(ContactOutcome { endpoint: *endpoint, is_answered: true });
                 results.entry(service(endpoint)).or_default().0 += 1;
             }
         }
-        let end = pane.watched_until();
-        let late = |_: &Endpoint, tried: &mut Timestamp| end.since(*tried) >= ANSWER_TIME;
-        for (endpoint, _) in self.waiting.extract_if(late) {
+        let end = pane.observed_until();
+        let timed_out =
+            |_: &Endpoint, attempt: &mut Timestamp| end.since(*attempt) >= REPLY_TIMEOUT;
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
+        for (endpoint, _) in self.pending.extract_if(timed_out) {
             let service = service(&endpoint);
             if endpoint.protocol() == protocol::UDP && !self.both_directions {
-                *self.unseen.entry(service).or_default() += 1;
+                *self.unjudged.entry(service).or_default() += 1;
                 continue;
             }
-            decided.push((endpoint, false));
+            decided.push(ContactOutcome { endpoint, is_answered: false });
             results.entry(service).or_default().1 += 1;
         }
         for (service, (answered, unanswered)) in results {
-            self.walks.entry(service).or_default().enter(answered, unanswered);
+            self.tests.entry(service).or_default().update(answered, unanswered);
         }
         decided.sort_unstable();
         decided
     }
 
-    /// The clock was set by so many nanoseconds: contacts wait for their answers by the new one.
+    /// Moves the times of pending contacts, after the clock was set by `by` nanoseconds.
     pub fn clock_set(&mut self, by: i64) {
-        self.waiting.values_mut().for_each(|tried| *tried = tried.after(by));
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
+        self.pending.values_mut().for_each(|attempt| *attempt = attempt.after(by));
     }
 
-    /// The test of a port that is swept: its score is high enough, and so many contacts were decided.
+    /// Returns the test of a service if it is swept: its score is above the threshold, and at least
+    /// `min_contacts` contacts are decided.
     #[must_use]
-    pub fn swept(&self, service: Service, fewest: u64) -> Option<Walk> {
-        let walk = self.walks.get(&service)?;
-        (walk.score > SWEPT && walk.contacts() >= fewest).then_some(*walk)
+    pub fn swept(&self, service: Service, min_contacts: u64) -> Option<SweepTest> {
+        let test = self.tests.get(&service)?;
+        (test.score > THRESHOLD && test.contacts() >= min_contacts).then_some(*test)
     }
 
-    /// All tests, in no order.
-    pub fn walks(&self) -> impl Iterator<Item = (Service, Walk)> {
-        self.walks.iter().map(|(service, walk)| (*service, *walk))
-    }
-
-    /// Whether contacts wait for an answer.
+    /// All tests, sorted by service.
     #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+    pub fn tests(&self) -> Vec<(Service, SweepTest)> {
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
+        let mut tests: Vec<_> =
+            self.tests.iter().map(|(service, test)| (*service, *test)).collect();
+        tests.sort_unstable_by_key(|(service, _)| *service);
+        tests
     }
 
-    /// Whether nothing that goes to the bot was ever seen, so that no UDP contact can be judged.
+    /// Whether there are contacts that are not decided yet.
     #[must_use]
-    pub fn is_one_sided(&self) -> bool {
+    pub fn has_pending_contacts(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Whether no packet to the bot has been visible, so that UDP contacts can't be judged.
+    #[must_use]
+    pub fn is_one_directional(&self) -> bool {
         !self.both_directions
     }
 
     /// Whether there are UDP contacts that are not judged for that reason.
     #[must_use]
-    pub fn leaves_unjudged(&self) -> bool {
-        let waits = |endpoint: &Endpoint| endpoint.protocol() == protocol::UDP;
-        !self.both_directions && (!self.unseen.is_empty() || self.waiting.keys().any(waits))
+    #[expect(clippy::disallowed_methods, reason = "independent of the order")]
+    pub fn has_unjudged_contacts(&self) -> bool {
+        let is_udp = |endpoint: &Endpoint| endpoint.protocol() == protocol::UDP;
+        !self.both_directions && (!self.unjudged.is_empty() || self.pending.keys().any(is_udp))
     }
 }
 
-/// The protocol and port of an endpoint.
+/// Returns the service of an endpoint.
 pub(super) fn service(endpoint: &Endpoint) -> Service {
     (endpoint.protocol(), endpoint.port())
 }
 
-/// Whether a try to reach an endpoint is a contact: it has a port, and is one host's. An IPv4 address
-/// that ends in 255 is most often the broadcast address of a network, whose length nobody here knows.
+/// Whether an attempt to connect to an endpoint is a contact: it has a port, and a unicast address. An IPv4
+/// address that ends in 255 is most often the broadcast address of a network; the prefix length is not known
+/// here.
 fn is_contact(endpoint: &Endpoint) -> bool {
-    let everybody = match endpoint.address().ip() {
-        IpAddr::V4(ip) => ip.is_multicast() || ip.octets()[3] == 255 || ip.is_unspecified(),
-        IpAddr::V6(ip) => ip.is_multicast() || ip.is_unspecified(),
+    let is_unicast = match endpoint.address().ip() {
+        IpAddr::V4(ip) => !(ip.is_multicast() || ip.octets()[3] == 255 || ip.is_unspecified()),
+        IpAddr::V6(ip) => !(ip.is_multicast() || ip.is_unspecified()),
     };
-    endpoint.port() != 0 && !everybody
+    endpoint.port() != 0 && is_unicast
 }
 
-/// Endpoints that were tried, as a Bloom filter (Bloom, "Space/Time Trade-offs in Hash Coding with
-/// Allowable Errors", CACM 1970): when a million are in it, one in five hundred others seems to be.
+/// A set of endpoints as a blocked Bloom filter (Bloom, "Space/Time Trade-offs in Hash Coding with Allowable
+/// Errors", CACM 1970): with a million endpoints in it, the false positive rate is one in five hundred.
 ///
-/// All bits of an endpoint lie in one page, and a page is there once an endpoint falls into it: what a few
-/// hundred endpoints take is a few hundred pages, each asked for once.
+/// All bits of an endpoint are in one block, and a block is allocated when the first endpoint maps to it. So a
+/// few hundred endpoints take a few hundred blocks, each allocated once.
 #[derive(Debug, Default)]
-struct Filter(Vec<Option<Box<[u64; WORDS]>>>);
+struct EndpointFilter(Vec<Option<Box<[u64; BLOCK_WORDS]>>>);
 
-/// Words of a page: as large as what the system hands out.
-const WORDS: usize = 512;
+/// Words of a block: 4 KiB, the size of a memory page.
+const BLOCK_WORDS: usize = 512;
 
-impl Filter {
-    const PAGES: usize = 512;
+impl EndpointFilter {
+    const BLOCKS: usize = 512;
     const HASHES: u64 = 4;
 
-    /// Adds an endpoint; false when it is there already, or seems to be.
+    /// Adds an endpoint. Returns `false` if it is in the set already, or is a false positive.
     fn insert(&mut self, endpoint: &Endpoint) -> bool {
         if self.0.is_empty() {
-            self.0.resize(Self::PAGES, None);
+            self.0.resize(Self::BLOCKS, None);
         }
         let (protocol, port) = service(endpoint);
         let host = hash::hash(endpoint.address().halves());
         let first = hash::hash([host, u64::from(protocol) << 16 | u64::from(port)]);
-        // Two parts of one hash make as many as are needed (Kirsch, Mitzenmacher, "Less Hashing, Same
-        // Performance", ESA 2006); the page is told by a third.
+        // All bit positions are derived from two parts of one hash (Kirsch, Mitzenmacher, "Less Hashing, Same
+        // Performance", ESA 2006), and the block from a third part.
         let second = first >> 16 | 1;
-        let page = &mut self.0[(first >> 48) as usize % Self::PAGES];
-        let page = page.get_or_insert_with(|| Box::new([0; WORDS]));
+        let block = &mut self.0[(first >> 48) as usize % Self::BLOCKS];
+        let block = block.get_or_insert_with(|| Box::new([0; BLOCK_WORDS]));
         let mut is_new = false;
         for number in 0..Self::HASHES {
             let bit = first.wrapping_add(number.wrapping_mul(second));
-            let word = &mut page[(bit / 64) as usize % WORDS];
+            let word = &mut block[(bit / 64) as usize % BLOCK_WORDS];
             is_new |= *word & 1 << (bit % 64) == 0;
             *word |= 1 << (bit % 64);
         }
@@ -223,13 +244,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_million_hosts_on_one_port_no_more_than_one_in_four_hundred_seems_to_be_known() {
+    fn the_false_positive_rate_with_a_million_hosts_is_below_one_in_four_hundred() {
         let endpoint = |n: u32| Endpoint::new(Address::v4(n.to_be_bytes()), protocol::TCP, 23);
-        let mut filter = Filter::default();
+        let mut filter = EndpointFilter::default();
         let new = (0..1_000_000).filter(|n| filter.insert(&endpoint(*n))).count();
-        assert!(new > 999_000, "{new}: few are in it for most of the time");
-        assert!((0..1_000_000).all(|n| !filter.insert(&endpoint(n))), "whoever is in it is known");
-        let known = (1_000_000..1_040_000).filter(|n| !filter.insert(&endpoint(*n))).count();
-        assert!(known < 100, "{known} of 40000");
+        assert!(new > 999_000, "{new}: the rate is lower while the filter fills");
+        assert!((0..1_000_000).all(|n| !filter.insert(&endpoint(n))), "no false negatives");
+        let positives = (1_000_000..1_040_000).filter(|n| !filter.insert(&endpoint(*n))).count();
+        assert!(positives < 100, "{positives} of 40000");
     }
 }

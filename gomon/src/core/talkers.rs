@@ -1,58 +1,58 @@
-//! Who sends how much: every source of a capture, for a user who does not know yet which is the bot.
+//! The sources of a capture with their traffic, for a user who does not know yet which one is the bot.
 //!
-//! Memory is bounded by the number of sources that are listed. When there are more, those that sent
-//! least so far make room, so that a flood from random sources does not displace the busy ones.
+//! Memory is bounded by the number of listed sources. When the list is full, the sources with the fewest packets
+//! are removed, so that a flood from random sources does not displace the busy ones.
 
 use gomon_common::{Address, Mac, Packet, Skip};
 use hashbrown::{HashMap, HashSet};
 
 use super::{Counts, HyperLogLog, Ledger, Timestamp};
 
-/// TalkerDestinations of one source that are remembered each on its own; past that they are estimated.
-const DESTINATIONS: usize = 64;
+/// Destinations of one source that are counted exactly; with more, their number is estimated.
+const EXACT_DESTINATIONS: usize = 64;
 
-/// A source: its address, and the hardware address its packets came from, where frames name it.
-pub type Source = (Address, Option<Mac>);
+/// Identifies a source: its IP address, and the MAC address of its frames if they have one.
+pub type TalkerKey = (Address, Option<Mac>);
 
-/// What is known of a source.
+/// The traffic of a source.
 #[derive(Clone, Debug, Default)]
 pub struct Talker {
-    /// What it sent.
+    /// Its packets.
     pub counts: Counts,
-    /// The earliest and the latest of its packets, as far as they have times.
+    /// The times of its earliest and latest packet, if any has a time.
     pub times: Option<(Timestamp, Timestamp)>,
     destinations: TalkerDestinations,
 }
 
 #[derive(Clone, Debug)]
 enum TalkerDestinations {
-    Few(HashSet<Address>),
-    Many(HyperLogLog),
+    Exact(HashSet<Address>),
+    Estimated(HyperLogLog),
 }
 
-/// The sources of packets.
+/// The busiest sources of packets.
 #[derive(Debug)]
 pub struct Talkers {
     capacity: usize,
-    sources: HashMap<Source, Talker>,
-    others: Counts,
+    sources: HashMap<TalkerKey, Talker>,
+    unlisted: Counts,
     ledger: Ledger,
 }
 
 impl Talkers {
-    /// Lists up to `capacity` sources.
+    /// Creates an empty list of up to `capacity` sources.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity,
             sources: HashMap::new(),
-            others: Counts::default(),
+            unlisted: Counts::default(),
             ledger: Ledger::default(),
         }
     }
 
-    /// Enters a packet in a frame of `length` bytes.
-    pub fn enter(
+    /// Records a packet in a frame of `length` bytes.
+    pub fn record(
         &mut self,
         packet: &Packet,
         sender: Option<Mac>,
@@ -73,79 +73,83 @@ impl Talkers {
         }
     }
 
-    /// Enters a frame that held no packet.
+    /// Records a frame without an IP packet.
     pub fn skip(&mut self, skip: Skip) {
         self.ledger.skip(skip);
     }
 
-    /// What became of the frames; all packets are `counted`.
+    /// The frames by outcome. All packets are `counted`.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// What was sent by sources that are not listed, or was by others before they were.
+    /// Packets of unlisted sources, including those that listed ones sent before they were last removed.
     #[must_use]
-    pub fn others(&self) -> Counts {
-        self.others
+    pub fn unlisted(&self) -> Counts {
+        self.unlisted
     }
 
-    /// The sources that are listed, the busiest first.
+    /// The listed sources, the busiest first.
     #[must_use]
-    pub fn list(&self) -> Vec<(Source, &Talker)> {
+    pub fn list(&self) -> Vec<(TalkerKey, &Talker)> {
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
         let mut list: Vec<_> =
             self.sources.iter().map(|(source, talker)| (*source, talker)).collect();
         list.sort_unstable_by_key(|(source, talker)| (u64::MAX - talker.counts.packets, *source));
         list
     }
 
-    /// Takes out the half of the sources, or more, that sent least.
+    /// Removes the half of the sources, or more, with the fewest packets.
     #[cold]
     fn make_room(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "the median does not depend on the order")]
         let mut packets: Vec<_> =
             self.sources.values().map(|talker| talker.counts.packets).collect();
         let half = packets.len() / 2;
         let (_, &mut median, _) = packets.select_nth_unstable(half);
-        let others = &mut self.others;
+        let unlisted = &mut self.unlisted;
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
         self.sources.retain(|_, talker| {
-            let stays = talker.counts.packets > median;
-            if !stays {
-                *others += talker.counts;
+            let is_kept = talker.counts.packets > median;
+            if !is_kept {
+                *unlisted += talker.counts;
             }
-            stays
+            is_kept
         });
     }
 }
 
 impl Talker {
-    /// HyperLogLog destination hosts, and whether they are counted, not estimated.
+    /// The number of distinct destination hosts, and whether it was counted, not estimated.
     #[must_use]
     pub fn destinations(&self) -> (u64, bool) {
         match &self.destinations {
-            TalkerDestinations::Few(hosts) => (hosts.len() as u64, true),
-            TalkerDestinations::Many(distinct) => (distinct.estimate(), false),
+            TalkerDestinations::Exact(hosts) => (hosts.len() as u64, true),
+            TalkerDestinations::Estimated(sketch) => (sketch.estimate(), false),
         }
     }
 }
 
 impl Default for TalkerDestinations {
     fn default() -> Self {
-        Self::Few(HashSet::new())
+        Self::Exact(HashSet::new())
     }
 }
 
 impl TalkerDestinations {
     fn insert(&mut self, host: Address) {
         match self {
-            Self::Few(hosts) if hosts.len() < DESTINATIONS || hosts.contains(&host) => {
+            Self::Exact(hosts) if hosts.len() < EXACT_DESTINATIONS || hosts.contains(&host) => {
                 hosts.insert(host);
             }
-            Self::Few(hosts) => {
-                let mut distinct = HyperLogLog::default();
-                hosts.drain().chain([host]).for_each(|host| distinct.insert(host));
-                *self = Self::Many(distinct);
+            Self::Exact(hosts) => {
+                let mut sketch = HyperLogLog::default();
+                #[expect(clippy::disallowed_methods, reason = "independent of the order")]
+                hosts.drain().chain([host]).for_each(|host| sketch.insert(host));
+                *self = Self::Estimated(sketch);
             }
-            Self::Many(distinct) => distinct.insert(host),
+            Self::Estimated(sketch) => sketch.insert(host),
         }
     }
 }
@@ -167,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_packet_is_in_a_source_or_among_the_others(
+        fn every_packet_is_of_a_listed_or_an_unlisted_source(
             sent in prop::collection::vec((0u32..30, 0u32..100, 60u32..1500), 0..400),
             capacity in 1usize..40,
         ) {
@@ -175,11 +179,11 @@ mod tests {
             let mut naive: BTreeMap<Address, Counts> = BTreeMap::new();
             for &(source, destination, length) in &sent {
                 let packet = packet(source, destination);
-                talkers.enter(&packet, None, length, None);
+                talkers.record(&packet, None, length, None);
                 *naive.entry(packet.source).or_default() += Counts::frame(length);
                 prop_assert!(talkers.sources.len() <= capacity);
             }
-            let mut total = talkers.others();
+            let mut total = talkers.unlisted();
             talkers.list().iter().for_each(|(_, talker)| total += talker.counts);
             let bytes = sent.iter().map(|(_, _, length)| u64::from(*length)).sum();
             prop_assert_eq!(total, Counts { packets: sent.len() as u64, bytes });
@@ -192,12 +196,12 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_source_stays_listed_whatever_random_ones_do() {
+    fn a_busy_source_stays_listed_during_a_flood_from_random_sources() {
         let mut talkers = Talkers::new(100);
         for number in 0..100_000 {
-            talkers.enter(&packet(1_000_000 + number, 1), None, 60, None);
+            talkers.record(&packet(1_000_000 + number, 1), None, 60, None);
             if number % 10 == 0 {
-                talkers.enter(&packet(7, number), None, 60, None);
+                talkers.record(&packet(7, number), None, 60, None);
             }
         }
         let list = talkers.list();
@@ -210,13 +214,13 @@ mod tests {
     }
 
     #[test]
-    fn times_are_the_earliest_and_the_latest_in_whatever_order() {
+    fn times_are_the_earliest_and_the_latest_in_any_order() {
         let mut talkers = Talkers::new(1);
         for time in [20, 10, 30] {
             let time = Timestamp::from_nanoseconds(time);
-            talkers.enter(&packet(1, 2), None, 60, Some(time));
+            talkers.record(&packet(1, 2), None, 60, Some(time));
         }
-        talkers.enter(&packet(1, 2), None, 60, None);
+        talkers.record(&packet(1, 2), None, 60, None);
         let times = talkers.list()[0].1.times.unwrap();
         assert_eq!((times.0.nanoseconds(), times.1.nanoseconds()), (10, 30));
     }

@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 
 use super::endpoint_table::{EndpointKey, EndpointTable};
 use super::host_table::HostTable;
-use super::senders::Watch;
+use super::senders::SenderObserver;
 use super::{
     ContactTimes, Counts, Ledger, Origin, Overflow, PacketFilter, Senders, Sources, Span,
     Timestamp, WindowCounts,
@@ -23,7 +23,7 @@ pub struct Tally {
     /// the fast tiers.
     bot: Option<[u8; 4]>,
     /// Observes senders until a packet of the bot is seen.
-    watch: Option<Box<Watch>>,
+    watch: Option<Box<SenderObserver>>,
     capacity: usize,
     /// The only table that a packet to a listed endpoint, the common case, accesses.
     endpoints: EndpointTable,
@@ -114,12 +114,12 @@ impl Tally {
         }
         let frame = Counts::frame(length);
         let host = packet.destination.address();
-        if let Some(hash) = self.hosts.rejects(host) {
+        if let Some(hash) = self.hosts.rejected_hash(host) {
             return self.count_rejected(host, hash, frame);
         }
         if let Some(entry) = self.endpoints.get_mut(&packet.destination) {
             entry.counts += frame;
-            entry.contacts.sent(packet.contact, time);
+            entry.contacts.record_sent(packet.contact, time);
             self.ledger.counted += 1;
             return self.add_origin(packet);
         }
@@ -131,7 +131,7 @@ impl Tally {
     pub fn count_v4(&mut self, packet: &V4Packet, length: u32, time: Timestamp) {
         let host = Address::v4(packet.destination);
         if self.bot == Some(packet.source)
-            && let Some(hash) = self.hosts.rejects(host)
+            && let Some(hash) = self.hosts.rejected_hash(host)
         {
             return self.count_rejected(host, hash, Counts::frame(length));
         }
@@ -149,9 +149,9 @@ impl Tally {
         let Some(bot) = self.bot else { return false };
         if packet.source == bot {
             let key = EndpointKey::new(packet.destination, packet.protocol, packet.port);
-            let Some(entry) = self.endpoints.recent_mut(key) else { return false };
+            let Some(entry) = self.endpoints.cached_mut(key) else { return false };
             entry.counts += Counts::frame(length);
-            entry.contacts.sent(packet.contact(), time);
+            entry.contacts.record_sent(packet.contact(), time);
             self.ledger.counted += 1;
         } else {
             let to_bot = packet.destination == bot;
@@ -177,7 +177,7 @@ impl Tally {
         let origin = packet.origin();
         let listed = self.endpoints.get_mut(&origin).map(|entry| &mut entry.contacts);
         if let Some(contacts) = listed.or_else(|| self.pending_replies.get_mut(&origin)) {
-            contacts.came_back(time);
+            contacts.record_reply(time);
             // If every source counts, only replies show that the capture has both directions.
             self.both_directions = true;
         }
@@ -200,7 +200,7 @@ impl Tally {
     /// Observes the sender of a packet, while senders are watched.
     fn watch(&mut self, packet: &Packet) {
         let Some(watch) = &mut self.watch else { return };
-        watch.enter(packet);
+        watch.observe(packet);
         if watch.is_full() {
             // The senders are reported at the end of the pane; later packets need not be observed.
             self.bot = self.filter.sources().only_v4();
@@ -219,9 +219,9 @@ impl Tally {
         let Some(watch) = &self.watch else { return Senders::default() };
         let senders = watch.senders();
         let (is_reported, is_enough) = if self.counts_every_sender() {
-            (watch.saw_both_ways(), true)
+            (watch.has_both_directions(), true)
         } else {
-            (!senders.is_empty(), senders.are_enough())
+            (!senders.is_empty(), senders.is_sufficient())
         };
         if (is_reported && is_enough) || watch.is_full() {
             self.end_watch();
@@ -236,7 +236,7 @@ impl Tally {
             return;
         }
         self.ledger.counted += 1;
-        self.overflow.enter_unlisted(hash, frame);
+        self.overflow.add_unlisted(hash, frame);
     }
 
     /// Counts a packet to an unlisted endpoint, which is listed if there is room.
@@ -251,7 +251,7 @@ impl Tally {
         match self.hosts.entry(host) {
             Some(_) if self.endpoints.len() < self.capacity => {
                 let mut contacts = ContactTimes::default();
-                contacts.sent(packet.contact, time);
+                contacts.record_sent(packet.contact, time);
                 self.endpoints.insert(endpoint, frame, contacts);
                 self.add_origin(packet);
             }
@@ -259,7 +259,7 @@ impl Tally {
                 *unlisted_endpoints += frame;
                 self.overflow.endpoints += frame;
             }
-            None => self.overflow.enter_unlisted(hash::hash(host.halves()), frame),
+            None => self.overflow.add_unlisted(hash::hash(host.halves()), frame),
         }
     }
 
@@ -271,30 +271,32 @@ impl Tally {
     /// Closes a pane during which the clock was set. Pending replies are kept; [`Tally::clock_set`] moves
     /// them.
     pub fn take_cut(&mut self, span: Span) -> WindowCounts {
-        let contacts = self.endpoints.iter().map(|entry| entry.contacts.within(span));
+        let contacts = self.endpoints.iter().map(|entry| entry.contacts.clamped_to(span));
         let latest =
-            contacts.flat_map(|contacts| [contacts.tried(), contacts.answered()]).flatten().max();
+            contacts.flat_map(|contacts| [contacts.attempt(), contacts.reply()]).flatten().max();
         let cut = latest.unwrap_or(span.start);
-        WindowCounts { cut: Some(cut), ..self.take_until(span, cut) }
+        WindowCounts { truncated_at: Some(cut), ..self.take_until(span, cut) }
     }
 
     /// Moves the times of pending replies, after the clock was set forward by `by` nanoseconds (negative:
     /// back).
     pub fn clock_set(&mut self, by: i64) {
-        self.pending_replies.values_mut().for_each(|contacts| *contacts = contacts.after(by));
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
+        self.pending_replies.values_mut().for_each(|contacts| *contacts = contacts.shifted_by(by));
     }
 
     /// Closes a pane that was observed until `end`.
     fn take_until(&mut self, span: Span, end: Timestamp) -> WindowCounts {
         let contacts = self.carry_over(span, end);
         let senders = self.doubtful_senders();
-        let counts = WindowCounts::from_parts(
+        let counts = WindowCounts::from_entries(
             span,
             std::mem::take(&mut self.ledger),
             self.endpoints.take(),
             self.hosts.take(),
             std::mem::take(&mut self.overflow),
         );
+        #[expect(clippy::disallowed_methods, reason = "the origins of a pane are sorted")]
         let counts =
             WindowCounts { senders, ..counts }.with_origins(self.origins.drain().collect());
         counts.with_contacts(contacts, std::mem::take(&mut self.both_directions))
@@ -306,19 +308,22 @@ impl Tally {
     fn carry_over(&mut self, span: Span, end: Timestamp) -> Vec<(Endpoint, ContactTimes)> {
         let endpoints = self.endpoints.iter();
         let mut all: Vec<_> =
-            endpoints.map(|entry| (entry.endpoint, entry.contacts.within(span))).collect();
+            endpoints.map(|entry| (entry.endpoint, entry.contacts.clamped_to(span))).collect();
         // Which ones there is room for must not depend on the order of a hash map.
-        all.sort_unstable_by_key(|(endpoint, contacts)| (contacts.tried(), *endpoint));
+        all.sort_unstable_by_key(|(endpoint, contacts)| (contacts.attempt(), *endpoint));
+        #[expect(clippy::disallowed_methods, reason = "the contacts of a pane are sorted")]
         let earlier = self.pending_replies.iter();
         let replies: Vec<_> =
-            earlier.map(|(endpoint, contacts)| (*endpoint, contacts.without_try())).collect();
-        self.pending_replies.retain(|endpoint, contacts| contacts.waits(endpoint, end));
+            earlier.map(|(endpoint, contacts)| (*endpoint, contacts.without_attempt())).collect();
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
+        self.pending_replies.retain(|endpoint, contacts| contacts.awaits_reply(endpoint, end));
         for (endpoint, contacts) in &mut all {
-            if contacts.waits(endpoint, end) && !self.pending_replies.contains_key(endpoint) {
+            if contacts.awaits_reply(endpoint, end) && !self.pending_replies.contains_key(endpoint)
+            {
                 if self.pending_replies.len() < self.capacity {
                     self.pending_replies.insert(*endpoint, *contacts);
                 } else {
-                    *contacts = contacts.without_try();
+                    *contacts = contacts.without_attempt();
                 }
             }
         }

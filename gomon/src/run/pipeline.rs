@@ -105,12 +105,12 @@ impl Pipeline {
         match end.filter(|end| *end < report.span.end) {
             Some(end) => {
                 let span = Span { end, ..report.span };
-                self.summary.window(&WindowReport { span, ..report.clone() });
+                self.summary.add_window(&WindowReport { span, ..report.clone() });
             }
-            None => self.summary.window(report),
+            None => self.summary.add_window(report),
         }
         if let Some(calibration) = &mut self.calibration {
-            calibration.enter(report);
+            calibration.observe(report);
             calibration::log(report, calibration);
         }
         let written = self.artifacts.as_mut().map(|artifacts| artifacts.report(report));
@@ -143,7 +143,7 @@ impl Pipeline {
     fn warn_about_sources(&mut self, is_over: bool) {
         let ledger = &self.summary.ledger;
         let is_bot_there = ledger.counted + ledger.ignored > 0;
-        let is_missing = !is_bot_there && (is_over || self.senders.are_enough());
+        let is_missing = !is_bot_there && (is_over || self.senders.is_sufficient());
         let first = self.sources.addresses().next();
         let reason = match (first, &self.bot_mac) {
             _ if self.senders.is_empty() => return,
@@ -192,8 +192,8 @@ impl Pipeline {
         // bot: only contacts that were never answered show that one direction is missing.
         let sweeps = self.engine.sweeps();
         let one_sided = match self.sources {
-            Sources::Bot { .. } => sweeps.is_one_sided() && summary.ledger.counted > 0,
-            Sources::Any => sweeps.leaves_unjudged(),
+            Sources::Bot { .. } => sweeps.is_one_directional() && summary.ledger.counted > 0,
+            Sources::Any => sweeps.has_unjudged_contacts(),
         };
         let unread = self.eve.as_mut().is_some_and(|eve| eve.output().is_closed());
         if self.judges_sweeps && one_sided && summary.attached.is_none() && !unread {
@@ -251,7 +251,7 @@ impl PacketSink for Pipeline {
 
 impl PaneSink for Pipeline {
     fn pane(&mut self, mut counts: WindowCounts) -> ControlFlow<()> {
-        self.summary.pane(&counts);
+        self.summary.add_pane(&counts);
         if !counts.senders.is_empty() {
             self.senders = std::mem::take(&mut counts.senders);
         }
@@ -276,13 +276,13 @@ impl PaneSink for Pipeline {
             );
         }
         let mut reports = Vec::new();
-        self.engine.pane(counts, &mut |report| reports.push(report));
+        self.engine.add_pane(counts, &mut |report| reports.push(report));
         self.perform(&reports, 1)
     }
 
     fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()> {
         let mut reports = Vec::new();
-        self.engine.silence(start, panes, &mut |report| reports.push(report));
+        self.engine.add_silent_panes(start, panes, &mut |report| reports.push(report));
         self.perform(&reports, panes)
     }
 
@@ -293,7 +293,7 @@ impl PaneSink for Pipeline {
     }
 
     fn timestamps_are_constant(&mut self) {
-        self.engine.judge_no_rates();
+        self.engine.disable_thresholds();
         log::warn!(
             "no rates can be judged: the frames of the capture have no times, or all the same one: \
              attacks and scans by thresholds are not looked for"

@@ -1,4 +1,4 @@
-//! What people read of a calibration: a line of the log for each window, and what all came to.
+//! The output of a calibration: a log line for each window, and the recommended thresholds at the end.
 
 use indicatif::HumanFloatCount;
 
@@ -6,7 +6,7 @@ use super::calendar;
 use super::words::endpoint_name;
 use crate::core::{Busiest, Calibration, Observation, WindowReport};
 
-/// Logs one window of a calibration, as `name=value` pairs.
+/// Logs one window of a calibration as `name=value` pairs.
 pub fn log(report: &WindowReport, calibration: &Calibration) {
     let start = calendar(report.span.start);
     let figure = |name: &str, observation: &Observation| {
@@ -29,12 +29,12 @@ pub fn log(report: &WindowReport, calibration: &Calibration) {
     );
 }
 
-/// What a calibration found: a table of its figures, and what to set.
+/// Returns the result of a calibration: a table of the figures, and the thresholds to set.
 pub(super) fn lines(calibration: &Calibration) -> Vec<String> {
     let Some(busiest) = &calibration.busiest else {
-        return vec!["Recommended thresholds: none, for nothing was counted".to_owned()];
+        return vec!["Recommended thresholds: none, because nothing was counted".to_owned()];
     };
-    let packets = up(calibration.packet_threshold());
+    let packets = round_up(calibration.packet_threshold());
     let hosts = calibration.destination_threshold();
     let ports = calibration.port_threshold();
     let ports = ports.map_or(String::new(), |ports| format!("--port-threshold {ports}"));
@@ -68,12 +68,12 @@ pub(super) fn lines(calibration: &Calibration) -> Vec<String> {
     ]
 }
 
-/// A rate with four decimals, rounded up so that what was seen does not exceed it.
-fn up(rate: f64) -> String {
+/// Formats a rate with four decimals, rounded up so that the observed rate does not exceed it.
+fn round_up(rate: f64) -> String {
     format!("{:.4}", (rate * 1e4).ceil() / 1e4)
 }
 
-/// A destination as people write it.
+/// Formats the busiest destination.
 fn name(busiest: &Busiest) -> String {
     busiest.endpoint.as_ref().map_or_else(|| busiest.host.to_string(), endpoint_name)
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_recommended_rate_is_never_less_than_what_was_seen() {
-        assert_eq!([up(1.0 / 3.0), up(0.25)], ["0.3334", "0.2500"]);
+    fn a_recommended_rate_is_never_less_than_the_observed_one() {
+        assert_eq!([round_up(1.0 / 3.0), round_up(0.25)], ["0.3334", "0.2500"]);
     }
 }

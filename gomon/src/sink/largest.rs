@@ -1,125 +1,130 @@
-//! The largest of what there is no room for all of.
+//! The heaviest entries of a stream, in bounded memory.
 
 use std::cmp::Reverse;
 use std::hash::Hash;
 
 use hashbrown::HashMap;
 
-/// What says which of two matters more.
+/// A value with a weight, by which entries are ranked.
 pub(super) trait Weigh {
-    /// The more, the more it matters. Never less than it was.
+    /// The weight. It must never decrease.
     fn weight(&self) -> u64;
 }
 
-/// Entries by key, so many at most. Where there is no room for another one, the lighter half goes.
+/// Entries by key, up to a capacity. When it is full, the lighter half is evicted.
 ///
-/// Of weights that are sums, an entry that went and comes again starts with less than it had. So for the
-/// choice of what goes next every new one counts as if it had the weight of the heaviest that ever went:
-/// whatever had more than 2 / capacity of all that was entered is kept (space saving; Metwally, Agrawal,
+/// If weights are sums, an entry that is added again after its eviction starts from zero. So to choose what to
+/// evict, each new entry is ranked as if it also had the weight of the heaviest entry evicted so far. Then every
+/// key with more than 2 / capacity of the total weight is kept (the Space-Saving algorithm; Metwally, Agrawal,
 /// El Abbadi, "Efficient Computation of Frequent and Top-k Elements in Data Streams", ICDT 2005).
 #[derive(Debug)]
 pub(super) struct Largest<K, V> {
     capacity: usize,
-    /// Whether an entry's weight is a sum of what was entered.
-    sums: bool,
+    /// Whether weights are sums, not maxima.
+    is_of_sums: bool,
     kept: HashMap<K, Kept<V>>,
-    dropped: Dropped,
-    /// The most that an entry counted as when it went, of weights that are sums.
-    heaviest_dropped: u64,
+    evicted: Evicted,
+    /// If weights are sums, the highest possible weight of an evicted entry.
+    heaviest_evicted: u64,
 }
 
 #[derive(Debug)]
 struct Kept<V> {
     value: V,
-    /// What its key may have weighed before, at most.
-    before: u64,
+    /// The most that earlier, evicted entries of the same key may have weighed.
+    evicted_weight: u64,
 }
 
-/// Entries that had to go. One that comes again, and goes again, is two.
+/// Evicted entries. A key that was evicted twice counts twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Dropped {
-    /// How many.
+pub(super) struct Evicted {
+    /// Their number.
     pub entries: u64,
-    /// What they weighed together.
+    /// Their total weight.
     pub weight: u64,
 }
 
 impl<V: Weigh> Kept<V> {
-    fn may_weigh(&self) -> u64 {
-        self.value.weight().saturating_add(self.before)
+    /// The highest possible weight of the key.
+    fn max_weight(&self) -> u64 {
+        self.value.weight().saturating_add(self.evicted_weight)
     }
 }
 
 impl<K: Copy + Hash + Ord, V: Default + Weigh> Largest<K, V> {
-    /// Room for so many, two at least, whose weights are sums.
+    /// Creates a set with room for `capacity` entries, at least two, whose weights are sums.
     pub(super) fn of_sums(capacity: usize) -> Self {
-        Self { sums: true, ..Self::of_maxima(capacity) }
+        Self { is_of_sums: true, ..Self::of_maxima(capacity) }
     }
 
-    /// Room for so many, two at least, whose weights are the largest of what was entered.
+    /// Creates a set with room for `capacity` entries, at least two, whose weights are maxima.
     pub(super) fn of_maxima(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(2),
-            sums: false,
+            is_of_sums: false,
             kept: HashMap::new(),
-            dropped: Dropped::default(),
-            heaviest_dropped: 0,
+            evicted: Evicted::default(),
+            heaviest_evicted: 0,
         }
     }
 
-    /// The entry of a key, a new one where there is none.
+    /// Returns the entry of a key, which is added if it does not exist.
     pub(super) fn entry(&mut self, key: K) -> &mut V {
         if self.kept.len() == self.capacity && !self.kept.contains_key(&key) {
-            self.drop_the_lighter_half();
+            self.evict_lighter_half();
         }
-        let before = self.heaviest_dropped;
-        let kept = self.kept.entry(key).or_insert_with(|| Kept { value: V::default(), before });
+        let evicted_weight = self.heaviest_evicted;
+        let kept =
+            self.kept.entry(key).or_insert_with(|| Kept { value: V::default(), evicted_weight });
         &mut kept.value
     }
 
-    /// Whether the next entry of another key drops some.
+    /// Whether adding another key would evict entries.
     pub(super) fn is_full(&self) -> bool {
         self.kept.len() == self.capacity
     }
 
-    /// The keys that are kept, in no order.
+    /// The keys of all entries, in no particular order.
+    #[expect(clippy::disallowed_methods, reason = "for callers that do not depend on the order")]
     pub(super) fn keys(&self) -> impl Iterator<Item = &K> {
         self.kept.keys()
     }
 
-    /// Entries that are kept.
+    /// The number of entries.
     pub(super) fn len(&self) -> usize {
         self.kept.len()
     }
 
-    /// Entries that are not.
-    pub(super) fn dropped(&self) -> Dropped {
-        self.dropped
+    /// The evicted entries.
+    pub(super) fn evicted(&self) -> Evicted {
+        self.evicted
     }
 
-    /// So many of the heaviest, the heaviest first, among equals the lowest key.
+    /// Returns up to `most` of the heaviest entries, sorted by weight, the heaviest first, then by key.
     pub(super) fn heaviest(&self, most: usize) -> Vec<(&K, &V)> {
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
         let mut all: Vec<_> = self.kept.iter().map(|(key, kept)| (key, &kept.value)).collect();
         all.sort_unstable_by_key(|(key, value)| (Reverse(value.weight()), **key));
         all.truncate(most);
         all
     }
 
-    fn drop_the_lighter_half(&mut self) {
+    fn evict_lighter_half(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "partitioned below by weight and key")]
         let kept = self.kept.iter();
-        let mut all: Vec<_> = kept.map(|(key, kept)| (Reverse(kept.may_weigh()), *key)).collect();
-        // From the middle on they are lighter, the heaviest of them first.
+        let mut all: Vec<_> = kept.map(|(key, kept)| (Reverse(kept.max_weight()), *key)).collect();
+        // The entry in the middle is the heaviest of the lighter half, which follows it.
         let middle = self.capacity / 2;
         all.select_nth_unstable(middle);
         for (Reverse(_), key) in &all[middle..] {
             if let Some(lighter) = self.kept.remove(key) {
-                self.dropped.entries += 1;
-                self.dropped.weight += lighter.value.weight();
+                self.evicted.entries += 1;
+                self.evicted.weight += lighter.value.weight();
             }
         }
-        if self.sums {
+        if self.is_of_sums {
             let (Reverse(heaviest), _) = all[middle];
-            self.heaviest_dropped = heaviest;
+            self.heaviest_evicted = heaviest;
         }
     }
 }
@@ -139,12 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_in_pieces_that_are_light_each_is_not_lost() {
+    fn a_heavy_key_of_light_pieces_is_kept() {
         let mut largest: Largest<u64, u64> = Largest::of_sums(8);
         for heavy in 0..4 {
             *largest.entry(heavy) += 1000;
         }
-        // A piece of the heaviest, and then enough others for the lighter half to go.
+        // A piece of the heavy key, and then enough other keys to evict the lighter half.
         for round in 1..50 {
             *largest.entry(9) += 900;
             for other in 0..8 {
@@ -156,7 +161,7 @@ mod tests {
         assert!(*key == 9 && *weight > 40_000, "{key} {weight}");
     }
 
-    /// Keys, few of them often, and what is entered.
+    /// Keys and weights; a few keys are frequent.
     fn entries() -> impl Strategy<Value = Vec<(u8, u64)>> {
         let key = prop_oneof![0u8..4, 0u8..200];
         prop::collection::vec((key, prop_oneof![1u64..3, 1u64..50]), 0..600)
@@ -164,13 +169,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn sums_add_up_and_what_has_more_than_its_share_is_kept(
-            entered in entries(),
+        fn sums_are_conserved_and_keys_above_the_share_are_kept(
+            stream in entries(),
             capacity in 2usize..120,
         ) {
             let mut largest: Largest<u8, u64> = Largest::of_sums(capacity);
             let mut naive: BTreeMap<u8, u64> = BTreeMap::new();
-            for (key, weight) in &entered {
+            for (key, weight) in &stream {
                 *largest.entry(*key) += weight;
                 *naive.entry(*key).or_default() += weight;
                 prop_assert!(largest.len() <= capacity);
@@ -180,9 +185,9 @@ mod tests {
             prop_assert!(heaviest.iter().all(|(key, value)| **value <= naive[*key]));
             let kept: u64 = heaviest.iter().map(|(_, value)| **value).sum();
             let all: u64 = naive.values().sum();
-            prop_assert_eq!(kept + largest.dropped().weight, all);
+            prop_assert_eq!(kept + largest.evicted().weight, all);
             if naive.len() <= capacity {
-                prop_assert_eq!(largest.dropped(), Dropped::default());
+                prop_assert_eq!(largest.evicted(), Evicted::default());
             }
             let share = all / (capacity / 2) as u64;
             for (key, _) in naive.iter().filter(|(_, weight)| **weight > share) {
@@ -191,10 +196,10 @@ mod tests {
         }
 
         #[test]
-        fn the_largest_maxima_are_kept_as_they_are(entered in entries(), capacity in 2usize..120) {
+        fn the_largest_maxima_are_kept_unchanged(stream in entries(), capacity in 2usize..120) {
             let mut largest: Largest<u8, u64> = Largest::of_maxima(capacity);
             let mut naive: BTreeMap<u8, u64> = BTreeMap::new();
-            for (key, size) in &entered {
+            for (key, size) in &stream {
                 for entry in [largest.entry(*key), naive.entry(*key).or_default()] {
                     *entry = (*entry).max(*size);
                 }

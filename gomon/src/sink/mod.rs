@@ -1,4 +1,4 @@
-//! Where reports go: records, artifacts, the terminal. Sinks perform what the core decided.
+//! Output of the core's reports: records, artifacts, and the terminal.
 
 pub mod artifacts;
 pub mod calibration;
@@ -14,13 +14,13 @@ mod words;
 
 use crate::core::Timestamp;
 
-/// A point in time for a calendar to show, in UTC.
+/// Converts a time to a calendar time in UTC.
 fn calendar(time: Timestamp) -> jiff::Timestamp {
-    // The range of the core's timestamps lies within the calendar's.
+    // Never out of range: the calendar's range includes that of the core's timestamps.
     jiff::Timestamp::from_nanosecond(time.nanoseconds().into()).unwrap_or_default()
 }
 
-/// `text` on one line: what would end the line or steer a terminal is escaped.
+/// Escapes the control characters in `text`, so that it fits on one line and can't control a terminal.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());

@@ -1,7 +1,6 @@
-//! What a run saw in all: its time, its packets, and the hosts that got most of them.
+//! The observed traffic of a run: its time, its packets, and the busiest destination hosts.
 //!
-//! Memory is bounded: [`KEPT`] hosts are counted each on their own, and what goes to others is counted
-//! together.
+//! Memory is bounded: [`KEPT`] hosts are counted individually, and the others together.
 
 use gomon_common::Address;
 use indicatif::HumanCount;
@@ -10,7 +9,7 @@ use super::largest::{Largest, Weigh};
 use super::words::{count, date, times};
 use crate::core::{Counts, HyperLogLog, Span, WindowCounts, WindowReport};
 
-/// Hosts that are counted each on their own, about 80 bytes each.
+/// Hosts that are counted individually, about 80 bytes each.
 const KEPT: usize = 4096;
 /// Hosts that are shown.
 const SHOWN: usize = 5;
@@ -21,17 +20,17 @@ impl Weigh for Counts {
     }
 }
 
-/// All that was seen.
+/// The observed traffic.
 #[derive(Debug)]
 pub(super) struct Observed {
-    /// From the first window's start to the last one's end.
+    /// From the start of the first window to the end of the last one.
     span: Option<Span>,
     windows: u64,
     total: Counts,
     hosts: Largest<Address, Counts>,
-    /// Packets to hosts that there was no room for in their window.
+    /// Packets to hosts that were unlisted in their pane.
     unlisted: u64,
-    /// All hosts, from where not all of them are kept.
+    /// A sketch of all hosts, once not all of them are counted individually.
     distinct: Option<HyperLogLog>,
 }
 
@@ -49,15 +48,15 @@ impl Default for Observed {
 }
 
 impl Observed {
-    /// Enters what a pane counted.
-    pub(super) fn pane(&mut self, counts: &WindowCounts) {
+    /// Adds the counts of a pane.
+    pub(super) fn add_pane(&mut self, counts: &WindowCounts) {
         self.unlisted += counts.overflow.hosts.packets;
         if let Some(unlisted) = &counts.overflow.distinct {
-            self.estimate().merge(unlisted);
+            self.sketch().merge(unlisted);
         }
         for (host, counts) in &counts.hosts {
             if self.hosts.is_full() {
-                self.estimate();
+                self.sketch();
             }
             *self.hosts.entry(*host) += *counts;
             if let Some(distinct) = &mut self.distinct {
@@ -66,8 +65,8 @@ impl Observed {
         }
     }
 
-    /// The estimate of distinct hosts, which starts with those that are kept.
-    fn estimate(&mut self) -> &mut HyperLogLog {
+    /// Returns the sketch of all hosts. A new one starts with the hosts that are counted individually.
+    fn sketch(&mut self) -> &mut HyperLogLog {
         let hosts = &self.hosts;
         self.distinct.get_or_insert_with(|| {
             let mut distinct = HyperLogLog::default();
@@ -76,24 +75,24 @@ impl Observed {
         })
     }
 
-    /// Enters a window, or a run of silent ones.
-    pub(super) fn window(&mut self, report: &WindowReport) {
+    /// Adds the report of a window, or of a series of silent ones.
+    pub(super) fn add_window(&mut self, report: &WindowReport) {
         let span = self.span.get_or_insert(report.span);
         span.start = span.start.min(report.span.start);
         span.end = span.end.max(report.span.end);
         self.windows += report.windows;
-        self.total = report.total_so_far;
+        self.total = report.cumulative_total;
     }
 
-    /// Whether not all windows lie on one day.
-    pub(super) fn is_of_several_days(&self) -> bool {
+    /// Whether the windows extend over several days.
+    pub(super) fn spans_several_days(&self) -> bool {
         self.span.is_some_and(|span| date(span.start) != date(span.end))
     }
 
-    /// A line on time and packets, and one on the hosts that got most; none where nothing was seen.
+    /// Returns a line on time and packets, and one on the busiest hosts. Without a window there are none.
     pub(super) fn lines(&self) -> Vec<String> {
         let Some(span) = self.span else { return Vec::new() };
-        let several = self.is_of_several_days();
+        let several = self.spans_several_days();
         let date = if several { String::new() } else { format!("{} ", date(span.start)) };
         let observed = format!(
             "Observed: {date}{} UTC, {}, {}, {}",
@@ -114,21 +113,21 @@ impl Observed {
             .iter()
             .map(|(host, counts)| format!("{host} {}", count(counts.packets, "packet")))
             .collect();
-        let exact = self.hosts.dropped().entries == 0;
-        let known = self.hosts.len() - top.len();
+        let exact = self.hosts.evicted().entries == 0;
+        let counted = self.hosts.len() - top.len();
         let more = if exact && self.unlisted == 0 {
-            count(known as u64, "other host")
+            count(counted as u64, "other host")
         } else {
-            let others = self.distinct.as_ref().map_or(known as u64, HyperLogLog::estimate);
+            let others = self.distinct.as_ref().map_or(counted as u64, HyperLogLog::estimate);
             let others = others.saturating_sub(top.len() as u64);
-            format!("about {}", count(others.max(known as u64), "other host"))
+            format!("about {}", count(others.max(counted as u64), "other host"))
         };
         let named: u64 = top.iter().map(|(_, counts)| counts.packets).sum();
         let others = self.total.packets.saturating_sub(named);
         if others > 0 {
             parts.push(format!("{more} {}", HumanCount(others)));
         }
-        // What was sent to a host before it had to go for heavier ones is among the others'.
+        // Packets to a host from before it was evicted count towards the other hosts.
         let least = if exact { "" } else { ", at least" };
         Some(format!("Top destinations{least}: {}", parts.join(", ")))
     }

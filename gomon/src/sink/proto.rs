@@ -1,4 +1,4 @@
-//! How Suricata spells IP protocols, so that records of both tools can be joined.
+//! The names of IP protocols as Suricata spells them, so that records of both tools can be joined.
 
 use std::borrow::Cow;
 
@@ -23,7 +23,7 @@ const NAMES: [&str; 144] = [
     "ROHC", "Ethernet",
 ];
 
-/// The name of a protocol; its number where it has none.
+/// Returns the name of a protocol, or its number if it has no name.
 pub(super) fn name(protocol: u8) -> Cow<'static, str> {
     let name = NAMES.get(usize::from(protocol)).copied();
     name.map_or_else(|| protocol.to_string().into(), Cow::from)

@@ -1,7 +1,7 @@
-//! What the alerts of a run were about, a line a subject.
+//! The subjects of a run's alerts, with one line of the summary each.
 //!
-//! Memory is bounded: of each kind [`KEPT`] subjects are kept, those with the smallest figures go first,
-//! and how many went is reported.
+//! Memory is bounded: [`KEPT`] subjects of each kind are kept. Those with the smallest figures are removed first,
+//! and their number is reported.
 
 use gomon_common::{Address, Endpoint};
 use indicatif::HumanCount;
@@ -9,14 +9,14 @@ use indicatif::HumanCount;
 use super::largest::{Largest, Weigh};
 use super::proto;
 use super::words::{count, endpoint_name, rate, times};
-use crate::core::{Counts, Service, Span, Sweep, Target, Verdict, Walk, WindowReport};
+use crate::core::{AttackTarget, Counts, Service, Span, Sweep, SweepTest, Verdict, WindowReport};
 
 /// Subjects of one kind that are kept, about 150 bytes each.
 const KEPT: usize = 1024;
 /// Subjects that are shown.
 const SHOWN: usize = 10;
 
-/// The kinds of subjects, in the order in which they are shown.
+/// The kinds of alerts, in the order in which they are shown.
 #[derive(Clone, Copy)]
 enum AlertKind {
     Attack,
@@ -32,52 +32,55 @@ const KINDS: [(AlertKind, &str); 4] = [
     (AlertKind::Sweep, "sweep"),
 ];
 
-/// What alerts are about.
+/// What an alert is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Subject {
     Endpoint(Endpoint),
     Host(Address),
-    /// Scan windows in a row, by the number of the first one's first pane.
+    /// Consecutive scan windows, identified by the first pane of the first one.
     Windows(u64),
     Service(Service),
 }
 
-/// What all alerts about one subject said together.
+/// The totals of all alerts about one subject.
 #[derive(Debug, Default)]
-struct Reported {
-    /// From the first window's start to the last one's end.
+struct AlertTotals {
+    /// From the start of the first window to the end of the last one.
     span: Option<Span>,
     windows: u64,
-    /// Packets in windows that don't overlap, and the first pane after these.
+    /// Packets in windows that do not overlap.
     packets: u64,
+    /// The first pane after these windows.
     next_pane: u64,
-    /// The highest rate of a window, in packets a second.
+    /// The highest rate of a window, in packets per second.
     peak: f64,
-    /// The most ports or hosts of a window, and whether one was estimated.
+    /// The most ports or hosts of a window.
     most: u64,
-    estimated: bool,
-    /// Of a sweep, the test as it was reported last.
-    walk: Walk,
+    /// Whether a number of hosts was estimated.
+    is_estimated: bool,
+    /// For a sweep, the latest state of its test.
+    test: SweepTest,
+    /// The figure by which subjects of one kind are ranked.
     weight: u64,
 }
 
-impl Weigh for Reported {
+impl Weigh for AlertTotals {
     fn weight(&self) -> u64 {
         self.weight
     }
 }
 
-impl Reported {
-    /// Enters a window.
-    fn window(&mut self, report: &WindowReport) {
+impl AlertTotals {
+    /// Adds a window.
+    fn add_window(&mut self, report: &WindowReport) {
         let span = self.span.get_or_insert(report.span);
         span.start = span.start.min(report.span.start);
         span.end = span.end.max(report.span.end);
         self.windows += 1;
     }
 
-    /// Enters what was sent to the subject in a window of so many panes.
-    fn packets(&mut self, counts: Counts, report: &WindowReport, panes: u64) {
+    /// Adds the traffic to the subject in a window of `panes` panes.
+    fn add_packets(&mut self, counts: Counts, report: &WindowReport, panes: u64) {
         self.peak = self.peak.max(report.rate(counts.packets));
         if report.first_pane >= self.next_pane {
             self.packets += counts.packets;
@@ -86,145 +89,154 @@ impl Reported {
     }
 }
 
-/// The subjects of a run's alerts.
+/// The subjects of a run's alerts, by kind.
 #[derive(Debug)]
 pub(super) struct Subjects {
-    /// Panes in a window.
-    panes: u64,
-    /// By [`AlertKind`].
-    reported: [Largest<Subject, Reported>; KINDS.len()],
-    /// The first panes of the first and of the last window of the latest scan.
+    panes_per_window: u64,
+    /// Indexed by [`AlertKind`].
+    by_kind: [Largest<Subject, AlertTotals>; KINDS.len()],
+    /// The numbers of the first panes of the first and of the last window of the latest scan.
     scan: Option<(u64, u64)>,
 }
 
 impl Subjects {
-    /// None so far, in windows of so many panes.
-    pub(super) fn new(panes: u64) -> Self {
-        let reported = KINDS.map(|(kind, _)| match kind {
+    /// Creates an empty set of subjects for windows of `panes_per_window` panes.
+    pub(super) fn new(panes_per_window: u64) -> Self {
+        let by_kind = KINDS.map(|(kind, _)| match kind {
             AlertKind::Attack => Largest::of_sums(KEPT),
             AlertKind::VerticalScan | AlertKind::Scan | AlertKind::Sweep => {
                 Largest::of_maxima(KEPT)
             }
         });
-        Self { panes, reported, scan: None }
+        Self { panes_per_window, by_kind, scan: None }
     }
 
-    /// Enters the alerts of a window.
-    pub(super) fn enter(&mut self, report: &WindowReport) {
-        let panes = self.panes;
+    /// Adds the alerts of a window.
+    pub(super) fn add(&mut self, report: &WindowReport) {
+        let panes = self.panes_per_window;
         for verdict in &report.verdicts {
             match verdict {
                 Verdict::Attack { target, counts } => {
                     let (subject, ports) = match target {
-                        Target::Endpoint(endpoint) => (Subject::Endpoint(*endpoint), 0),
-                        Target::Host { host, ports, .. } => (Subject::Host(*host), *ports),
+                        AttackTarget::Endpoint(endpoint) => (Subject::Endpoint(*endpoint), 0),
+                        AttackTarget::Host { host, ports, .. } => (Subject::Host(*host), *ports),
                     };
-                    let reported = self.entry(AlertKind::Attack, subject, report);
-                    reported.packets(*counts, report, panes);
-                    reported.most = reported.most.max(ports);
-                    reported.weight = reported.packets;
+                    let totals = self.entry(AlertKind::Attack, subject, report);
+                    totals.add_packets(*counts, report, panes);
+                    totals.most = totals.most.max(ports);
+                    totals.weight = totals.packets;
                 }
                 Verdict::VerticalScan { host, ports, counts, .. } => {
-                    let reported =
-                        self.entry(AlertKind::VerticalScan, Subject::Host(*host), report);
-                    reported.packets(*counts, report, panes);
-                    reported.most = reported.most.max(*ports);
-                    reported.weight = reported.most;
+                    let totals = self.entry(AlertKind::VerticalScan, Subject::Host(*host), report);
+                    totals.add_packets(*counts, report, panes);
+                    totals.most = totals.most.max(*ports);
+                    totals.weight = totals.most;
                 }
                 Verdict::Scan { .. } => {
-                    let follows = |(_, last): &(u64, u64)| report.first_pane == last + 1;
-                    let (first, _) = self.scan.filter(follows).unwrap_or((report.first_pane, 0));
+                    let is_next = |(_, last): &(u64, u64)| report.first_pane == last + 1;
+                    let (first, _) = self.scan.filter(is_next).unwrap_or((report.first_pane, 0));
                     self.scan = Some((first, report.first_pane));
-                    let reported = self.entry(AlertKind::Scan, Subject::Windows(first), report);
-                    reported.most = reported.most.max(report.scanned_hosts.count);
-                    reported.estimated |= !report.scanned_hosts.exact;
-                    reported.weight = reported.most;
+                    let totals = self.entry(AlertKind::Scan, Subject::Windows(first), report);
+                    totals.most = totals.most.max(report.scanned_hosts.count);
+                    totals.is_estimated |= !report.scanned_hosts.exact;
+                    totals.weight = totals.most;
                 }
-                Verdict::Sweep { sweep: Sweep { protocol, port, walk, .. }, .. } => {
+                Verdict::Sweep { sweep: Sweep { protocol, port, test, .. }, .. } => {
                     let subject = Subject::Service((*protocol, *port));
-                    let reported = self.entry(AlertKind::Sweep, subject, report);
-                    reported.walk = *walk;
-                    reported.weight = walk.unanswered;
+                    let totals = self.entry(AlertKind::Sweep, subject, report);
+                    totals.test = *test;
+                    totals.weight = test.unanswered;
                 }
                 Verdict::Connection { .. } | Verdict::Idle => {}
             }
         }
     }
 
-    fn entry(&mut self, kind: AlertKind, subject: Subject, report: &WindowReport) -> &mut Reported {
-        let reported = self.reported[kind as usize].entry(subject);
-        reported.window(report);
-        reported
+    fn entry(
+        &mut self,
+        kind: AlertKind,
+        subject: Subject,
+        report: &WindowReport,
+    ) -> &mut AlertTotals {
+        let totals = self.by_kind[kind as usize].entry(subject);
+        totals.add_window(report);
+        totals
     }
 
-    /// A line for each of the subjects that matter most, and one for the others. The largest of each
-    /// kind is shown, the second largest of each, and so on up to [`SHOWN`]: attacks by packets, vertical
-    /// scans by ports, scans by hosts, sweeps by hosts that did not answer. With `dated`, points in time
-    /// come with their date.
+    /// Returns a line for each of the [`SHOWN`] highest-ranked subjects, and one that counts the others. The
+    /// highest-ranked subject of each kind is chosen first, then the second of each, and so on. Attacks are ranked
+    /// by packets, vertical scans by ports, scans by hosts, and sweeps by hosts that did not answer. With `dated`,
+    /// times include the date.
     pub(super) fn lines(&self, dated: bool) -> Vec<String> {
-        let heaviest = self.reported.each_ref().map(|reported| reported.heaviest(SHOWN));
-        let mut places: Vec<_> = (0..KINDS.len())
+        let heaviest = self.by_kind.each_ref().map(|subjects| subjects.heaviest(SHOWN));
+        let mut shown: Vec<_> = (0..KINDS.len())
             .flat_map(|kind| (0..heaviest[kind].len()).map(move |rank| (rank, kind)))
             .collect();
-        places.sort_unstable();
-        places.truncate(SHOWN);
-        places.sort_unstable_by_key(|(rank, kind)| (*kind, *rank));
-        let mut lines: Vec<_> = places
+        shown.sort_unstable();
+        shown.truncate(SHOWN);
+        shown.sort_unstable_by_key(|(rank, kind)| (*kind, *rank));
+        let mut lines: Vec<_> = shown
             .iter()
             .map(|&(rank, kind)| {
-                let (subject, reported) = heaviest[kind][rank];
-                self.line(KINDS[kind].0, subject, reported, dated)
+                let (subject, totals) = heaviest[kind][rank];
+                self.line(KINDS[kind].0, subject, totals, dated)
             })
             .collect();
         let more = |kind: usize| {
-            let shown = places.iter().filter(|(_, of)| *of == kind).count();
-            let more = self.reported[kind].len() - shown;
+            let shown_of_kind = shown.iter().filter(|(_, of)| *of == kind).count();
+            let more = self.by_kind[kind].len() - shown_of_kind;
             (more > 0).then(|| count(more as u64, KINDS[kind].1))
         };
         let more: Vec<_> = (0..KINDS.len()).filter_map(more).collect();
         if !more.is_empty() {
             lines.push(format!("and more: {}", more.join(", ")));
         }
-        lines.extend(self.dropped());
+        lines.extend(self.evicted());
         lines
     }
 
-    /// What there is no room for. A subject that comes again, and goes again, is two here.
-    fn dropped(&self) -> Option<String> {
-        let dropped = self.reported.iter().zip(KINDS).filter_map(|(reported, (_, name))| {
-            let entries = reported.dropped().entries;
+    /// Returns a line that counts the subjects that were removed. A subject that was removed twice counts twice.
+    fn evicted(&self) -> Option<String> {
+        let evicted = self.by_kind.iter().zip(KINDS).filter_map(|(subjects, (_, name))| {
+            let entries = subjects.evicted().entries;
             (entries > 0).then(|| count(entries, name))
         });
-        let dropped: Vec<_> = dropped.collect();
-        (!dropped.is_empty()).then(|| {
+        let evicted: Vec<_> = evicted.collect();
+        (!evicted.is_empty()).then(|| {
             format!(
-                "and smaller ones, past the {} of a kind that are kept: up to {}",
+                "and smaller ones, beyond the {} of each kind that are kept: up to {}",
                 HumanCount(KEPT as u64),
-                dropped.join(", ")
+                evicted.join(", ")
             )
         })
     }
 
-    fn line(&self, kind: AlertKind, subject: &Subject, reported: &Reported, dated: bool) -> String {
-        let Reported { packets, most, walk, .. } = reported;
+    fn line(
+        &self,
+        kind: AlertKind,
+        subject: &Subject,
+        totals: &AlertTotals,
+        dated: bool,
+    ) -> String {
+        let AlertTotals { packets, most, test, .. } = totals;
         let name = match subject {
             Subject::Endpoint(endpoint) => endpoint_name(endpoint),
             Subject::Host(host) => host.to_string(),
             Subject::Windows(_) => String::new(),
             Subject::Service((protocol, port)) => format!("{}/{port}", proto::name(*protocol)),
         };
-        // Of windows that overlap, only the packets of some that don't can be added up.
-        let least = if self.panes > 1 { "at least " } else { "" };
+        // If windows overlap, only the packets of some that do not overlap are summed.
+        let least = if self.panes_per_window > 1 { "at least " } else { "" };
         let packets = format!("{least}{}", count(*packets, "packet"));
-        let windows = count(reported.windows, "window");
-        let times = reported.span.map(|span| times(span, dated)).unwrap_or_default();
+        let windows = count(totals.windows, "window");
+        let times = totals.span.map(|span| times(span, dated)).unwrap_or_default();
         match kind {
             AlertKind::Attack => {
                 let ports = match most {
                     0 => String::new(),
                     ports => format!(", over {}", count(*ports, "port")),
                 };
-                let peak = rate(reported.peak);
+                let peak = rate(totals.peak);
                 format!(
                     "attack {name}{ports}: {packets}, peak {peak} packets/s, {windows}, {times}"
                 )
@@ -234,14 +246,14 @@ impl Subjects {
                 format!("vertical scan {name}: {ports}, {packets}, {windows}, {times}")
             }
             AlertKind::Scan => {
-                let about = if reported.estimated { "about " } else { "" };
-                let each = if reported.windows > 1 { " at most in a window" } else { "" };
+                let about = if totals.is_estimated { "about " } else { "" };
+                let each = if totals.windows > 1 { " at most in a window" } else { "" };
                 let hosts = count(*most, "host");
                 format!("scan: {about}{hosts}{each}, {windows}, {times}")
             }
             AlertKind::Sweep => {
-                let hosts = count(walk.contacts(), "host");
-                let answered = HumanCount(walk.answered);
+                let hosts = count(test.contacts(), "host");
+                let answered = HumanCount(test.answered);
                 format!("sweep {name}: {hosts}, {answered} answered, {times}")
             }
         }

@@ -1,4 +1,4 @@
-//! What a run came to, told at its end.
+//! The summary of a run, shown at its end.
 
 use super::console::line;
 use super::observed::Observed;
@@ -6,7 +6,7 @@ use super::subjects::Subjects;
 use super::{calibration, one_line};
 use crate::core::{Calibration, Ledger, Verdict, WindowCounts, WindowReport};
 
-/// What a run came to.
+/// The totals of a run.
 #[derive(Debug)]
 pub struct Summary {
     attacks: u64,
@@ -20,18 +20,18 @@ pub struct Summary {
     observed: Observed,
     /// Artifacts written.
     pub captures: u64,
-    /// What became of every frame.
+    /// The frames by outcome.
     pub ledger: Ledger,
-    /// Packets to endpoints there was no room for.
+    /// Packets to unlisted endpoints.
     pub overflow_packets: u64,
-    /// Packets lost on the way to artifacts.
+    /// Packets that are missing in artifacts, because they were lost on the way.
     pub packets_lost: u64,
-    /// How an interface was attached to, for one.
+    /// For an interface, how it was attached to.
     pub attached: Option<String>,
 }
 
 impl Summary {
-    /// Of nothing so far, in windows of so many panes.
+    /// Creates an empty summary for windows of `panes` panes.
     #[must_use]
     pub fn new(panes: u64) -> Self {
         Self {
@@ -50,15 +50,15 @@ impl Summary {
         }
     }
 
-    /// Enters what a pane counted.
-    pub fn pane(&mut self, counts: &WindowCounts) {
+    /// Adds the counts of a pane.
+    pub fn add_pane(&mut self, counts: &WindowCounts) {
         self.ledger += &counts.ledger;
         self.overflow_packets += counts.overflow.endpoints.packets;
-        self.observed.pane(counts);
+        self.observed.add_pane(counts);
     }
 
-    /// Enters what is said of a window.
-    pub fn window(&mut self, report: &WindowReport) {
+    /// Adds the report of a window.
+    pub fn add_window(&mut self, report: &WindowReport) {
         self.idle += if report.is_idle() { report.windows } else { 0 };
         for verdict in &report.verdicts {
             match verdict {
@@ -69,11 +69,11 @@ impl Summary {
                 Verdict::Connection { .. } | Verdict::Idle => {}
             }
         }
-        self.observed.window(report);
-        self.subjects.enter(report);
+        self.observed.add_window(report);
+        self.subjects.add(report);
     }
 
-    /// Shows it.
+    /// Writes the summary to the terminal. `eve` names the output of records.
     pub fn show(&self, eve: &str) {
         let Self { attacks, scans, vertical_scans, sweeps, idle, captures, .. } = self;
         line(format_args!("Analysis complete. Eve log: {}", one_line(eve)));
@@ -82,13 +82,13 @@ impl Summary {
              scan alert(s), {sweeps} sweep alert(s), {idle} idle window(s), {captures} capture(s) \
              saved"
         ));
-        for subject in self.subjects.lines(self.observed.is_of_several_days()) {
+        for subject in self.subjects.lines(self.observed.spans_several_days()) {
             line(format_args!("  {subject}"));
         }
         self.show_traffic();
     }
 
-    /// Shows it with what a calibration found, instead of alerts.
+    /// Writes the summary with the result of a calibration instead of alerts.
     pub fn show_calibration(&self, calibration: &Calibration) {
         line("Calibration complete. Alerts suppressed; see the log for per-window figures.");
         line(format_args!("Calibration summary: {} window(s) analyzed", calibration.windows));
@@ -96,7 +96,7 @@ impl Summary {
         self.show_traffic();
     }
 
-    /// What was seen, and what became of every frame.
+    /// Writes the observed traffic, and the frames by outcome.
     fn show_traffic(&self) {
         self.observed.lines().iter().for_each(line);
         line(format_args!(
@@ -118,7 +118,7 @@ impl Summary {
     }
 }
 
-/// A ledger in one line.
+/// Formats a ledger in one line.
 #[must_use]
 pub fn ledger_text(ledger: &Ledger) -> String {
     let Ledger { counted, not_from_bot, ignored, not_ip, late, implausible, .. } = ledger;
@@ -130,7 +130,7 @@ pub fn ledger_text(ledger: &Ledger) -> String {
         if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
     format!(
         "{} frames seen = {counted} counted + {not_from_bot} not from the bot + {ignored} ignored + \
-         {not_ip} not IP + {} malformed{reasons}; {late} late, {implausible} with a wild timestamp",
+         {not_ip} not IP + {} malformed{reasons}; {late} late, {implausible} with an implausible timestamp",
         ledger.seen(),
         ledger.malformed_total(),
     )

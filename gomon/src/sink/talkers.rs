@@ -1,4 +1,4 @@
-//! The list of sources, as a table for people.
+//! The list of sources as a table.
 
 use std::io::{self, Write};
 
@@ -6,14 +6,14 @@ use super::{calendar, console};
 use crate::core::{Counts, Talkers, Timestamp};
 
 const HEADINGS: [&str; 7] = ["source", "mac", "packets", "bytes", "destinations", "first", "last"];
-/// The columns that hold numbers, which are set flush right.
+/// The columns of numbers, which are right-aligned.
 const NUMBERS: std::ops::Range<usize> = 2..5;
 
-/// Writes the table to standard output, and what is not in it to standard error.
+/// Writes the table to standard output, and totals to standard error.
 ///
 /// # Errors
 ///
-/// When it can't be written. A reader that has seen enough is no error.
+/// If standard output can't be written. A closed pipe is no error: its reader needs no more.
 pub fn show(talkers: &Talkers) -> io::Result<()> {
     let written = table(talkers, &mut io::stdout().lock());
     let ledger = talkers.ledger();
@@ -24,11 +24,11 @@ pub fn show(talkers: &Talkers) -> io::Result<()> {
         ledger.not_ip,
         ledger.malformed_total()
     ));
-    let Counts { packets, bytes } = talkers.others();
+    let Counts { packets, bytes } = talkers.unlisted();
     if packets > 0 {
         console::line(format_args!(
-            "Not listed: {packets} packets, {bytes} bytes of the sources that sent least, past those \
-             there is room for"
+            "Not listed: {packets} packets, {bytes} bytes of the least active sources, for which there \
+             was no room"
         ));
     }
     match written {

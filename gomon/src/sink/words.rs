@@ -1,4 +1,4 @@
-//! Numbers, times and destinations as people read them.
+//! Human-readable numbers, times and destinations.
 
 use std::net::SocketAddr;
 
@@ -8,26 +8,26 @@ use indicatif::{HumanCount, HumanFloatCount};
 use super::{calendar, proto};
 use crate::core::{Span, Timestamp};
 
-/// Spans below this many seconds are shown with milliseconds.
+/// Spans shorter than this, in seconds, are shown with milliseconds.
 const SHORT: f64 = 10.0;
 
-/// A number of things: `1 host`, `7,307 hosts`.
+/// Formats a number of things: `1 host`, `7,307 hosts`.
 pub(super) fn count(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", HumanCount(number))
 }
 
-/// A rate, with two decimals at most.
+/// Formats a rate with at most two decimals.
 pub(super) fn rate(rate: f64) -> String {
     HumanFloatCount((rate * 100.0).round() / 100.0).to_string()
 }
 
-/// The day of a point in time, UTC.
+/// Formats the date of a time, in UTC.
 pub(super) fn date(time: Timestamp) -> String {
     calendar(time).strftime("%Y-%m-%d").to_string()
 }
 
-/// From when to when, UTC; with the date where it is `dated`.
+/// Formats the start and end of a span, in UTC; with dates if `dated`.
 pub(super) fn times(span: Span, dated: bool) -> String {
     let day = if dated { "%Y-%m-%d " } else { "" };
     let fraction = if span.seconds() < SHORT { "%.3f" } else { "" };
@@ -37,7 +37,7 @@ pub(super) fn times(span: Span, dated: bool) -> String {
     format!("{start} to {end}")
 }
 
-/// An endpoint: `192.0.2.7:80/TCP`, `[2001:db8::7]:53/UDP`, `192.0.2.7/ICMP`.
+/// Formats an endpoint: `192.0.2.7:80/TCP`, `[2001:db8::7]:53/UDP`, `192.0.2.7/ICMP`.
 pub(super) fn endpoint_name(endpoint: &Endpoint) -> String {
     let (host, protocol) = (endpoint.address().ip(), proto::name(endpoint.protocol()));
     match endpoint.port() {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_people_write_them() {
+    fn numbers_times_and_plurals_are_formatted() {
         assert_eq!(
             [count(1, "host"), count(0, "host"), count(1_234_567, "host")],
             ["1 host", "0 hosts", "1,234,567 hosts"]

@@ -69,7 +69,7 @@ pub fn record_interface(
 fn record(talkers: &mut Talkers, link: LinkType, frame: &Frame<'_>) {
     match parse_frame(link, frame) {
         Ok(packet) => {
-            talkers.enter(&packet, Mac::of_sender(link, frame.data), frame.length, frame.time);
+            talkers.record(&packet, Mac::of_sender(link, frame.data), frame.length, frame.time);
         }
         Err(skip) => talkers.skip(skip),
     }

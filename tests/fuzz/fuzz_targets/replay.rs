@@ -39,13 +39,13 @@ impl PaneSink for Totals {
         assert_eq!(counts.total().packets, counts.ledger.counted);
         self.panes += &counts.ledger;
         let (windows, reported) = (&mut self.windows, &mut self.reported);
-        self.engine.pane(counts, &mut |report| add(windows, reported, &report));
+        self.engine.add_pane(counts, &mut |report| add(windows, reported, &report));
         ControlFlow::Continue(())
     }
 
     fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()> {
         let (windows, reported) = (&mut self.windows, &mut self.reported);
-        self.engine.silence(start, panes, &mut |report| add(windows, reported, &report));
+        self.engine.add_silent_panes(start, panes, &mut |report| add(windows, reported, &report));
         ControlFlow::Continue(())
     }
 

@@ -163,7 +163,7 @@ fn live_libpcap_artifacts_have_both_directions_in_order_but_the_ledger_only_one(
     let run = finish(gomon);
     assert_eq!(run.line("Ledger: "), {
         let none = "0 not from the bot + 0 ignored + 0 not IP + 0 malformed";
-        let rest = "0 late, 0 with a wild timestamp, 0 packets in overflow";
+        let rest = "0 late, 0 with an implausible timestamp, 0 packets in overflow";
         format!("Ledger: 10 frames seen = 10 counted + {none}; {rest}")
     });
     let names = scratch.names(".");

@@ -132,6 +132,7 @@ impl Rings {
     pub fn drop_before(&mut self, first_pane: u64) {
         let bytes = &mut self.bytes;
         let mut now_unsolicited = Vec::new();
+        #[expect(clippy::disallowed_methods, reason = "what is collected is sorted below")]
         self.hosts.retain(|host, ring| {
             while ring.packets.front().is_some_and(|packet| packet.pane < first_pane) {
                 *bytes -= ring.drop_oldest();
@@ -160,9 +161,11 @@ impl Rings {
     /// Reduces memory to three quarters of the limit, by cutting the largest rings to the same size. It frees so
     /// much at once that its cost, sorting the hosts, is amortized over many packets.
     fn evict(&mut self) {
+        #[expect(clippy::disallowed_methods, reason = "sorted below")]
         let mut sizes: Vec<usize> = self.hosts.values().map(|ring| ring.bytes).collect();
         sizes.sort_unstable();
         let level = water_level(&sizes, self.memory / 4 * 3);
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
         for ring in self.hosts.values_mut() {
             if ring.bytes > level && std::mem::take(&mut ring.fills_in_reverse) {
                 self.unfilled -= 1;
@@ -220,6 +223,7 @@ fn water_level(sizes: &[usize], total: usize) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "sums and `any` are independent of the order")]
 mod tests {
     use proptest::prelude::*;
 

@@ -125,7 +125,8 @@ impl RecordContext {
         bytes: u64,
     ) -> Gomon<'a> {
         Gomon {
-            duration_s: Some(report.seconds).filter(|_| report.is_longer(&self.policy)),
+            duration_s: Some(report.seconds)
+                .filter(|_| report.exceeds_nominal_length(&self.policy)),
             packet_rate: report.rate(packets),
             ..self.gomon(classification, packets, bytes)
         }

@@ -8,7 +8,7 @@ use super::record::{
     StatsFlow,
 };
 use super::time::whole_seconds;
-use crate::core::{Contacts, Counts, Ledger, Span, Timestamp, WindowReport};
+use crate::core::{Counts, Ledger, ServiceContacts, Span, Timestamp, WindowReport};
 use crate::sink::proto;
 
 /// The most ports whose contacts a record lists.
@@ -55,8 +55,8 @@ impl RunTotals {
         self.start.get_or_insert(report.span.start);
         self.end = Some(report.span.end);
         self.windows += report.windows;
-        self.ledger = report.so_far;
-        self.counts = report.total_so_far;
+        self.ledger = report.cumulative_ledger;
+        self.counts = report.cumulative_total;
     }
 
     /// Suricata's counters up to `end`.
@@ -138,7 +138,7 @@ pub(super) fn window_stats<'a>(
     let sole = report.busiest.filter(|_| report.hosts.count == 1).map(|busiest| busiest.host);
     let destination = RecordDestination::shared(sole.as_slice(), report.hosts.count);
     Record {
-        stats: Some(totals.counters(report.span.end, &report.so_far, report.endpoints)),
+        stats: Some(totals.counters(report.span.end, &report.cumulative_ledger, report.endpoints)),
         metadata: context.metadata(gomon),
         ..context.common("stats", &window.start, &destination)
     }
@@ -166,7 +166,7 @@ impl From<&Ledger> for LedgerRecord {
 }
 
 /// The ports with most contacts, at most [`MAX_LISTED_PORTS`], by protocol and port.
-fn by_port(contacts: &[Contacts]) -> Vec<PortContacts> {
+fn by_port(contacts: &[ServiceContacts]) -> Vec<PortContacts> {
     let mut most: Vec<_> = contacts.iter().collect();
     // The sort is stable: equal ones keep their order by protocol and port.
     most.sort_by_key(|contacts| std::cmp::Reverse(contacts.hosts()));

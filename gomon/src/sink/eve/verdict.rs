@@ -4,7 +4,7 @@ use super::context::{RecordContext, WindowContext};
 use super::destination::{RecordDestination, port};
 use super::record::{Alert, Flow, Gomon, Metadata, Record, SweepWalk};
 use super::time::whole_seconds;
-use crate::core::{Sweep, Target, Verdict};
+use crate::core::{AttackTarget, Sweep, Verdict};
 use crate::settings::Connections;
 use crate::sink::proto;
 
@@ -60,7 +60,7 @@ pub(super) fn verdict_record<'a>(
 ) -> Option<Record<'a>> {
     let report = window.report;
     match verdict {
-        Verdict::Attack { target: Target::Endpoint(endpoint), counts } => {
+        Verdict::Attack { target: AttackTarget::Endpoint(endpoint), counts } => {
             let gomon = Gomon {
                 scope: "local",
                 dest_port: port(endpoint),
@@ -69,7 +69,7 @@ pub(super) fn verdict_record<'a>(
             };
             Some(alert(context, window, RecordDestination::from(*endpoint), &ATTACK, gomon))
         }
-        Verdict::Attack { target: Target::Host { host, ports, protocol }, counts } => {
+        Verdict::Attack { target: AttackTarget::Host { host, ports, protocol }, counts } => {
             let gomon = Gomon {
                 scope: "host",
                 ports: Some(*ports),
@@ -101,17 +101,17 @@ pub(super) fn verdict_record<'a>(
             let destination = RecordDestination::shared(hosts, report.scanned_hosts.count);
             Some(alert(context, window, destination, &SCAN, gomon))
         }
-        Verdict::Sweep { sweep: Sweep { protocol, port, hosts, walk }, counts } => {
+        Verdict::Sweep { sweep: Sweep { protocol, port, hosts, test }, counts } => {
             let gomon = Gomon {
                 scope: "global",
                 dst_ips: Some(hosts.iter().map(|host| host.ip()).collect()),
                 dest_port: Some(*port),
                 proto: Some(proto::name(*protocol)),
                 walk: Some(SweepWalk {
-                    contacts: walk.contacts(),
-                    answered: walk.answered,
-                    unanswered: walk.unanswered,
-                    score: walk.score,
+                    contacts: test.contacts(),
+                    answered: test.answered,
+                    unanswered: test.unanswered,
+                    score: test.score,
                 }),
                 ..context.gomon_of_verdict("sweep", report, counts.packets, counts.bytes)
             };

@@ -26,6 +26,7 @@ impl PendingReplies {
 
     /// Shifts the times of the contacts by this many nanoseconds.
     pub(super) fn shift_times(&mut self, by: i64) {
+        #[expect(clippy::disallowed_methods, reason = "independent of the order")]
         self.contacts.values_mut().for_each(|contacts| *contacts = contacts.shifted_by(by));
     }
 
@@ -68,7 +69,9 @@ impl PendingReplies {
     ) -> Result<Vec<(Endpoint, ContactTimes)>> {
         let mut replies = Vec::new();
         let mut finished = Vec::new();
-        for (endpoint, contacts) in &self.contacts {
+        #[expect(clippy::disallowed_methods, reason = "the contacts of a pane are sorted")]
+        let pending = self.contacts.iter();
+        for (endpoint, contacts) in pending {
             let reply_time = self.map.get(&endpoint.bytes(), 0)?;
             if reply_time != 0 {
                 let time = clock.wall_time(reply_time);

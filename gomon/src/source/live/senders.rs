@@ -49,7 +49,9 @@ impl SenderSamples {
                 *self.sources.entry(source).or_default() += 1;
             }
         }
+        #[expect(clippy::disallowed_methods, reason = "`Senders::new` sorts")]
         let sources = self.sources.iter().map(|(source, packets)| (*source, *packets));
+        #[expect(clippy::disallowed_methods, reason = "a sum")]
         let senders = Senders::new(self.sources.values().sum(), sources);
         self.is_doubtful = !senders.is_sufficient();
         Ok(senders)

@@ -1,55 +1,54 @@
-//! The engine against a naive reading of `docs/sweeps.md`, on random traffic.
+//! The engine compared with a naive implementation of `docs/sweeps.md`, on random traffic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use gomon::core::{
-    Engine, PacketFilter, PaneClock, PanePosition, Policy, ScanMode, Sources, Sweep, Tally,
-    Timestamp, Verdict, Walk,
+    Engine, PacketFilter, PaneClock, PanePosition, Policy, ScanMode, Sources, Sweep, SweepTest,
+    Tally, Timestamp, Verdict,
 };
 use gomon_common::{Address, ContactFlag, Endpoint, Packet, protocol};
 use proptest::prelude::*;
 
 const BOT: Address = Address::v4([10, 0, 0, 5]);
 const SECOND: i64 = 1_000_000_000;
-const ANSWER_TIME: i64 = 3 * SECOND;
+const REPLY_TIMEOUT: i64 = 3 * SECOND;
 
-/// A try to reach an endpoint, and what comes of it.
+/// An attempt to contact an endpoint, with its replies. Times are in nanoseconds.
 #[derive(Clone, Debug)]
-struct Try {
+struct Attempt {
     time: i64,
     destination: Endpoint,
-    /// Further tries, so much later.
-    again: Vec<i64>,
-    /// When, after the first one, it is answered.
-    answers: Vec<i64>,
+    /// Offsets of further attempts from `time`.
+    retries: Vec<i64>,
+    /// Offsets of replies from `time`.
+    replies: Vec<i64>,
 }
 
-fn tries() -> impl Strategy<Value = Vec<Try>> {
-    // Times of tries are whole microseconds, and answers come a nanosecond beside: no tie is to be
-    // broken.
+fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
+    // Attempts are at whole microseconds, and replies one nanosecond off, so that no two times are equal.
     let offsets = || prop::collection::vec(1i64..5_000_000, 0..3);
     let one = (0i64..20_000_000, 0u8..40, any::<bool>(), 0u16..2, offsets(), offsets());
-    let one = one.prop_map(|(time, host, tcp, port, again, answers)| Try {
+    let one = one.prop_map(|(time, host, tcp, port, retries, replies)| Attempt {
         time: time * 1000,
         destination: Endpoint::new(
             Address::v4([192, 0, 2, host]),
             if tcp { protocol::TCP } else { protocol::UDP },
             1 + port,
         ),
-        again: again.into_iter().map(|offset| offset * 1000).collect(),
-        answers: answers.into_iter().map(|offset| offset * 1000 + 1).collect(),
+        retries: retries.into_iter().map(|offset| offset * 1000).collect(),
+        replies: replies.into_iter().map(|offset| offset * 1000 + 1).collect(),
     });
     prop::collection::vec(one, 1..120)
 }
 
-/// The packets of these tries in the order of time, with one to the bot at the start.
-fn packets(tries: &[Try]) -> Vec<(i64, Packet)> {
+/// The packets of `attempts` in order of time. The first one is to the bot, so that both directions are visible.
+fn packets(attempts: &[Attempt]) -> Vec<(i64, Packet)> {
     let stray = Endpoint::new(BOT, protocol::ICMP, 0);
     let other = Address::v4([203, 0, 113, 1]);
     let stray = Packet { source: other, destination: stray, ..Packet::default() };
     let mut packets = vec![(0, stray)];
-    for Try { time, destination, again, answers } in tries {
+    for Attempt { time, destination, retries, replies } in attempts {
         let sent = |contact| Packet {
             source: BOT,
             destination: *destination,
@@ -58,8 +57,8 @@ fn packets(tries: &[Try]) -> Vec<(i64, Packet)> {
             ..Packet::default()
         };
         packets.push((*time, sent(ContactFlag::ATTEMPT)));
-        packets.extend(again.iter().map(|offset| (time + offset, sent(ContactFlag::ATTEMPT))));
-        let answer = if destination.protocol() == protocol::TCP {
+        packets.extend(retries.iter().map(|offset| (time + offset, sent(ContactFlag::ATTEMPT))));
+        let reply = if destination.protocol() == protocol::TCP {
             sent(ContactFlag::ESTABLISHED)
         } else {
             Packet {
@@ -70,13 +69,13 @@ fn packets(tries: &[Try]) -> Vec<(i64, Packet)> {
                 ..Packet::default()
             }
         };
-        packets.extend(answers.iter().map(|offset| (time + offset, answer)));
+        packets.extend(replies.iter().map(|offset| (time + offset, reply)));
     }
     packets.sort_by_key(|(time, _)| *time);
     packets
 }
 
-fn policy(step: i64, panes: u32, fewest: u64) -> Policy {
+fn policy(step: i64, panes: u32, min_contacts: u64) -> Policy {
     let step = Duration::from_nanos(step.unsigned_abs());
     Policy {
         window: step * panes,
@@ -85,13 +84,13 @@ fn policy(step: i64, panes: u32, fewest: u64) -> Policy {
         destination_threshold: 1e9,
         port_threshold: None,
         scan_mode: ScanMode::HostRate,
-        sweep_hosts: Some(fewest),
+        sweep_hosts: Some(min_contacts),
         connections: false,
     }
 }
 
-/// The sweeps of each window, as a replay finds them.
-fn found(policy: &Policy, packets: &[(i64, Packet)]) -> Vec<Vec<Sweep>> {
+/// The sweeps of each window, as the engine reports them in a replay.
+fn reported(policy: &Policy, packets: &[(i64, Packet)]) -> Vec<Vec<Sweep>> {
     let bot = Sources::Bot { first: BOT, others: vec![] };
     let mut tally = Tally::new(PacketFilter::new(bot, vec![]), 1024);
     let mut clock = PaneClock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
@@ -102,12 +101,12 @@ fn found(policy: &Policy, packets: &[(i64, Packet)]) -> Vec<Vec<Sweep>> {
         if let PanePosition::Ahead(panes) = clock.locate(Some(time)) {
             let span = clock.pane();
             clock.advance(panes);
-            engine.pane(tally.take(span), &mut |report| reports.push(report));
-            engine.silence(span.end, panes - 1, &mut |report| reports.push(report));
+            engine.add_pane(tally.take(span), &mut |report| reports.push(report));
+            engine.add_silent_panes(span.end, panes - 1, &mut |report| reports.push(report));
         }
         tally.count(packet, 60, time);
     }
-    engine.pane(tally.take(clock.pane()), &mut |report| reports.push(report));
+    engine.add_pane(tally.take(clock.pane()), &mut |report| reports.push(report));
     engine.finish(&mut |report| reports.push(report));
     let sweeps = reports.into_iter().map(|report| {
         let sweeps = report.verdicts.into_iter().filter_map(|verdict| {
@@ -118,65 +117,65 @@ fn found(policy: &Policy, packets: &[(i64, Packet)]) -> Vec<Vec<Sweep>> {
     sweeps.collect()
 }
 
-/// The documentation, read naively.
+/// The sweeps of each window, computed naively from the packets.
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-fn naive(policy: &Policy, packets: &[(i64, Packet)], fewest: u64) -> Vec<Vec<Sweep>> {
+fn naive(policy: &Policy, packets: &[(i64, Packet)], min_contacts: u64) -> Vec<Vec<Sweep>> {
     let step = policy.step_nanoseconds();
     let last = packets.last().unwrap().0 / step;
-    let mut first_tries: BTreeMap<Endpoint, i64> = BTreeMap::new();
+    let mut first_attempts: BTreeMap<Endpoint, i64> = BTreeMap::new();
     for (time, packet) in packets {
         if packet.source == BOT && packet.contact == ContactFlag::ATTEMPT {
-            first_tries.entry(packet.destination).or_insert(*time);
+            first_attempts.entry(packet.destination).or_insert(*time);
         }
     }
-    // The pane in which it comes out, and whether it is an answer.
+    // Contacts by the pane in which they are decided, each with whether it was answered.
     let mut outcomes: BTreeMap<i64, Vec<(Endpoint, bool)>> = BTreeMap::new();
-    for (endpoint, tried) in first_tries {
-        let answers = packets.iter().filter(|(time, packet)| {
-            let after = time - tried;
-            let is_answer = match endpoint.protocol() {
+    for (endpoint, attempt) in first_attempts {
+        let replies = packets.iter().filter(|(time, packet)| {
+            let after = time - attempt;
+            let is_reply = match endpoint.protocol() {
                 protocol::TCP => {
                     packet.destination == endpoint && packet.contact == ContactFlag::ESTABLISHED
                 }
                 _ => packet.destination.address() == BOT && packet.origin() == endpoint,
             };
-            is_answer && (0..ANSWER_TIME).contains(&after)
+            is_reply && (0..REPLY_TIMEOUT).contains(&after)
         });
-        let answer = answers.map(|(time, _)| *time).next();
-        let pane = answer.map_or((tried + ANSWER_TIME - 1).div_euclid(step), |time| time / step);
-        outcomes.entry(pane).or_default().push((endpoint, answer.is_some()));
+        let reply = replies.map(|(time, _)| *time).next();
+        let pane = reply.map_or((attempt + REPLY_TIMEOUT - 1).div_euclid(step), |time| time / step);
+        outcomes.entry(pane).or_default().push((endpoint, reply.is_some()));
     }
-    let mut walks: BTreeMap<(u8, u16), Walk> = BTreeMap::new();
+    let mut tests: BTreeMap<(u8, u16), SweepTest> = BTreeMap::new();
     let panes = i64::try_from(policy.panes()).unwrap();
     let mut windows = Vec::new();
     for pane in 0..=last.max(panes - 1) {
         let outcomes_here = outcomes.get(&pane).cloned().unwrap_or_default();
         let service = |e: &Endpoint| (e.protocol(), e.port());
         let services: BTreeSet<_> = outcomes_here.iter().map(|(e, _)| service(e)).collect();
-        // Panes that lie behind the last packet are not observed.
+        // Panes after the last packet are not observed.
         for key in services.into_iter().filter(|_| pane <= last) {
             let own = || outcomes_here.iter().filter(|(e, _)| service(e) == key);
             let answered = own().filter(|(_, answered)| *answered).count();
             let unanswered = own().count() - answered;
-            let walk = walks.entry(key).or_default();
-            walk.answered += answered as u64;
-            walk.unanswered += unanswered as u64;
-            let moved = (unanswered as f64 - answered as f64) * 4_f64.ln();
-            walk.score = (walk.score + moved).max(0.0);
+            let test = tests.entry(key).or_default();
+            test.answered += answered as u64;
+            test.unanswered += unanswered as u64;
+            let step = (unanswered as f64 - answered as f64) * 4_f64.ln();
+            test.score = (test.score + step).max(0.0);
         }
         if pane < panes - 1 {
             continue;
         }
         let mut sweeps = Vec::new();
-        for (&(protocol, port), walk) in &walks {
+        for (&(protocol, port), test) in &tests {
             let in_window = outcomes.range(pane - panes + 1..=pane.min(last));
             let hosts = in_window.flat_map(|(_, outcomes)| outcomes);
             let hosts = hosts.filter(|(e, _)| service(e) == (protocol, port));
             let mut hosts: Vec<_> = hosts.map(|(e, _)| e.address()).collect();
             hosts.sort_unstable();
-            let clear = walk.score > 99_f64.ln() && walk.contacts() >= fewest;
-            if clear && !hosts.is_empty() {
-                sweeps.push(Sweep { protocol, port, hosts, walk: *walk });
+            let is_swept = test.score > 99_f64.ln() && test.contacts() >= min_contacts;
+            if is_swept && !hosts.is_empty() {
+                sweeps.push(Sweep { protocol, port, hosts, test: *test });
             }
         }
         windows.push(sweeps);
@@ -188,22 +187,22 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_window_has_the_sweeps_that_the_documentation_says(
-        tries in tries(),
+    fn every_window_has_the_documented_sweeps(
+        attempts in attempts(),
         step in prop::sample::select(vec![SECOND / 10, SECOND, 2 * SECOND + 1000, 10 * SECOND]),
         panes in 1u32..4,
-        fewest in 1u64..20,
+        min_contacts in 1u64..20,
     ) {
-        let packets = packets(&tries);
-        let policy = policy(step, panes, fewest);
-        let (found, naive) = (found(&policy, &packets), naive(&policy, &packets, fewest));
-        prop_assert_eq!(found.len(), naive.len());
-        for (number, (found, naive)) in found.iter().zip(&naive).enumerate() {
-            prop_assert_eq!(found.len(), naive.len(), "window {}: {:#?} {:#?}", number, found, naive);
-            for (found, naive) in found.iter().zip(naive) {
-                let rounded = Walk { score: naive.walk.score, ..found.walk };
-                prop_assert!((found.walk.score - naive.walk.score).abs() < 1e-9);
-                prop_assert_eq!(&Sweep { walk: rounded, ..found.clone() }, naive);
+        let packets = packets(&attempts);
+        let policy = policy(step, panes, min_contacts);
+        let (reported, naive) = (reported(&policy, &packets), naive(&policy, &packets, min_contacts));
+        prop_assert_eq!(reported.len(), naive.len());
+        for (number, (reported, naive)) in reported.iter().zip(&naive).enumerate() {
+            prop_assert_eq!(reported.len(), naive.len(), "window {}: {:#?} {:#?}", number, reported, naive);
+            for (reported, naive) in reported.iter().zip(naive) {
+                let rounded = SweepTest { score: naive.test.score, ..reported.test };
+                prop_assert!((reported.test.score - naive.test.score).abs() < 1e-9);
+                prop_assert_eq!(&Sweep { test: rounded, ..reported.clone() }, naive);
             }
         }
     }
