@@ -13,7 +13,7 @@ use crate::support::frames::{ip, udp};
 use crate::support::net::{TAP, until};
 use crate::support::program::{Scratch, run};
 use crate::support::running::Running;
-use crate::support::tools::{Tool, done, have};
+use crate::support::tools::{Tool, checked, have};
 
 /// Has a process stand still, so that it reads nothing.
 fn pause(gomon: &Running) {
@@ -67,13 +67,13 @@ fn live_through_libpcap_what_comes_right_before_a_signal_is_counted() {
     let mut witness = Tool::start(&mut witness);
     let scratch = Scratch::new();
     until("the witness listens", || {
-        assert!(!witness.has_ended(), "{}", witness.said());
+        assert!(!witness.has_ended(), "{}", witness.stderr());
         net.captures() == 1
     });
     for _ in 0..10 {
         let gomon = attached(&net, BOT, &format!("{LONG} {PCAP}"));
         let sender = net.sender(&scratch, &[packet(1, 80)], 1);
-        assert!(witness.line().is_some(), "{}", witness.said());
+        assert!(witness.line().is_some(), "{}", witness.stderr());
         // As likely as not the kernel still keeps it back from gomon.
         let process = Pid::from_raw(gomon.id().cast_signed()).unwrap();
         kill_process(process, Signal::INT).unwrap();
@@ -171,7 +171,7 @@ fn live_through_libpcap_artifacts_hold_both_directions_in_order_and_the_ledger_o
     assert_eq!(names.len(), 1, "{names:?}");
     let mut tcpdump = Command::new("tcpdump");
     tcpdump.args(["-tt", "-nn", "-r"]).arg(scratch.path().join(&names[0]));
-    let listing = done(&mut tcpdump);
+    let listing = checked(&mut tcpdump);
     let lines: Vec<Vec<&str>> =
         listing.lines().map(|line| line.split_whitespace().collect()).collect();
     let times: Vec<_> = lines.iter().map(|line| line[0]).collect();

@@ -12,7 +12,7 @@ use crate::support::frames::{ip, udp};
 use crate::support::net::{BOT_END, Net, TAP, until};
 use crate::support::program::{Outcome, Scratch, gomon};
 use crate::support::running::Running;
-use crate::support::tools::{done, have};
+use crate::support::tools::{checked, have};
 
 const MODES: [&str; 3] = ["xdp", "xdp-generic", "tc"];
 
@@ -154,7 +154,7 @@ fn live_segments_that_the_kernel_puts_together_are_one_packet_to_tc_alone() {
             (net.bot_command("ethtool"), ["-K", BOT_END, "tso", "off", "gso", "off"].as_slice()),
             (net.command("ethtool"), &["-K", TAP, "gro", "on"]),
         ] {
-            done(command.args(args));
+            checked(command.args(args));
         }
         let all = |seen, arrived| seen == arrived || mode == "tc";
         let stream = Stream::send(&net, mode, all);

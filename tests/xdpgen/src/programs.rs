@@ -17,7 +17,7 @@ const END: i16 = 4;
 const XDP_PASS: i32 = 2;
 /// `TCX_NEXT`: continues with the next program.
 const TCX_NEXT: i32 = -1;
-/// The EtherType of 802.1Q, in network byte order.
+/// The `EtherType` of 802.1Q, in network byte order.
 const TAG: u16 = 0x8100_u16.to_be();
 
 /// Registers by their contents.
