@@ -128,11 +128,12 @@ impl Crate {
             segments = rest;
         }
         let is_internal = segments.len() < path.len();
-        match self.look_up(base, segments, depth) {
+        let resolution = self.look_up(base, segments, depth);
+        if matches!(resolution, Resolution::Missing) && !is_internal {
             // A crate, or a name of the prelude, or a local one.
-            Resolution::Missing if !is_internal => Resolution::External,
-            resolution => resolution,
+            return Resolution::External;
         }
+        resolution
     }
 
     /// Resolves a path that is relative to the module `base`.

@@ -25,7 +25,7 @@ pub trait PaneSink: PacketSink {
     fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()>;
 
     /// The clock that times the panes was set, by `by` nanoseconds, between the previous pane, which ended at
-    /// [`WindowCounts::watched_until`], and the next.
+    /// [`WindowCounts::observed_until`], and the next.
     fn clock_set(&mut self, _by: i64) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
