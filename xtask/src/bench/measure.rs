@@ -19,33 +19,34 @@ pub(super) struct Runs {
 
 /// Runs of two programs in turn.
 pub(super) struct Pairs {
-    pub(super) ours: Runs,
-    pub(super) theirs: Runs,
+    pub(super) measured: Runs,
+    pub(super) reference: Runs,
 }
 
 impl Pairs {
     /// Measures both `count` times. `clean` runs after each run and removes its output.
     pub(super) fn measure(
         count: u32,
-        ours: &Command,
-        theirs: &Command,
+        measured: &Command,
+        reference: &Command,
         clean: impl Fn(),
     ) -> Result<Self> {
-        let mut pairs = Self { ours: Runs::first(ours)?, theirs: Runs::first(theirs)? };
+        let mut pairs =
+            Self { measured: Runs::first(measured)?, reference: Runs::first(reference)? };
         clean();
         for _ in 0..count {
-            pairs.theirs.seconds.push(seconds(theirs)?);
+            pairs.reference.seconds.push(seconds(reference)?);
             clean();
-            pairs.ours.seconds.push(seconds(ours)?);
+            pairs.measured.seconds.push(seconds(measured)?);
             clean();
         }
         Ok(pairs)
     }
 
-    /// Returns how many times as fast ours is, for each pair.
+    /// Returns how many times as fast as the reference the measured program is, for each pair.
     pub(super) fn speeds(&self) -> Vec<f64> {
-        let pairs = self.ours.seconds.iter().zip(&self.theirs.seconds);
-        pairs.map(|(ours, theirs)| theirs / ours).collect()
+        let pairs = self.measured.seconds.iter().zip(&self.reference.seconds);
+        pairs.map(|(measured, reference)| reference / measured).collect()
     }
 }
 

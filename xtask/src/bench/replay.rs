@@ -81,9 +81,9 @@ pub(super) fn measure(gomon: &Path, directory: &Path, pairs: u32) -> Result<Stri
         let mut unpack = Command::new(tool);
         unpack.arg("-dc").arg(&packed);
         let name = format!("the first row's, {tool}");
-        let ours = work.gomon(&packed, &BOT.to_string());
+        let command = work.gomon(&packed, &BOT.to_string());
         // At most 1.2 times the time of the reference.
-        rows.push(work.row(&name, &ours, &format!("`{tool} -dc`"), &unpack, Some(0.83))?);
+        rows.push(work.row(&name, &command, &format!("`{tool} -dc`"), &unpack, Some(0.83))?);
     }
     for (capture, bot) in real() {
         let name = capture.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -114,12 +114,12 @@ impl Work<'_> {
     fn row(
         &self,
         name: &str,
-        ours: &Command,
+        command: &Command,
         reference: &str,
-        theirs: &Command,
+        reference_command: &Command,
         goal: Option<f64>,
     ) -> Result<Row> {
-        self.cleaned_row(name, ours, reference, theirs, goal, || ())
+        self.cleaned_row(name, command, reference, reference_command, goal, || ())
     }
 
     /// Compares a run that saves packets with one that does not.
@@ -141,15 +141,15 @@ impl Work<'_> {
     fn cleaned_row(
         &self,
         name: &str,
-        ours: &Command,
+        command: &Command,
         reference: &str,
-        theirs: &Command,
+        reference_command: &Command,
         goal: Option<f64>,
         clean: impl Fn(),
     ) -> Result<Row> {
-        eprintln!("xtask: measuring {}", workspace::describe(theirs));
-        eprintln!("xtask: measuring {}", workspace::describe(ours));
-        let pairs = Pairs::measure(self.pairs, ours, theirs, clean)?;
+        eprintln!("xtask: measuring {}", workspace::describe(reference_command));
+        eprintln!("xtask: measuring {}", workspace::describe(command));
+        let pairs = Pairs::measure(self.pairs, command, reference_command, clean)?;
         Ok(Row { work: name.to_owned(), reference: reference.to_owned(), pairs, goal })
     }
 }

@@ -60,10 +60,10 @@ pub(super) fn table(rows: &[Row]) -> String {
         let _ = writeln!(
             table,
             "| {work} | {reference} | {} | {} | {} | {goal} | {met} | {:.1} |",
-            ms(&pairs.ours.seconds),
-            ms(&pairs.theirs.seconds),
+            ms(&pairs.measured.seconds),
+            ms(&pairs.reference.seconds),
             spread(speeds, 2),
-            f64::from(pairs.ours.peak) / 1024.0,
+            f64::from(pairs.measured.peak) / 1024.0,
         );
     }
     table
@@ -96,7 +96,7 @@ mod tests {
         let row = |goal| Row {
             work: "reading".into(),
             reference: "cat".into(),
-            pairs: Pairs { ours: runs([0.1, 0.2, 0.1]), theirs: runs([0.4, 0.6, 0.5]) },
+            pairs: Pairs { measured: runs([0.1, 0.2, 0.1]), reference: runs([0.4, 0.6, 0.5]) },
             goal: Some(goal),
         };
         let table = table(&[row(4.0), row(4.5)]);

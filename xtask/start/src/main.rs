@@ -1,4 +1,4 @@
-//! The program behind `cargo xtask`: builds xtask, with its dependencies, and executes it.
+//! The program that `cargo xtask` runs: builds xtask, with its dependencies, and executes it.
 //!
 //! Cargo builds xtask either silently or with a line per dependency. This program prints one line, and the
 //! compiler's output only when the build fails.

@@ -9,22 +9,23 @@ use crate::bench::report::spread;
 /// Returns a table of the goals, for the ordinary flood and the flood with a new host in each frame.
 pub(super) fn table(traffics: &[Rows]) -> String {
     let [ordinary, new] = traffics else { return String::new() };
-    let ratios = |ours: Vec<f64>, theirs: Vec<f64>| -> Vec<f64> {
-        ours.into_iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
+    let ratios = |values: Vec<f64>, references: Vec<f64>| -> Vec<f64> {
+        values.into_iter().zip(references).map(|(value, reference)| value / reference).collect()
     };
     let (gomon, idle) = (costs(ordinary, Subject::Gomon), costs(ordinary, Subject::Idle));
     let net = gomon.iter().zip(idle).map(|(gomon, idle)| gomon - idle).collect();
-    let by_bare = ratios(gomon.clone(), costs(ordinary, Subject::Minimal));
-    let (ours, theirs) = (spent(ordinary, Subject::Gomon), spent(ordinary, Subject::Tcpdump));
+    let by_minimal = ratios(gomon.clone(), costs(ordinary, Subject::Minimal));
+    let (gomon_costs, tcpdump_costs) =
+        (spent(ordinary, Subject::Gomon), spent(ordinary, Subject::Tcpdump));
     let by_tcpdump = |part: fn(&Cost) -> f64| {
-        ratios(ours.iter().map(part).collect(), theirs.iter().map(part).collect())
+        ratios(gomon_costs.iter().map(part).collect(), tcpdump_costs.iter().map(part).collect())
     };
     let by_own = ratios(costs(new, Subject::Gomon), gomon.clone());
     let lost: i128 = traffics.iter().map(|rows| lost(rows, Subject::Gomon)).sum();
     let rows = [
         ("ns per packet in the kernel", gomon, 100.0, 0),
         ("the same minus the cost of measuring", net, 100.0, 0),
-        ("ns per packet, relative to minimal counting", by_bare, 1.5, 2),
+        ("ns per packet, relative to minimal counting", by_minimal, 1.5, 2),
         ("new host in each frame, relative to ordinary", by_own, 1.2, 2),
         ("CPU time per packet, relative to tcpdump", by_tcpdump(|cost| cost.process), 0.1, 2),
         (
