@@ -1,12 +1,25 @@
-//! Who may know whom. The drawing is in `ARCHITECTURE.md`; this holds it.
-#![allow(clippy::expect_used, reason = "a test that can't read the sources fails")]
+//! The rules of the architecture, as `ARCHITECTURE.md` describes them: which module may depend on which, that no
+//! files depend on each other, and where `unsafe` is allowed.
+#![allow(clippy::expect_used, reason = "tests panic if the sources can't be read")]
+
+#[path = "architecture/hash_maps.rs"]
+mod hash_maps;
+#[path = "architecture/items.rs"]
+mod items;
+#[path = "architecture/module_graph.rs"]
+mod module_graph;
+#[path = "architecture/tokens.rs"]
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What `core` may name of the standard library: no clock, file, socket, thread, process or
-/// environment is among it.
+use module_graph::Crate;
+use tokens::without_tests;
+
+/// What `core` may use of the standard library: nothing that reads a clock, a file, a socket or the environment, or
+/// starts a thread or a process.
 const PURE: [&str; 9] = [
     "std::collections::",
     "std::mem::",
@@ -18,9 +31,9 @@ const PURE: [&str; 9] = [
     "std::cmp::",
     "std::iter::",
 ];
-/// What `core` may depend on beside it.
+/// The crates that `core` may use besides the standard library.
 const PURE_CRATES: [&str; 2] = ["gomon_common", "hashbrown"];
-/// A file is one subject, and one subject fits this many lines.
+/// The most lines of a file, so that it stays about one subject.
 const LONGEST_FILE: usize = 450;
 /// The files and folders that may contain `unsafe`.
 const UNSAFE: [&str; 5] = [
@@ -35,12 +48,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Every Rust source below `folder` with its path from the project's root, unit tests cut off.
+/// Reads all Rust sources below `folder`, and returns their paths from the project's root and their text.
 fn sources(folder: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("the folder is there") {
+        for entry in fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 if !path.ends_with("target") {
@@ -58,13 +71,12 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// The lines of a file that the compiler sees outside its unit tests.
+/// The lines of a file without line comments and unit tests.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-    text.lines().map(|line| line.split("//").next().unwrap_or_default())
+    without_tests(text).lines().map(|line| line.split("//").next().unwrap_or_default())
 }
 
-/// The places where `code` names something below `prefix`, with what follows it.
+/// Finds paths that start with `prefix` in a line, each with the rest of the line.
 fn named<'a>(line: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     line.match_indices(prefix).filter_map(move |(at, _)| {
         let before = line[..at].chars().next_back();
@@ -73,7 +85,7 @@ fn named<'a>(line: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     })
 }
 
-/// The crates that gomon depends on, as they are named in code.
+/// The names of the crates that gomon depends on, as they are used in code.
 fn dependencies() -> BTreeSet<String> {
     let manifest = fs::read_to_string(root().join("gomon/Cargo.toml")).expect("a manifest");
     let start = manifest.find("[dependencies]").expect("dependencies");
@@ -83,59 +95,59 @@ fn dependencies() -> BTreeSet<String> {
 }
 
 #[test]
-fn core_is_pure() {
+fn core_does_no_input_or_output() {
     let forbidden: Vec<_> =
         dependencies().into_iter().filter(|name| !PURE_CRATES.contains(&name.as_str())).collect();
-    assert!(forbidden.iter().any(|name| name == "pcap"), "the manifest is read: {forbidden:?}");
+    assert!(forbidden.iter().any(|name| name == "pcap"), "misread manifest: {forbidden:?}");
     let mut wrong = Vec::new();
     for (name, text) in sources("gomon/src/core") {
         for line in code(&text) {
             let std =
                 named(line, "std::").filter(|path| !PURE.iter().any(|ok| path.starts_with(ok)));
-            let rooms = named(line, "crate::").filter(|path| !path.starts_with("crate::core"));
+            let modules = named(line, "crate::").filter(|path| !path.starts_with("crate::core"));
             let crates = forbidden.iter().filter(|dependency| {
                 named(line, dependency).any(|path| path[dependency.len()..].starts_with("::"))
             });
             let words =
                 ["println!", "eprintln!", "unsafe ", "extern ", "async ", "SystemTime", "Instant"];
             let words = words.iter().filter(|word| named(line, word).next().is_some());
-            let found = std.count() + rooms.count() + crates.count() + words.count();
+            let found = std.count() + modules.count() + crates.count() + words.count();
             if found > 0 {
                 wrong.push(format!("{name}: {}", line.trim()));
             }
         }
     }
-    assert!(wrong.is_empty(), "core must take values and return values:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "core must not use these:\n{}", wrong.join("\n"));
 }
 
 #[test]
-fn rooms_know_only_whom_they_may() {
-    // Room, and the rooms it may name.
+fn modules_depend_only_on_those_they_may() {
+    // A module, and the modules that it may depend on.
     let rules = [
         ("gomon/src/source", &["core", "frame", "source"][..]),
         ("gomon/src/sink", &["core", "frame", "settings", "sink", "VERSION"]),
         ("gomon/src/settings", &["core", "settings", "VERSION"]),
     ];
     let mut wrong = Vec::new();
-    for (room, allowed) in rules {
-        for (name, text) in sources(room) {
+    for (folder, allowed) in rules {
+        for (name, text) in sources(folder) {
             for line in code(&text) {
                 for path in named(line, "crate::") {
-                    let room = path.trim_start_matches("crate::");
-                    let room: String =
-                        room.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                    if !allowed.contains(&room.as_str()) {
+                    let path = path.trim_start_matches("crate::");
+                    let module: String =
+                        path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                    if !allowed.contains(&module.as_str()) {
                         wrong.push(format!("{name}: {}", line.trim()));
                     }
                 }
             }
         }
     }
-    assert!(wrong.is_empty(), "a room names one it may not know:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "forbidden dependencies:\n{}", wrong.join("\n"));
 }
 
 #[test]
-fn the_shared_crate_stands_alone() {
+fn the_shared_crate_has_no_dependencies() {
     let manifest = fs::read_to_string(root().join("gomon-common/Cargo.toml")).expect("a manifest");
     assert!(!manifest.contains("[dependencies]"), "gomon-common has no dependencies");
     let library = fs::read_to_string(root().join("gomon-common/src/lib.rs")).expect("a library");
@@ -143,26 +155,70 @@ fn the_shared_crate_stands_alone() {
 }
 
 #[test]
-fn unsafe_lives_in_named_files_and_says_why() {
+fn unsafe_is_in_listed_files_and_every_block_has_a_safety_comment() {
     for folder in ["gomon/src", "gomon-ebpf/src", "tests/xdpgen/src", "xtask/src"] {
         for (name, text) in sources(folder) {
             let blocks = code(&text).filter(|line| line.contains("unsafe {")).count();
-            let named = UNSAFE.iter().any(|place| name.starts_with(place));
-            assert!(blocks == 0 || named, "unsafe in {name}");
-            assert_eq!(blocks, text.matches("// SAFETY:").count(), "each block says why: {name}");
+            let is_listed = UNSAFE.iter().any(|path| name.starts_with(path));
+            assert!(blocks == 0 || is_listed, "unsafe in {name}");
+            assert_eq!(blocks, text.matches("// SAFETY:").count(), "SAFETY comments in {name}");
         }
     }
 }
 
 #[test]
-fn files_are_short_and_say_what_they_are_for() {
+fn files_are_short_and_start_with_a_module_comment() {
     for folder in ["gomon", "gomon-common", "gomon-ebpf", "xtask", "tests"] {
         for (name, text) in sources(folder) {
             let lines = text.lines().count();
             assert!(lines <= LONGEST_FILE, "{name} has {lines} lines: split it by subject");
-            assert!(text.starts_with("//!"), "{name} does not open with what it is for");
+            assert!(text.starts_with("//!"), "{name} has no module comment");
         }
     }
     let main = fs::read_to_string(root().join("gomon/src/main.rs")).expect("main.rs");
     assert!(main.lines().count() < 60);
+}
+
+/// The crates whose files are checked.
+const CRATES: [&str; 4] = ["gomon", "gomon-common", "gomon-ebpf", "xtask"];
+
+/// Parses the sources of a crate.
+fn parsed(name: &str) -> Crate {
+    let folder = format!("{name}/src");
+    let sources = sources(&folder).into_iter().map(|(path, text)| {
+        let path = path.strip_prefix(&format!("{folder}/")).expect("below the folder").to_owned();
+        (path, text)
+    });
+    Crate::new(&sources.collect::<Vec<_>>())
+}
+
+#[test]
+fn no_files_depend_on_each_other() {
+    let cycles = CRATES.iter().flat_map(|name| {
+        let cycles = parsed(name).cycles();
+        cycles.into_iter().map(move |cycle| format!("{name}: {cycle}"))
+    });
+    let cycles: Vec<_> = cycles.collect();
+    assert!(cycles.is_empty(), "circular dependencies:\n{}", cycles.join("\n"));
+}
+
+#[test]
+fn every_type_name_is_defined_once_per_crate() {
+    let duplicates = CRATES.iter().flat_map(|name| {
+        let duplicates = parsed(name).duplicate_types();
+        duplicates.into_iter().map(move |duplicate| format!("{name}: {duplicate}"))
+    });
+    let duplicates: Vec<_> = duplicates.collect();
+    assert!(duplicates.is_empty(), "types of the same name:\n{}", duplicates.join("\n"));
+}
+
+#[test]
+fn hash_maps_are_not_iterated_implicitly() {
+    let mut wrong = Vec::new();
+    for (name, text) in sources("gomon/src") {
+        let maps = hash_maps::implicit_iterations(&text);
+        wrong.extend(maps.iter().map(|map| format!("{name}: {map}")));
+    }
+    // A method call like `map.iter()` is left to Clippy, which accepts a reason why the order does not matter.
+    assert!(wrong.is_empty(), "iterate with a method, and sort:\n{}", wrong.join("\n"));
 }
