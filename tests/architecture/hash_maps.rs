@@ -61,7 +61,9 @@ fn hash_maps<'a>(file: &File, tokens: &'a [Token]) -> BTreeSet<(&'a str, bool)> 
         }
         let is_reference = |token: &&Token| token.is('&') || token.word() == Some("mut");
         let mut before = tokens[..at - path].iter().rev().skip_while(is_reference);
-        if before.next().is_some_and(|token| token.is(':') || token.is('=')) {
+        // `name: HashMap::new()` initializes a field, and declares nothing.
+        let is_type = tokens.get(at + 1).is_some_and(|token| token.is('<'));
+        if before.next().is_some_and(|token| token.is('=') || (token.is(':') && is_type)) {
             let name = before.next().and_then(Token::word);
             names.extend(name.map(|name| (name, is_in_struct(&tokens[..at]))));
         }
@@ -95,6 +97,8 @@ fn implicit_iterations_are_found() {
             for x in self.a.get(&1) {}
             let m = HashMap::new();
             b.extend(&m);
+            S { f: HashMap::new() };
+            f.into_iter();
             self.e.into_iter();
             for x in e {}
         }";
