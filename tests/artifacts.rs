@@ -1,9 +1,9 @@
-//! Artifacts: exactly the last packets, in files that other tools read.
+//! Artifacts contain exactly the last packets, in files that other tools read.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that can't go on fails, and says what it skipped"
+    reason = "a test that can't continue fails, and prints what it skipped"
 )]
 
 mod support;
@@ -30,7 +30,7 @@ use support::tools::{done, have};
 
 const BOT: &str = "10.0.0.5";
 
-/// Time and bytes of frames as they were captured.
+/// Returns the time and bytes of captured frames.
 fn original<'a>(frames: impl IntoIterator<Item = &'a Captured>) -> Vec<(Timestamp, Vec<u8>)> {
     let time = |frame: &Captured| Timestamp::from_nanoseconds(i64::try_from(frame.time).unwrap());
     frames.into_iter().map(|frame| (time(frame), frame.data.clone())).collect()
@@ -47,7 +47,7 @@ fn replay(scratch: &Scratch, bytes: &[u8], flags: &[&str]) -> Outcome {
     outcome
 }
 
-/// A flood of `packets`, every third one answered, other hosts between.
+/// A flood of `packets`, with a reply to every third one, and packets of other hosts in between.
 fn flood(packets: u64) -> Vec<Captured> {
     let (bot, victim) = (ip(BOT), ip("192.0.2.1"));
     let mut frames = Vec::new();
@@ -62,7 +62,7 @@ fn flood(packets: u64) -> Vec<Captured> {
     frames
 }
 
-/// Whether a frame goes between the bot and `host`.
+/// Whether a frame is between the bot and `host`, in either direction.
 fn between(frame: &Captured, host: IpAddr) -> bool {
     let address = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&frame.data[at..at + 4]).unwrap());
     let pair = (address(26), address(30));
@@ -86,7 +86,7 @@ fn the_last_packets_of_an_attacked_host_in_both_directions() {
 }
 
 #[test]
-fn records_name_them_by_absolute_paths_wherever_gomon_runs() {
+fn records_have_absolute_paths_whatever_the_working_directory() {
     let scratch = Scratch::new();
     let capture = scratch.file("flood.pcap", &pcap(PLAIN, &flood(200)));
     fs::create_dir(scratch.path().join("elsewhere")).unwrap();
@@ -103,9 +103,9 @@ fn records_name_them_by_absolute_paths_wherever_gomon_runs() {
 }
 
 #[test]
-fn tcpdump_and_wireshark_read_them() {
+fn tcpdump_and_wireshark_read_artifacts() {
     let scratch = Scratch::new();
-    // Longer than the 65535 bytes that libpcap's own writer would announce.
+    // Longer than the snap length of 65535 bytes that libpcap's writer would state.
     let mut frames_in = flood(300);
     frames_in.push(at(SECOND, udp(ip(BOT), ip("192.0.2.1"), 80, 65_500)));
     replay(&scratch, &pcap(PLAIN, &frames_in), &["--save-packets", "50"]);
@@ -142,7 +142,7 @@ fn one_file_for_a_scan_a_sweep_and_each_attacked_host_and_window() {
             "attack_be_a-con-42_192.0.2.1_20260129T100000Z.pcap",
             "scan_be_a-con-42_global_20260129T100000Z.pcap",
             "scan_be_a-con-42_global_20260129T100030Z.pcap",
-            // What is tried late in a window is decided in the next.
+            // Contacts attempted late in a window are decided in the next.
             "sweep_be_a-con-42_TCP-23_20260129T100030Z.pcap",
             "sweep_be_a-con-42_TCP-23_20260129T100100Z.pcap",
             "sweep_be_a-con-42_TCP-24_20260129T100100Z.pcap",
@@ -162,7 +162,7 @@ fn one_file_for_a_scan_a_sweep_and_each_attacked_host_and_window() {
 }
 
 #[test]
-fn a_name_that_exists_gets_a_number_and_nothing_else_is_left() {
+fn a_name_that_exists_gets_a_number_and_no_temporary_file_is_left() {
     let scratch = Scratch::new();
     for _ in 0..3 {
         replay(&scratch, &pcap(PLAIN, &flood(200)), &["--save-packets", "5"]);
@@ -173,7 +173,7 @@ fn a_name_that_exists_gets_a_number_and_nothing_else_is_left() {
 }
 
 #[test]
-fn sliding_windows_hold_the_packets_of_their_own_time() {
+fn artifacts_of_sliding_windows_have_the_packets_of_their_own_span() {
     let scratch = Scratch::new();
     let (bot, victim) = (ip(BOT), ip("192.0.2.1"));
     let frames_in: Vec<_> = (0..60)
@@ -189,8 +189,8 @@ fn sliding_windows_hold_the_packets_of_their_own_time() {
     assert_eq!(scratch.names("out").len(), 5);
 }
 
-/// A flood to one host over two link types, from `start` seconds after the epoch on, in nanoseconds of a
-/// clock that starts `offset` seconds after it: the capture, and its frames.
+/// A flood to one host over two link types, from `start` seconds after the epoch on, with nanosecond timestamps
+/// relative to `offset` seconds after the epoch. Returns the capture and its frames.
 fn over_two_links(start: i64, offset: i64) -> (Vec<u8>, Vec<(Timestamp, Vec<u8>)>) {
     let frame = udp(ip(BOT), ip("192.0.2.1"), 80, 4);
     let mut file = Pcapng::new(false);
@@ -207,7 +207,7 @@ fn over_two_links(start: i64, offset: i64) -> (Vec<u8>, Vec<(Timestamp, Vec<u8>)
 }
 
 #[test]
-fn what_no_pcap_file_can_hold_makes_one_pcapng_file() {
+fn packets_that_pcap_cannot_represent_make_one_pcapng_file() {
     const DAY: i64 = 86_400;
     // Two link types, in 2026; before 1970; after 2106; and at the edge of 1970.
     for (start, offset) in
@@ -222,7 +222,7 @@ fn what_no_pcap_file_can_hold_makes_one_pcapng_file() {
         assert_eq!(path.extension().unwrap(), "pcapng");
         assert_eq!(outcome.records()[0]["capture_file"], path.to_str().unwrap());
         assert!(outcome.stderr.contains(" 1 capture(s) saved"), "{}", outcome.stderr);
-        assert_eq!(frames(&path), expected[400 - 11..], "the last, in their order");
+        assert_eq!(frames(&path), expected[400 - 11..], "the last packets, in order");
         if have("tshark") {
             let tshark = Command::new("tshark")
                 .args(["-r", path.to_str().unwrap(), "-T", "fields", "-e", "udp.dstport"])
@@ -237,31 +237,31 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn exactly_the_last_packets_whatever_the_traffic(
-        packets in prop::collection::vec((0u64..20, 0u8..3, any::<bool>()), 1..300), kept in 1usize..40,
+    fn exactly_the_last_packets_of_any_traffic(
+        packets in prop::collection::vec((0u64..20, 0u8..3, any::<bool>()), 1..300), saved in 1usize..40,
     ) {
         let host = |n: u8| IpAddr::from([192, 0, 2, n]);
         let mut frames_in = Vec::new();
         let mut time = 0;
-        for (number, &(pause, n, answer)) in packets.iter().enumerate() {
+        for (number, &(pause, n, is_reply)) in packets.iter().enumerate() {
             time += pause * SECOND / 20;
-            let (from, to) = if answer { (host(n), ip(BOT)) } else { (ip(BOT), host(n)) };
+            let (from, to) = if is_reply { (host(n), ip(BOT)) } else { (ip(BOT), host(n)) };
             frames_in.push(at(time, udp(from, to, 80, number)));
         }
         let scratch = Scratch::new();
-        let kept_text = kept.to_string();
-        let flags = ["--save-packets", &kept_text, "--window", "3", "--packet-threshold", "4/window"];
+        let saved_text = saved.to_string();
+        let flags = ["--save-packets", &saved_text, "--window", "3", "--packet-threshold", "4/window"];
         let outcome = replay(&scratch, &pcap(PLAIN, &frames_in), &flags);
         for record in outcome.records().iter().filter(|r| r["alert"]["category"] == "attack") {
             let start: jiff::Timestamp = text(&record["timestamp"]).replace("+0000", "Z").parse().unwrap();
-            // The record has microseconds; frames here lie on coarser ones.
+            // The record has microseconds, and the frames here multiples of that.
             let start = u64::try_from(start.as_nanosecond()).unwrap();
             let window = start..start + 3 * SECOND;
             let of_host: Vec<_> = frames_in
                 .iter()
                 .filter(|f| window.contains(&f.time) && between(f, ip(&text(&record["dest_ip"]))))
                 .collect();
-            let last = &of_host[of_host.len().saturating_sub(kept)..];
+            let last = &of_host[of_host.len().saturating_sub(saved)..];
             let path = text(&record["capture_file"]);
             prop_assert_eq!(frames(Path::new(&path)), original(last.iter().copied()));
         }
@@ -273,7 +273,7 @@ fn text(value: &Value) -> String {
 }
 
 #[test]
-fn a_directory_that_goes_away_costs_its_files_and_not_the_run() {
+fn a_deleted_directory_fails_its_files_and_not_the_run() {
     let scratch = Scratch::new();
     let directory = scratch.path().join("out");
     let bytes = pcap(
@@ -296,7 +296,7 @@ fn a_directory_that_goes_away_costs_its_files_and_not_the_run() {
     stdin.write_all(&bytes).unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
     let mut first = String::new();
-    stdout.read_line(&mut first).unwrap(); // the first window is over, and its artifact written
+    stdout.read_line(&mut first).unwrap(); // the first window is over, and its artifact is written
     assert_eq!(scratch.names("out").len(), 1);
     fs::remove_dir_all(&directory).unwrap();
     stdin.write_all(&second).unwrap();
@@ -308,6 +308,6 @@ fn a_directory_that_goes_away_costs_its_files_and_not_the_run() {
     assert_eq!(outcome.errors().len(), 1, "{}", outcome.stderr);
     assert!(outcome.stderr.contains("ERROR saving packets:"), "{}", outcome.stderr);
     let attacks = rest.lines().filter(|line| line.contains("\"attack\"")).collect::<Vec<_>>();
-    assert_eq!(attacks.len(), 1, "the second attack is reported all the same");
+    assert_eq!(attacks.len(), 1, "the second attack is reported without a file");
     assert!(!attacks[0].contains("capture_file"));
 }

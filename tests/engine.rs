@@ -95,7 +95,7 @@ fn replay_from(
     let mut reports = Vec::new();
     for sent in packets {
         let time = Timestamp::from_nanoseconds(i64::try_from(sent.time).unwrap());
-        if let PanePosition::Ahead(panes) = clock.place(Some(time)) {
+        if let PanePosition::Ahead(panes) = clock.locate(Some(time)) {
             let span = clock.pane();
             clock.advance(panes);
             engine.add_pane(tally.take(span), &mut |report| reports.push(report));

@@ -1,14 +1,15 @@
-//! The header parser against what generated frames were built from, and against etherparse.
+//! The header parsers on generated, corrupted and real frames, compared with the plan of the generator, with
+//! etherparse, and with each other.
 
 mod support;
 
 use std::collections::BTreeMap;
 
 use gomon::frame::FrameLink;
+use gomon::source::Stop;
 use gomon::source::replay::{Input, Reader};
-use gomon::source::{Stop, quick};
 use gomon_common::parse::Malformed;
-use gomon_common::{ContactFlag, Flags, LinkType, Packet, Skip, parse_plain};
+use gomon_common::{ContactFlag, Flags, LinkType, Packet, Skip, V4Packet, parse_plain};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -38,22 +39,22 @@ const LINKS: [LinkType; 18] = [
     LinkType::Ppi,
 ];
 
-/// The parser; where a short cut of its has an answer too, it must be the same.
+/// Parses a frame with the general parser. If a shortcut returns a packet, it must be the same.
 fn parse(link: LinkType, frame: &[u8]) -> Result<Packet, Skip> {
-    let answer = gomon_common::parse(link, frame);
+    let parsed = gomon_common::parse(link, frame);
     if link == LinkType::Ethernet {
         if let Some(packet) = parse_plain(frame) {
-            assert_eq!(Ok(packet), answer, "the kernel's short cut");
+            assert_eq!(Ok(packet), parsed, "parse_plain");
         }
-        if let Some(packet) = quick::parse(frame) {
-            let packet = packet.packet(quick::flags(frame, &packet));
-            assert_eq!(Ok(packet), answer, "the short cut of replays");
+        if let Some(packet) = V4Packet::parse(frame) {
+            let packet = packet.packet(packet.flags(frame));
+            assert_eq!(Ok(packet), parsed, "V4Packet::parse");
         }
     }
-    answer
+    parsed
 }
 
-/// Failures print the frame; there is nothing to keep in a file.
+/// A failure prints the frame, so no regression file is kept.
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
@@ -62,7 +63,7 @@ proptest! {
     #![proptest_config(cases(6000))]
 
     #[test]
-    fn finds_what_the_frame_was_built_from(sample in generator::strategy()) {
+    fn finds_the_packet_that_the_frame_was_built_from(sample in generator::strategy()) {
         prop_assert_eq!(parse(sample.link, &sample.frame[..]), sample.expected, "the parser");
         prop_assert_eq!(oracle::parse(sample.link, &sample.frame), sample.expected, "etherparse");
     }
@@ -72,13 +73,13 @@ proptest! {
     #![proptest_config(cases(600))]
 
     #[test]
-    fn finds_what_is_left_of_a_frame_that_is_cut_off(sample in generator::strategy()) {
+    fn finds_what_is_left_of_a_truncated_frame(sample in generator::strategy()) {
         for length in 0..=sample.frame.len() {
             let (captured, expected) = (&sample.frame[..length], sample.expected_of(length));
             prop_assert_eq!(parse(sample.link, captured), expected, "the parser, {} bytes", length);
             prop_assert_eq!(oracle::parse(sample.link, captured), expected, "etherparse, {}", length);
         }
-        only_learns(sample.link, &sample.frame)?;
+        only_adds(sample.link, &sample.frame)?;
     }
 }
 
@@ -110,14 +111,14 @@ proptest! {
     #![proptest_config(cases(300))]
 
     #[test]
-    fn only_learns_from_more_of_a_corrupted_frame(
+    fn a_longer_capture_of_a_corrupted_frame_only_adds(
         (link, frame) in generator::strategy().prop_flat_map(corrupted),
     ) {
-        only_learns(link, &frame)?;
+        only_adds(link, &frame)?;
     }
 }
 
-/// The properties above say nothing of what is never generated.
+/// Checks that the properties above cover every outcome.
 #[test]
 fn the_generator_reaches_every_outcome() {
     let mut runner = TestRunner::deterministic();
@@ -136,21 +137,21 @@ fn the_generator_reaches_every_outcome() {
         .into_iter()
         .filter(|what| seen.get(what).is_none_or(|&times| times < 10))
         .collect();
-    assert!(rare.is_empty(), "seldom or never: {rare:?} in {seen:?}");
+    assert!(rare.is_empty(), "rare or missing: {rare:?} in {seen:?}");
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "how much was compared is the result")]
+#[expect(clippy::print_stdout, reason = "the number of compared frames is a result")]
 fn agrees_with_etherparse_on_real_captures() {
     let mut frames = 0u64;
     let mut outcomes = BTreeMap::<String, u64>::new();
     let mut disagreements = Vec::new();
     for path in real::capture_files() {
         let input = Input::open(&path, Stop::default()).expect("the capture can be read");
-        // What can't be read at all, for its link type, is no matter of the parser.
+        // A capture with an unsupported link type can't be read.
         let Ok(reader) = Reader::new(input) else { continue };
         let mut number = 0;
-        // A damaged capture ends where the damage is.
+        // A damaged capture is read up to the damage.
         let _ = real::every_frame(reader, |frame| {
             number += 1;
             let FrameLink::Known(link) = frame.link else { return };
@@ -171,8 +172,8 @@ fn agrees(link: LinkType, frame: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// With more of a frame captured, a packet stays the same packet, and a port that is known stays known.
-fn only_learns(link: LinkType, frame: &[u8]) -> Result<(), TestCaseError> {
+/// Checks that with more captured bytes a packet stays the same packet, and a port that was found stays found.
+fn only_adds(link: LinkType, frame: &[u8]) -> Result<(), TestCaseError> {
     let mut before: Option<Packet> = None;
     for length in 0..=frame.len() {
         let now = parse(link, &frame[..length]);
@@ -193,18 +194,18 @@ fn only_learns(link: LinkType, frame: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Some bytes of a frame changed, most of them in its headers, and sometimes its end cut off.
+/// Changes some bytes of a frame, most of them in its headers, and sometimes truncates it.
 fn corrupted(sample: Sample) -> impl Strategy<Value = (LinkType, Vec<u8>)> {
     let length = sample.frame.len();
-    let place = prop_oneof![
+    let offset = prop_oneof![
         2 => any::<Index>().prop_map(move |index| index.index(length.clamp(1, 64))),
         1 => any::<Index>().prop_map(move |index| index.index(length.max(1))),
     ];
     let change = prop_oneof![1 => 1..=255u8, 1 => (0..8u32).prop_map(|bit| 1 << bit)];
     let cut = prop::option::weighted(0.2, 0..=length);
-    (Just(sample), vec((place, change), 1..6), cut).prop_map(|(mut sample, changes, cut)| {
-        for (place, change) in changes {
-            if let Some(byte) = sample.frame.get_mut(place) {
+    (Just(sample), vec((offset, change), 1..6), cut).prop_map(|(mut sample, changes, cut)| {
+        for (offset, change) in changes {
+            if let Some(byte) = sample.frame.get_mut(offset) {
                 *byte ^= change;
             }
         }
@@ -213,7 +214,7 @@ fn corrupted(sample: Sample) -> impl Strategy<Value = (LinkType, Vec<u8>)> {
     })
 }
 
-/// IP packets whose every byte may be the number of the next header, or a length that fits.
+/// Generates IP packets of bytes that are likely numbers of next headers, or valid lengths.
 fn chains() -> impl Strategy<Value = Vec<u8>> {
     let byte = select(&[0, 0, 0, 1, 2, 4, 6, 17, 43, 44, 51, 58, 59, 60, 132, 255][..]);
     let first = select(&[0x45, 0x46, 0x60, 0x60, 0x60, 0x60][..]);

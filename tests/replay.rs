@@ -1,9 +1,9 @@
-//! Captures in, records out: formats, clocks and counts, against tshark where there are real captures.
+//! Replays of captures: formats, clocks and counts, compared with tshark on real captures.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a test that can't go on fails, and says what it skipped"
+    reason = "a test that can't continue fails, and prints what it skipped"
 )]
 
 mod support;

@@ -1,17 +1,17 @@
-//! How the parser gets at the bytes of a frame, wherever they are.
+//! Access to the bytes of a frame, in user space and in the kernel program.
 
-/// The captured bytes of one frame, read with bounds checked on every access.
+/// The captured bytes of one frame, with every access bounds-checked.
 ///
-/// A byte slice implements it in user space, and the kernel's packet contexts in the kernel program,
-/// so that one parser serves both.
+/// Byte slices implement it in user space, and the packet contexts of XDP and TC in the kernel program, so that
+/// both run the same parsers.
 pub trait Frame {
-    /// The `N` bytes that start at `offset`, or `None` when the capture ends before them.
+    /// Returns the `N` bytes that start at `offset`, or `None` when the captured bytes end before them.
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
-    /// `offset` as it is. The kernel's verifier follows every value that an offset can have as a path of
-    /// its own; here a context can make it forget all but the bounds, so that paths join.
+    /// Returns `offset` unchanged. The kernel's verifier tracks each possible value of an offset as a separate
+    /// state; a packet context hides the value from it here, except for its bounds, so that the states merge.
     #[inline]
-    fn anywhere(&self, offset: usize) -> usize {
+    fn forget_value(&self, offset: usize) -> usize {
         offset
     }
 }
@@ -28,7 +28,7 @@ mod tests {
     use super::Frame;
 
     #[test]
-    fn reads_inside_and_refuses_outside() {
+    fn reads_are_bounds_checked() {
         let bytes = [1u8, 2, 3];
         assert_eq!(bytes.read::<2>(1), Some([2, 3]));
         assert_eq!(bytes.read::<2>(2), None);

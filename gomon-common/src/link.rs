@@ -1,16 +1,16 @@
-//! The link types gomon can look into.
+//! The link types that gomon parses.
 
-/// What a frame starts with, by the registry of link-layer header types
-/// (<https://www.tcpdump.org/linktypes.html>).
+/// A link-layer header type of the registry at <https://www.tcpdump.org/linktypes.html>: the header that a
+/// frame starts with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LinkType {
     /// `LINKTYPE_ETHERNET`, 1.
     Ethernet,
     /// `LINKTYPE_NULL`, 0: a four-byte address family in the byte order of the capturing host.
     Null,
-    /// `LINKTYPE_LOOP`, 108: the same in network order.
+    /// `LINKTYPE_LOOP`, 108: a four-byte address family in network byte order.
     Loop,
-    /// `LINKTYPE_RAW`, 101 (12 and 14 in captures of some systems): the IP header itself.
+    /// `LINKTYPE_RAW`, 101 (12 and 14 in captures of some systems): an IPv4 or IPv6 header.
     Raw,
     /// `LINKTYPE_IPV4`, 228: an IPv4 header.
     Ipv4,
@@ -22,28 +22,28 @@ pub enum LinkType {
     LinuxSll2,
     /// `LINKTYPE_PPP`, 9: PPP with or without address and control fields.
     Ppp,
-    /// `LINKTYPE_PPP_HDLC`, 50: PPP or Cisco's HDLC on a serial line.
+    /// `LINKTYPE_PPP_HDLC`, 50: PPP or Cisco HDLC on a serial line.
     PppSerial,
     /// `LINKTYPE_PPP_ETHER`, 51: a `PPPoE` session header.
     Pppoe,
-    /// `LINKTYPE_C_HDLC`, 104: Cisco's HDLC.
+    /// `LINKTYPE_C_HDLC`, 104: Cisco HDLC.
     CiscoHdlc,
     /// `LINKTYPE_FRELAY`, 107: frame relay.
     FrameRelay,
-    /// `LINKTYPE_NFLOG`, 239: what Linux's netfilter logs.
+    /// `LINKTYPE_NFLOG`, 239: a packet logged by Linux netfilter.
     Nflog,
-    /// `LINKTYPE_PKTAP`, 258: Apple's header in front of a frame of another link type.
+    /// `LINKTYPE_PKTAP`, 258: an Apple header in front of a frame of another link type.
     Pktap,
-    /// `LINKTYPE_IEEE802_11`, 105: wireless frames, of which data frames without encryption are looked into.
+    /// `LINKTYPE_IEEE802_11`, 105: wireless frames, of which unencrypted data frames are parsed.
     Ieee80211,
-    /// `LINKTYPE_IEEE802_11_RADIOTAP`, 127: the same behind a radiotap header.
+    /// `LINKTYPE_IEEE802_11_RADIOTAP`, 127: a wireless frame after a radiotap header.
     Radiotap,
     /// `LINKTYPE_PPI`, 192: the per-packet information header in front of a frame of another link type.
     Ppi,
 }
 
 impl LinkType {
-    /// The link type with this number in a capture file, or `None` when gomon can't look into it.
+    /// Returns the link type with this number in a capture file, or `None` if gomon does not parse it.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         Some(match number {
@@ -69,7 +69,7 @@ impl LinkType {
         })
     }
 
-    /// The number a capture file carries for this link type.
+    /// Returns the number of this link type in a capture file.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn numbers_round_trip() {
-        let known: Vec<_> = (0..1000).filter_map(LinkType::from_number).collect();
-        assert_eq!(known.len(), 20, "eighteen link types, raw IP under three numbers");
-        assert!(known.iter().all(|link| LinkType::from_number(link.number()) == Some(*link)));
+        let supported: Vec<_> = (0..1000).filter_map(LinkType::from_number).collect();
+        assert_eq!(supported.len(), 20, "eighteen link types, raw IP under three numbers");
+        assert!(supported.iter().all(|link| LinkType::from_number(link.number()) == Some(*link)));
     }
 }

@@ -1,25 +1,25 @@
-//! A packet, as far as it is looked into.
+//! The parsed headers of a packet.
 
 use crate::{Address, Endpoint};
 
-/// What the parser finds in a frame whose outermost IP header is whole.
+/// The fields that the parser finds in a frame with a complete outermost IP header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
     /// The outermost source address.
     pub source: Address,
-    /// The outermost destination. Its port is 0 where the protocol has none, where the packet is a
-    /// later fragment, and where the capture or the packet ends before the port.
+    /// The outermost destination. Its port is 0 if the protocol has no ports, if the packet is a fragment
+    /// other than the first, and if the capture or the packet ends before the port.
     pub destination: Endpoint,
-    /// The port it comes from, 0 where that of the destination is.
+    /// The source port, 0 in the same cases.
     pub source_port: u16,
-    /// What it shows of the contact between the two.
+    /// The packet's part in the contact between source and destination.
     pub contact: ContactFlag,
     /// The flags of a TCP segment, or the type of an SCTP packet's first chunk.
     pub flags: Flags,
 }
 
 impl Packet {
-    /// Where it comes from, as the destination of an answer.
+    /// Returns the endpoint that the packet was sent from, which is the destination of a reply.
     #[must_use]
     #[inline]
     pub const fn origin(&self) -> Endpoint {
@@ -27,23 +27,23 @@ impl Packet {
     }
 }
 
-/// What a packet shows of the contact between its sender and its receiver.
+/// A packet's part in the contact between its source and its destination.
 ///
-/// A number and no `enum`: where a type has values to spare, the compiler keeps there whether a `Result`
-/// is an error, and the kernel (6.18) refuses the description of a type that does so.
+/// A number and not an `enum`: the compiler stores the discriminant of a `Result` in the unused values of a
+/// type, and the kernel (6.18) rejects the BTF of a type that does so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct ContactFlag(u8);
 
 impl ContactFlag {
-    /// Nothing: its protocol has no contacts, or what would tell is cut off or in another fragment.
+    /// None: the protocol has no contacts, or the header that shows it is cut off or in another fragment.
     pub const NONE: Self = Self(0);
-    /// The sender may hope for an answer: a TCP SYN without ACK, or a UDP datagram.
+    /// The source may expect a reply: a TCP SYN without ACK, or a UDP datagram.
     pub const ATTEMPT: Self = Self(1);
-    /// The sender got an answer to its SYN, or gives one: any other TCP segment.
+    /// The source has got a reply to its SYN, or sends one: any other TCP segment.
     pub const ESTABLISHED: Self = Self(2);
 
-    /// The sign as a number.
+    /// Returns the flag as a number.
     #[must_use]
     #[inline]
     pub const fn number(self) -> u8 {
@@ -51,29 +51,29 @@ impl ContactFlag {
     }
 }
 
-/// A byte of a transport header that says what kind of segment or packet this is: of TCP the flags from CWR
-/// to FIN, of SCTP the type of the first chunk. There may be none: other protocols have no such byte, and it
-/// may be cut off or in another fragment.
+/// The byte of a transport header that distinguishes kinds of segments or packets: of TCP the flags from CWR
+/// to FIN, of SCTP the type of the first chunk. It is absent for other protocols, and if it is cut off or in
+/// another fragment.
 ///
-/// A number and no `Option`, for the reason above. The kernel program has no use for it: there it takes no
-/// room, is always [`Flags::NONE`], and nothing is read for it.
+/// A number and not an `Option`, for the same reason as [`ContactFlag`]. The kernel program does not use it:
+/// there the type has no size, its value is always [`Flags::NONE`], and nothing is read for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flags(#[cfg(not(target_arch = "bpf"))] u16);
 
 impl Flags {
-    /// Whether they are told at all.
+    /// Whether the type holds flags on this target.
     pub(crate) const AVAILABLE: bool = !cfg!(target_arch = "bpf");
 
-    /// There is no such byte.
+    /// No flags.
     pub const NONE: Self = Self(
         #[cfg(not(target_arch = "bpf"))]
         0,
     );
 
-    /// This byte, which any may be.
+    /// Flags with this byte, which may have any value.
     #[must_use]
     #[inline]
-    #[cfg_attr(target_arch = "bpf", expect(unused_variables, reason = "it is not told"))]
+    #[cfg_attr(target_arch = "bpf", expect(unused_variables, reason = "not stored"))]
     pub const fn of(byte: u8) -> Self {
         Self(
             #[cfg(not(target_arch = "bpf"))]
@@ -83,12 +83,12 @@ impl Flags {
         )
     }
 
-    /// The byte, if there is one.
+    /// Returns the byte, if there is one.
     #[cfg(not(target_arch = "bpf"))]
     #[must_use]
     #[inline]
     pub const fn byte(self) -> Option<u8> {
-        let [there, byte] = self.0.to_be_bytes();
-        if there == 0 { None } else { Some(byte) }
+        let [present, byte] = self.0.to_be_bytes();
+        if present == 0 { None } else { Some(byte) }
     }
 }

@@ -1,8 +1,7 @@
-//! Frames picked by hand, one for each thing the header parser promises.
-#![expect(clippy::expect_used, reason = "a frame that is no hexadecimal fails its test")]
+//! The header parsers on hand-picked frames, one for each documented case.
+#![expect(clippy::expect_used, reason = "a frame that is not hexadecimal fails its test")]
 
-use gomon_common::parse::Malformed;
-use gomon_common::parse::hidden_by;
+use gomon_common::parse::{Malformed, opaque_ethertype};
 use gomon_common::{ContactFlag, LinkType, Skip, parse};
 
 use LinkType::{
@@ -13,7 +12,7 @@ use LinkType::{
 const MACS: &str = "020000000001 020000000002";
 /// The start of a UDP header, to port 53.
 const UDP: &str = "9c40 0035 0008 0000";
-/// What is found in a packet that carries it.
+/// The source and destination of a packet with this header.
 const DNS4: &str = "10.0.0.5 192.0.2.7:53/17";
 const DNS6: &str = "2001:db8::5 2001:db8::7:53/17";
 
@@ -29,7 +28,7 @@ fn finds_the_outermost_packet() {
         ("Ethernet", Ethernet, format!("{MACS} 0800 {dns4}"), DNS4),
         ("three tags", Ethernet, format!("{MACS} 9100 0001 88a8 0002 8100 0003 86dd {dns6}"), DNS6),
         (
-            "SNAP behind a tag",
+            "SNAP after a tag",
             Ethernet,
             format!("{MACS} 8100 0001 0024 aaaa03000000 0800 {dns4}"),
             DNS4,
@@ -51,7 +50,7 @@ fn finds_the_outermost_packet() {
 }
 
 #[test]
-fn finds_the_packet_behind_other_link_headers() {
+fn finds_the_packet_after_other_link_headers() {
     let dns4 = v4(28, 0, 17, UDP);
     let dns6 = v6(8, 17, UDP);
     let snap = format!("aaaa03000000 0800 {dns4}");
@@ -62,11 +61,11 @@ fn finds_the_packet_behind_other_link_headers() {
         ("loopback with a type", Null, format!("00080000 {dns4}"), DNS4),
         ("loopback with a type, swapped", Null, format!("000086dd {dns6}"), DNS6),
         ("loopback with PPP", Null, format!("ff03 0021 {dns4}"), DNS4),
-        ("LLC behind cooked", LinuxSll, format!("0000 0001 0006 {:016} 0004 {snap}", 0), DNS4),
+        ("LLC after cooked", LinuxSll, format!("0000 0001 0006 {:016} 0004 {snap}", 0), DNS4),
         ("PPP", Ppp, format!("ff03 0057 {dns6}"), DNS6),
-        ("PPP as short as can be", Ppp, format!("21 {dns4}"), DNS4),
+        ("PPP of minimum length", Ppp, format!("21 {dns4}"), DNS4),
         ("PPP on a serial line", PppSerial, format!("ff03 0021 {dns4}"), DNS4),
-        ("Cisco on a serial line", PppSerial, format!("8f00 0800 {dns4}"), DNS4),
+        ("Cisco HDLC on a serial line", PppSerial, format!("8f00 0800 {dns4}"), DNS4),
         ("Cisco HDLC", CiscoHdlc, format!("0f00 86dd {dns6}"), DNS6),
         ("PPPoE alone", Pppoe, format!("1100 0001 001e 0021 {dns4}"), DNS4),
         ("frame relay", FrameRelay, format!("1841 03 cc {dns4}"), DNS4),
@@ -90,7 +89,7 @@ fn finds_the_packet_behind_other_link_headers() {
         ("PPI", Ppi, format!("00000800 69000000 0801 0000 {access_point} {snap}"), DNS4),
         ("802.11", Ieee80211, format!("0801 0000 {access_point} {snap}"), DNS4),
         (
-            "802.11 with everything",
+            "802.11 with all optional fields",
             Ieee80211,
             format!("8883 0000 {access_point} 020000000004 0000 00000000 {snap}"),
             DNS4,
@@ -116,16 +115,16 @@ fn finds_the_packet_behind_other_link_headers() {
 }
 
 #[test]
-fn finds_the_packet_behind_other_layers() {
+fn finds_the_packet_after_other_layers() {
     let dns4 = v4(28, 0, 17, UDP);
     let dns6 = v6(8, 17, UDP);
     let inner = format!("{MACS} 8100 0007 0800 {dns4}");
     let rows = [
         ("PPPoE, compressed", format!("8864 1100 0001 001d 21 {dns4}"), DNS4),
-        ("LLC of IP", format!("0027 060603 {dns4}"), DNS4),
-        ("SNAP of bridges", format!("0024 aaaa030000f8 86dd {dns6}"), DNS6),
+        ("IP over LLC", format!("0027 060603 {dns4}"), DNS4),
+        ("SNAP of IEEE 802.1H", format!("0024 aaaa030000f8 86dd {dns6}"), DNS6),
         ("a jumbo frame with SNAP", format!("8870 aaaa03000000 0800 {dns4}"), DNS4),
-        ("a tag behind SNAP", format!("0024 aaaa03000000 8100 0001 0800 {dns4}"), DNS4),
+        ("a tag after SNAP", format!("0024 aaaa03000000 8100 0001 0800 {dns4}"), DNS4),
         ("VN-tag", format!("8926 00010002 0800 {dns4}"), DNS4),
         ("Cisco metadata", format!("8909 01010001000a 0800 {dns4}"), DNS4),
         ("HSR", format!("892f 00200007 86dd {dns6}"), DNS6),
@@ -149,7 +148,7 @@ fn finds_the_packet_behind_other_layers() {
 }
 
 #[test]
-fn a_first_fragment_that_is_too_short_for_flags_opens() {
+fn a_first_fragment_that_is_too_short_for_flags_is_an_attempt() {
     // From port 40000 to port 23; the rest of the header comes in other fragments.
     let start = "9c40 0017 00000001";
     let contact = |frame: String| parse(Raw, &bytes(&frame)[..]).map(|packet| packet.contact);
@@ -157,7 +156,7 @@ fn a_first_fragment_that_is_too_short_for_flags_opens() {
     for (name, frame, expected) in [
         ("a first fragment", v4(28, 0x2000, 6, start), ContactFlag::ATTEMPT),
         (
-            "one that ends in front of the flags",
+            "one that ends before the flags",
             v4(33, 0x2000, 6, &format!("{start} 0000000050")),
             ContactFlag::ATTEMPT,
         ),
@@ -178,9 +177,9 @@ fn a_first_fragment_that_is_too_short_for_flags_opens() {
     }
 }
 
-/// What tells the scans apart that send no SYN: `nmap -sF -sN -sX -sA -sM -sY`.
+/// The flags distinguish the scans that send no SYN: `nmap -sF -sN -sX -sA -sM -sY`.
 #[test]
-fn the_flags_of_a_segment_and_the_first_chunk_of_sctp_are_there_where_they_are_captured() {
+fn returns_tcp_flags_and_the_first_sctp_chunk_type_if_captured() {
     let tcp = |flags: &str| format!("9c40 0017 00000001 00000000 50{flags} 0400 00000000");
     let sctp = |kind: &str| format!("9c40 0017 00000000 00000000 {kind}00 0014");
     let flags = |frame: &str| parse(Raw, &bytes(frame)[..]).map(|packet| packet.flags.byte());
@@ -212,11 +211,11 @@ fn the_flags_of_a_segment_and_the_first_chunk_of_sctp_are_there_where_they_are_c
 }
 
 #[test]
-fn tells_what_hides_the_rest() {
+fn returns_the_ethertype_of_an_opaque_layer() {
     let dns4 = v4(28, 0, 17, UDP);
     for (name, frame, expected) in [
         ("LLDP", "88cc 0207".to_owned(), Some(0x88cc)),
-        ("behind a tag", "8100 0001 88cc 0207".to_owned(), Some(0x88cc)),
+        ("after a tag", "8100 0001 88cc 0207".to_owned(), Some(0x88cc)),
         ("MACsec, encrypted", "88e5 2c 00 00000001".to_owned(), Some(0x88e5)),
         ("a pseudowire", "8847 00010140 00000000".to_owned(), Some(0x8847)),
         ("LCP", "8864 1100 0001 0006 c021".to_owned(), Some(0x8864)),
@@ -225,17 +224,17 @@ fn tells_what_hides_the_rest() {
         ("half of it", "0800 4500".to_owned(), None),
     ] {
         let frame = bytes(&format!("{MACS} {frame}"));
-        assert_eq!(hidden_by(Ethernet, &frame[..]), expected, "{name}");
+        assert_eq!(opaque_ethertype(Ethernet, &frame[..]), expected, "{name}");
     }
 }
 
 #[test]
-fn finds_the_port_or_says_that_there_is_none() {
+fn finds_the_port_or_returns_0() {
     let options = "3c 00 0104 00000000";
     let rows = [
         ("no total length yet", v4(0, 0, 17, UDP), DNS4),
         ("a total length past the capture", v4(1500, 0, 17, UDP), DNS4),
-        ("padding behind the packet", v4(22, 0, 17, UDP), "10.0.0.5 192.0.2.7:0/17"),
+        ("padding after the packet", v4(22, 0, 17, UDP), "10.0.0.5 192.0.2.7:0/17"),
         ("a capture that ends early", v4(28, 0, 17, "9c40"), "10.0.0.5 192.0.2.7:0/17"),
         ("a first fragment", v4(28, 0x2000, 17, UDP), DNS4),
         ("don't fragment", v4(28, 0x4000, 17, UDP), DNS4),
@@ -274,13 +273,13 @@ fn finds_the_port_or_says_that_there_is_none() {
             "2001:db8::5 2001:db8::7:0/60",
         ),
         ("a cut extension header", v6(80, 43, "06 09 0400"), "2001:db8::5 2001:db8::7:0/6"),
-        ("one that is cut off sooner", v6(80, 43, "06 09 04"), "2001:db8::5 2001:db8::7:0/43"),
+        ("one that is cut off earlier", v6(80, 43, "06 09 04"), "2001:db8::5 2001:db8::7:0/43"),
     ];
     check(&rows.map(|(name, frame, found)| (name, Raw, frame, Ok(found))));
 }
 
 #[test]
-fn says_why_a_frame_is_not_counted() {
+fn returns_why_a_frame_is_skipped() {
     let dns4 = v4(28, 0, 17, UDP);
     let malformed = |reason| Err(Skip::Malformed(reason));
     check(&[
@@ -369,7 +368,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 }
 
 #[test]
-fn the_short_cut_takes_plain_frames_and_leaves_the_others() {
+fn parse_plain_takes_plain_frames_and_leaves_the_others() {
     let v4 = |protocol: u8, first: u8| {
         let mut frame = vec![0u8; 60];
         frame[12..16].copy_from_slice(&[0x08, 0x00, first, 0]);

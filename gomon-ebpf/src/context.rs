@@ -76,7 +76,7 @@ impl Frame for VariableOffsetAccess {
     }
 
     #[inline(always)]
-    fn anywhere(&self, offset: usize) -> usize {
+    fn forget_value(&self, offset: usize) -> usize {
         // No frame is long enough for this to add anything, but neither the compiler nor the verifier
         // knows.
         (offset + ((self.0.end - self.0.start) >> 32)) & MAX_OFFSET

@@ -1,4 +1,6 @@
-//! A captured frame, as sources read it and artifacts keep it.
+//! A captured frame, as sources yield it and artifacts store it.
+
+use std::ops::ControlFlow;
 
 use gomon_common::{Address, LinkType};
 
@@ -7,46 +9,42 @@ use crate::core::Timestamp;
 /// One captured frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// When it was captured; some formats can leave that out.
+    /// When it was captured; some formats can omit that.
     pub time: Option<Timestamp>,
-    /// What it starts with.
+    /// The type of the header that it starts with.
     pub link: FrameLink,
-    /// How long it was on the wire, in bytes.
+    /// Its length on the wire, in bytes.
     pub length: u32,
-    /// What was captured of it.
+    /// The captured bytes.
     pub data: &'a [u8],
 }
 
 impl Frame<'_> {
-    /// The same frame on its own.
+    /// Copies the frame.
     #[must_use]
-    pub fn keep(&self) -> KeptFrame {
-        KeptFrame { time: self.time, link: self.link, length: self.length, data: self.data.into() }
+    pub fn to_owned_frame(&self) -> OwnedFrame {
+        OwnedFrame { time: self.time, link: self.link, length: self.length, data: self.data.into() }
     }
 }
 
-/// The remote hosts of a packet, and whether each is counted on its own: two where either end may be the
-/// bot's.
-pub type RemoteHosts = [Option<(Address, bool)>; 2];
-
-/// A frame that waits for what comes after it.
+/// A frame that owns its bytes.
 #[derive(Clone, Debug)]
-pub struct KeptFrame {
+pub struct OwnedFrame {
     time: Option<Timestamp>,
     link: FrameLink,
     length: u32,
     data: Box<[u8]>,
 }
 
-impl KeptFrame {
-    /// The frame.
+impl OwnedFrame {
+    /// Borrows the frame.
     #[must_use]
     pub fn frame(&self) -> Frame<'_> {
         Frame { time: self.time, link: self.link, length: self.length, data: &self.data }
     }
 
-    /// Makes its time later by so many nanoseconds.
-    pub fn move_time(&mut self, by: i64) {
+    /// Makes the capture time `by` nanoseconds later.
+    pub fn shift_time(&mut self, by: i64) {
         self.time = self.time.map(|time| time.after(by));
     }
 }
@@ -54,8 +52,51 @@ impl KeptFrame {
 /// The link type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameLink {
-    /// One that can be looked into.
+    /// A link type that gomon parses.
     Known(LinkType),
-    /// One that cannot, by its number in the registry.
+    /// Any other, by its number in the registry of link-layer header types.
     Unsupported(u32),
 }
+
+/// A host that the bot exchanges packets with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RemoteHost {
+    /// Its address.
+    pub address: Address,
+    /// Whether it is a listed host of the open pane.
+    pub is_listed: bool,
+}
+
+/// The remote hosts of a packet: none for a packet that belongs into no artifact, two if both its source and its
+/// destination may be the bot, otherwise one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemoteHosts {
+    first: Option<RemoteHost>,
+    second: Option<RemoteHost>,
+}
+
+impl RemoteHosts {
+    /// A single remote host.
+    #[must_use]
+    pub fn one(host: RemoteHost) -> Self {
+        Self { first: Some(host), second: None }
+    }
+
+    /// The remote hosts with these addresses.
+    #[must_use]
+    pub fn new(addresses: [Option<Address>; 2], is_listed: impl Fn(Address) -> bool) -> Self {
+        let [first, second] = addresses.map(|address| {
+            address.map(|address| RemoteHost { address, is_listed: is_listed(address) })
+        });
+        Self { first, second }
+    }
+
+    /// Returns an iterator over the hosts.
+    pub fn iter(&self) -> impl Iterator<Item = RemoteHost> {
+        self.first.into_iter().chain(self.second)
+    }
+}
+
+/// Receives a packet that is reread: the position of its record in the capture, its remote host, and its frame.
+/// Breaks to stop rereading.
+pub type PacketVisitor<'a> = &'a mut dyn FnMut(u64, Address, &Frame<'_>) -> ControlFlow<()>;

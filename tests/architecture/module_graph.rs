@@ -128,11 +128,13 @@ impl Crate {
             segments = rest;
         }
         let is_internal = segments.len() < path.len();
-        match self.look_up(base, segments, depth) {
-            // A crate, or a name of the prelude, or a local one.
-            Resolution::Missing if !is_internal => Resolution::External,
-            resolution => resolution,
+        let resolution = self.look_up(base, segments, depth);
+        // A path without such a prefix that is not found here starts with a crate, or with a name of the prelude or
+        // of a scope within the file.
+        if !is_internal && matches!(resolution, Resolution::Missing) {
+            return Resolution::External;
         }
+        resolution
     }
 
     /// Resolves a path that is relative to the module `base`.

@@ -1,13 +1,14 @@
-//! Packets of a file are read again, those of a stream kept: the artifacts are the same.
+//! Packets of a file are reread, those of a stream are retained: the artifacts are the same.
 
 use std::fs;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
-use gomon::core::{PacketFilter, Sources};
-use gomon::frame::Frame;
-use gomon::source::Stop;
-use gomon::source::replay::{Input, Reader};
+use gomon::core::{PacketFilter, PaneClock, Sources, Tally, Timestamp, WindowCounts};
+use gomon::frame::{Frame, RemoteHosts};
+use gomon::source::replay::{Input, Reader, Replay, Rereader};
+use gomon::source::{PacketSink, PaneSink, Stop};
 use proptest::prelude::*;
 
 use crate::support::capture::{Captured, Classic, PLAIN, SECOND, at, pcap};
@@ -18,7 +19,6 @@ use crate::{BOT, flood};
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Of a file packets are read again when an artifact calls for them; of a stream they are kept.
     #[test]
     fn a_file_and_a_stream_make_the_same_artifacts(
         packets in prop::collection::vec((0u8..6, any::<bool>(), 0usize..40, 0u64..2_000_000_000, 0u8..40), 1..200),
@@ -30,7 +30,7 @@ proptest! {
             now += step;
             let (bot, host) = (ip(BOT), IpAddr::from([192, 0, 2, host]));
             let (source, destination) = if sent { (bot, host) } else { (host, bot) };
-            // Late, far ahead, or where it belongs.
+            // Late, far ahead, or regular.
             let time = match leap {
                 0 => now / 2,
                 1 => now + 200_000 * SECOND,
@@ -38,25 +38,29 @@ proptest! {
             };
             at(time, udp(source, destination, 80, payload))
         }).collect();
-        let [again, kept] = of_a_file_and_a_stream(&captured, if any { "any" } else { BOT }, &saved.to_string());
-        prop_assert_eq!(again, kept);
+        let [reread, retained] = from_file_and_stream(&captured, if any { "any" } else { BOT }, &saved.to_string());
+        prop_assert_eq!(reread, retained);
     }
 }
 
-/// The artifacts of one capture, each with its name: of a file first, of a stream then.
-fn of_a_file_and_a_stream(
+/// Returns the artifacts of a capture, each with its name: from a file first, then from a stream.
+fn from_file_and_stream(
     captured: &[Captured],
     bot: &str,
     saved: &str,
 ) -> [Vec<(Vec<u8>, String)>; 2] {
-    of_bytes_and_a_stream(&pcap(PLAIN, captured), bot, saved)
+    from_bytes_in_file_and_stream(&pcap(PLAIN, captured), bot, saved)
 }
 
-/// The same, of a capture as it lies in the file.
-fn of_bytes_and_a_stream(bytes: &[u8], bot: &str, saved: &str) -> [Vec<(Vec<u8>, String)>; 2] {
+/// Returns the artifacts of the bytes of a capture: from a file first, then from a stream.
+fn from_bytes_in_file_and_stream(
+    bytes: &[u8],
+    bot: &str,
+    saved: &str,
+) -> [Vec<(Vec<u8>, String)>; 2] {
     let scratch = Scratch::new();
     let path = scratch.file("in.pcap", bytes);
-    [(path.to_str().unwrap(), "again"), ("-", "kept")].map(|(input, directory)| {
+    [(path.to_str().unwrap(), "reread"), ("-", "retained")].map(|(input, directory)| {
         let into = scratch.path().join(directory);
         let flags =
             ["--packet-threshold", "0.1", "--destination-threshold", "1", "--save-packets", saved];
@@ -68,10 +72,9 @@ fn of_bytes_and_a_stream(bytes: &[u8], bot: &str, saved: &str) -> [Vec<(Vec<u8>,
     })
 }
 
-/// So long that a window is read again in many pieces, back to the packets of a host that was quiet
-/// ever since.
+/// The windows are reread in many pieces, back to the packets of a host that was silent after the first ones.
 #[test]
-fn of_a_long_window_too_a_file_and_a_stream_make_the_same_artifacts() {
+fn a_file_and_a_stream_make_the_same_artifacts_of_long_windows() {
     let (bot, frames) = (ip(BOT), 20_000);
     let captured: Vec<_> = (0..3 * frames)
         .map(|n| {
@@ -80,14 +83,14 @@ fn of_a_long_window_too_a_file_and_a_stream_make_the_same_artifacts() {
             at(n * 30 * SECOND / frames, udp(bot, host, 80, usize::try_from(n % 90).unwrap()))
         })
         .collect();
-    let [again, kept] = of_a_file_and_a_stream(&captured, BOT, "50");
-    assert_eq!(again.len(), 3 * 10, "of each window its hosts");
-    assert_eq!(again, kept);
+    let [reread, retained] = from_file_and_stream(&captured, BOT, "50");
+    assert_eq!(reread.len(), 3 * 10, "one per window and host");
+    assert_eq!(reread, retained);
 }
 
-/// Captures one behind the other, of which windows and what is read again at once hold several.
+/// Windows, and the ranges that are reread at once, contain several concatenated captures.
 #[test]
-fn of_captures_one_behind_the_other_a_file_and_a_stream_make_the_same_artifacts() {
+fn a_file_and_a_stream_make_the_same_artifacts_of_concatenated_captures() {
     let bot = ip(BOT);
     let formats = [
         PLAIN,
@@ -111,13 +114,13 @@ fn of_captures_one_behind_the_other_a_file_and_a_stream_make_the_same_artifacts(
             pcap(*format, &captured)
         });
         let bytes = pieces.collect::<Vec<_>>().concat();
-        let [again, kept] = of_bytes_and_a_stream(&bytes, BOT, "60");
-        assert!(again.len() >= 4 * 7, "of each window its hosts: {}", again.len());
-        assert_eq!(again, kept);
+        let [reread, retained] = from_bytes_in_file_and_stream(&bytes, BOT, "60");
+        assert!(reread.len() >= 4 * 7, "one per window and host: {}", reread.len());
+        assert_eq!(reread, retained);
     }
 }
 
-/// What is tried at the end of a window is decided in the next, in which nothing may be sent at all.
+/// Contacts attempted at the end of a window are decided in the next, which may have no packets.
 #[test]
 fn a_sweep_that_is_decided_in_silence_has_no_packets() {
     let hello = |time| at(time, udp(ip(BOT), ip("192.0.2.1"), 53, 1));
@@ -126,34 +129,66 @@ fn a_sweep_that_is_decided_in_silence_has_no_packets() {
         at(28 * SECOND + u64::from(n), syn(ip(BOT), IpAddr::from([198, 51, 100, n]), 23))
     }));
     captured.push(hello(100 * SECOND));
-    let [again, kept] = of_a_file_and_a_stream(&captured, BOT, "9");
+    let [reread, retained] = from_file_and_stream(&captured, BOT, "9");
     let is_sweep = |(_, name): &(Vec<u8>, String)| name.starts_with("sweep_");
-    assert!(!again.iter().any(is_sweep));
-    assert_eq!(again, kept);
+    assert!(!reread.iter().any(is_sweep));
+    assert_eq!(reread, retained);
+}
+
+/// Rereads the packets of each pane when it is closed, then truncates the capture and rereads them again.
+struct Rereading {
+    rereader: Rereader,
+    path: PathBuf,
+    packets: usize,
+    error: Option<anyhow::Error>,
+}
+
+impl PacketSink for Rereading {
+    fn wants_packets(&self) -> bool {
+        false
+    }
+
+    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
+}
+
+impl PaneSink for Rereading {
+    fn pane(&mut self, _: WindowCounts) -> ControlFlow<()> {
+        let filter = PacketFilter::new(Sources::Any, vec![]);
+        let packets = &mut self.packets;
+        let mut count = |_: u64, _, _: &Frame<'_>| {
+            *packets += 1;
+            ControlFlow::Continue(())
+        };
+        self.rereader.visit_closed_pane(&filter, &mut count).unwrap();
+        let file = fs::File::options().write(true).open(&self.path).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 60).unwrap();
+        let mut none = |_: u64, _, _: &Frame<'_>| ControlFlow::Break(());
+        self.error = self.rereader.visit_closed_pane(&filter, &mut none).err();
+        ControlFlow::Continue(())
+    }
+
+    fn silence(&mut self, _: Timestamp, _: u64) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn packets_lost(&mut self, _: u64) {}
+    fn progress(&mut self, _: u64, _: u64) {}
 }
 
 #[test]
-fn a_capture_that_has_become_shorter_is_not_read_again() {
+fn a_capture_that_has_become_shorter_is_not_reread() {
     let scratch = Scratch::new();
-    let bytes = pcap(PLAIN, &flood(10));
-    let path = scratch.file("in.pcap", &bytes);
+    let path = scratch.file("in.pcap", &pcap(PLAIN, &flood(10)));
     let input = Input::open(&path, Stop::default()).unwrap();
-    let mut again = Reader::new(input).unwrap().take_reread().expect("a plain file");
-    let selection = PacketFilter::new(Sources::Any, vec![]);
-    let mut packets = 0;
-    let whole = 24..bytes.len() as u64;
-    let mut count = |_: u64, _, _: &Frame<'_>| {
-        packets += 1;
-        ControlFlow::Continue(())
-    };
-    assert!(
-        again.packets_from_the_last(whole.clone(), &selection, &mut count).unwrap().is_continue()
-    );
-    // Of everybody's packets each may be an answer, and is its sender's too.
-    assert_eq!(packets, 2 * flood(10).len());
-
-    fs::File::options().write(true).open(&path).unwrap().set_len(bytes.len() as u64 - 60).unwrap();
-    let mut none = |_: u64, _, _: &Frame<'_>| ControlFlow::Break(());
-    let error = again.packets_from_the_last(whole, &selection, &mut none).unwrap_err();
+    let mut reader = Reader::new(input).unwrap();
+    let rereader = reader.take_rereader().expect("a plain file");
+    let mut sink = Rereading { rereader, path, packets: 0, error: None };
+    let window = 30_000_000_000;
+    let tally = Tally::new(PacketFilter::new(Sources::Any, vec![]), 100);
+    let replay = Replay::new(PaneClock::new(window, window), tally);
+    replay.run(reader, &Stop::default(), &mut sink).unwrap();
+    // If every source counts, each packet may be a reply too, and belongs to both its hosts.
+    assert_eq!(sink.packets, 2 * flood(10).len());
+    let error = sink.error.expect("the capture is shorter");
     assert!(format!("{error:#}").contains("changed meanwhile"), "{error:#}");
 }

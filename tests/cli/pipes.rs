@@ -160,7 +160,7 @@ fn a_process_that_was_stopped_for_a_while_reports_no_silence_for_it() {
     assert!(windows.is_sorted_by(|one, next| one.0 < next.0), "no window twice: {windows:?}");
     assert!(windows.iter().all(|(_, packets)| *packets > 0), "{windows:?}");
     assert_eq!(windows.iter().map(|(_, packets)| packets).sum::<u64>(), frames, "{}", run.stderr);
-    assert!(!run.stderr.contains(" WARN  frames came"), "{}", run.stderr);
+    assert!(!run.stderr.contains(" WARN  frames arrived"), "{}", run.stderr);
 }
 
 #[test]

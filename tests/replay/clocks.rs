@@ -1,4 +1,4 @@
-//! Windows on the clock of a capture whose timestamps may lie.
+//! Windows of captures whose timestamps may be wrong.
 
 use serde_json::Value;
 
@@ -9,12 +9,12 @@ use crate::support::program::{Outcome, Scratch, gomon};
 /// The bot.
 pub(crate) const BOT: &str = "10.0.0.5";
 
-/// A packet of the bot to 192.0.2.1, to port `port`, so many nanoseconds after the start.
+/// A packet of the bot to 192.0.2.1, port `port`, `offset` nanoseconds after the start.
 pub(crate) fn sent(offset: u64, port: u16) -> Captured {
     at(offset, udp(ip(BOT), ip("192.0.2.1"), port, 0))
 }
 
-/// Runs gomon on a capture, with idle windows told.
+/// Runs gomon on a capture, with idle windows reported.
 pub(crate) fn replay(bytes: &[u8], flags: &[&str]) -> Outcome {
     let scratch = Scratch::new();
     let path = scratch.file("capture", bytes);
@@ -25,8 +25,8 @@ pub(crate) fn replay(bytes: &[u8], flags: &[&str]) -> Outcome {
     outcome
 }
 
-/// Second of the window and port of each flow; for idle windows the second and minus the number of
-/// windows the record stands for.
+/// Returns the second of the window and the port of each flow; for idle windows, the second and the negated number
+/// of windows in the record.
 pub(crate) fn timeline(records: &[Value]) -> Vec<(i64, i64)> {
     let start = i64::try_from(START / SECOND).unwrap();
     let of = |record: &Value| {
@@ -39,13 +39,13 @@ pub(crate) fn timeline(records: &[Value]) -> Vec<(i64, i64)> {
         (time.as_second() - start, what)
     };
     let lines: Vec<_> = records.iter().map(of).collect();
-    // A window with packets that is idle has both; the flows tell enough.
+    // An idle window with packets has both records; its flows are enough.
     let busy: Vec<i64> = lines.iter().filter(|(_, what)| *what > 0).map(|(t, _)| *t).collect();
     lines.into_iter().filter(|(t, what)| *what > 0 || !busy.contains(t)).collect()
 }
 
 #[test]
-fn windows_lie_on_a_grid_from_the_first_frame_whoever_sent_it() {
+fn the_first_frame_of_any_sender_starts_the_grid() {
     let frames = [at(0, arp()), sent(9 * SECOND, 1), sent(10 * SECOND, 2), sent(35 * SECOND, 3)];
     let outcome = replay(&pcap(PLAIN, &frames), &["--window", "10"]);
     assert_eq!(timeline(&outcome.records()), [(0, 1), (10, 2), (20, -1), (30, 3)]);
@@ -59,7 +59,7 @@ fn frames_before_the_window_count_in_it_and_as_late() {
     let outcome = replay(&pcap(PLAIN, &frames), &["--window", "10"]);
     let expected = [(25, 1), (25, 2), (35, 3), (35, 4), (35, 5), (35, 6)];
     assert_eq!(timeline(&outcome.records()), expected);
-    // The fifth is more than a window late, and the sixth says that no clock was set back.
+    // The fifth is more than a window late, and the sixth shows that the clock was not set back.
     let ledger = outcome.line("Ledger:");
     assert!(ledger.contains("; 1 late, 1 with an implausible timestamp"), "{}", outcome.stderr);
 }
@@ -75,13 +75,13 @@ fn one_implausible_timestamp_does_not_move_the_clock() {
         "{}",
         outcome.stderr
     );
-    // As the last frame nothing confirms it either.
+    // Nothing confirms a jump of the last frame.
     let outcome = replay(&pcap(PLAIN, &[sent(0, 1), sent(year, 2)]), &["--window", "10"]);
     assert_eq!(timeline(&outcome.records()), [(0, 1), (0, 2)]);
 }
 
 #[test]
-fn a_jump_that_the_next_frame_confirms_is_a_gap_of_bounded_output() {
+fn a_confirmed_jump_is_a_gap_with_bounded_output() {
     let year = 365 * 24 * 3600;
     let frames = [sent(0, 1), sent(1, 1), sent(year * SECOND, 2), sent(year * SECOND + 1, 3)];
     let outcome = replay(&pcap(PLAIN, &frames), &["--window", "10"]);
@@ -96,7 +96,7 @@ fn a_jump_that_the_next_frame_confirms_is_a_gap_of_bounded_output() {
 }
 
 #[test]
-fn silence_of_the_bot_is_cut_short_too_when_others_talk_on() {
+fn idle_windows_with_packets_of_others_have_bounded_output_too() {
     let others: Vec<_> = (0..3000).map(|n| at(n * SECOND, arp())).collect();
     let outcome = replay(&pcap(PLAIN, &others), &["--window", "1"]);
     let records = outcome.records();
@@ -111,7 +111,7 @@ fn silence_of_the_bot_is_cut_short_too_when_others_talk_on() {
 fn sliding_windows_are_sums_of_panes() {
     let frames = [sent(0, 1), sent(10 * SECOND, 2), sent(20 * SECOND, 3), sent(50 * SECOND, 4)];
     let outcome = replay(&pcap(PLAIN, &frames), &["--window", "30", "--step", "10"]);
-    // The last window is the one that holds the last frame.
+    // The last window is the one that contains the last frame.
     let expected = [(0, 1), (0, 2), (0, 3), (10, 2), (10, 3), (20, 3), (30, 4)];
     assert_eq!(timeline(&outcome.records()), expected);
     let short = replay(&pcap(PLAIN, &frames[..2]), &["--window", "30", "--step", "10"]);
@@ -119,7 +119,7 @@ fn sliding_windows_are_sums_of_panes() {
 }
 
 #[test]
-fn packets_without_a_timestamp_belong_to_the_frame_before() {
+fn packets_without_a_timestamp_are_in_the_window_of_the_previous_frame() {
     let packet = |port| udp(ip(BOT), ip("192.0.2.1"), port, 0);
     let mut file = Pcapng::new(false);
     file.interface(1, 9, 0).simple_packet(&packet(1));
@@ -136,7 +136,7 @@ fn packets_without_a_timestamp_belong_to_the_frame_before() {
 }
 
 #[test]
-fn timestamps_beyond_all_calendars_neither_hang_nor_lose_packets() {
+fn extreme_timestamps_neither_hang_nor_lose_packets() {
     let packet = |port| udp(ip(BOT), ip("192.0.2.1"), port, 0);
     for resolution in [0, 6, 9, 0x80, 0xff, 0x7f] {
         for window in ["1ms", "366days"] {

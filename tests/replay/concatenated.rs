@@ -1,4 +1,4 @@
-//! Captures one behind the other in one file, as `cat a.pcap b.pcap` makes them.
+//! Concatenated captures in one file, as `cat a.pcap b.pcap` makes.
 
 use std::net::IpAddr;
 
@@ -20,7 +20,7 @@ fn halves() -> [Vec<Captured>; 2] {
     [flood.collect(), scan.collect()]
 }
 
-/// The same frames as a capture of raw IP has them.
+/// Removes the Ethernet headers, for a capture of raw IP.
 fn raw(frames: &[Captured]) -> Vec<Captured> {
     let cut = |frame: &Captured| {
         let data = without_ethernet(&frame.data);
@@ -40,7 +40,7 @@ fn variants() -> impl Iterator<Item = Classic> {
     })
 }
 
-/// Runs gomon on a file of these bytes, or with pieces of them on standard input.
+/// Runs gomon on a file with these bytes, or with pieces of them on standard input.
 fn run(scratch: &Scratch, bytes: &[u8], piece: Option<usize>) -> Outcome {
     let flags = [BOT, "--quiet"];
     if let Some(piece) = piece {
@@ -50,7 +50,7 @@ fn run(scratch: &Scratch, bytes: &[u8], piece: Option<usize>) -> Outcome {
     gomon([path.to_str().unwrap()].iter().chain(&flags))
 }
 
-/// The records, without what tells captures of different names and link types apart.
+/// Returns the records, without what differs between file names and link types.
 fn records(run: &Outcome) -> Vec<Value> {
     let mut records = run.records();
     for record in &mut records {
@@ -82,19 +82,19 @@ fn reference(scratch: &Scratch) -> Vec<Value> {
 }
 
 #[test]
-fn a_capture_of_whatever_variant_is_read_on_behind_one_of_any_other() {
+fn a_plain_capture_of_any_variant_is_read_after_one_of_any_other() {
     let scratch = Scratch::new();
     let (expected, [first, second]) = (reference(&scratch), halves());
     for before in variants() {
-        for behind in variants() {
-            let bytes = [file(before, &first), file(behind, &second)].concat();
+        for after in variants() {
+            let bytes = [file(before, &first), file(after, &second)].concat();
             reads_all(&scratch, &bytes, None, &expected);
         }
     }
 }
 
 #[test]
-fn in_a_stream_and_compressed_too_and_captures_without_frames_change_nothing() {
+fn streams_and_compressed_captures_too_and_captures_without_frames_change_nothing() {
     let scratch = Scratch::new();
     let (expected, [first, second]) = (reference(&scratch), halves());
     let other = Classic { big_endian: true, nanoseconds: false, modified: false, link: RAW };
@@ -110,9 +110,9 @@ fn in_a_stream_and_compressed_too_and_captures_without_frames_change_nothing() {
     reads_all(&scratch, &compressed, None, &expected);
 }
 
-/// A capture that starts before the end of the one before it: the clock was set back, as within one.
+/// A capture that starts before the end of the previous one: the clock was set back, as in a single capture.
 #[test]
-fn the_clock_of_the_second_is_judged_as_if_there_were_one_capture() {
+fn the_clock_continues_as_in_a_single_capture() {
     let scratch = Scratch::new();
     let [flood, scan] = halves();
     let later: Vec<_> =
@@ -126,7 +126,7 @@ fn the_clock_of_the_second_is_judged_as_if_there_were_one_capture() {
 }
 
 #[test]
-fn a_capture_that_is_not_read_on_is_named_with_its_place() {
+fn a_capture_that_is_not_read_is_reported_with_its_offset() {
     let scratch = Scratch::new();
     let [first, second] = halves();
     let ng = |big_endian, frames: &[Captured]| {
@@ -149,21 +149,21 @@ fn a_capture_that_is_not_read_on_is_named_with_its_place() {
         (ng(false, &first), pcap(swapped, &second), "a pcap capture"),
         (ng(true, &first), pcap(PLAIN, &second), "a pcap capture"),
     ];
-    for (before, behind, what) in cases {
-        let place = format!(" starts at byte {}", before.len());
-        let bytes = [before, behind].concat();
+    for (before, after, what) in cases {
+        let offset = format!(" starts at byte {}", before.len());
+        let bytes = [before, after].concat();
         for piece in [None, Some(1000)] {
             let run = run(&scratch, &bytes, piece);
             let [error] = run.errors()[..] else { panic!("{}", run.stderr) };
             assert_eq!(run.status, Some(1), "{}", run.stderr);
-            assert!(error.contains(&place) && error.contains(what), "{what}: {error}");
+            assert!(error.contains(&offset) && error.contains(what), "{what}: {error}");
             assert!(run.line("Ledger: ").starts_with("Ledger: 200 frames seen = 200 counted "));
         }
     }
 }
 
 #[test]
-fn a_second_header_that_is_cut_off_is_damage() {
+fn a_truncated_second_header_is_damage() {
     let scratch = Scratch::new();
     let [first, second] = halves();
     let first = pcap(PLAIN, &first);
@@ -179,9 +179,9 @@ fn a_second_header_that_is_cut_off_is_damage() {
     }
 }
 
-/// Records that start as a header does are records all the same where they go on as none does.
+/// A record whose first bytes equal a file header's is a record, if the bytes after them differ.
 #[test]
-fn what_only_starts_as_a_header_does_is_a_record() {
+fn a_record_that_starts_like_a_header_is_a_record() {
     let scratch = Scratch::new();
     let frame = |data: Vec<u8>, length| {
         // The seconds are the magic number, the microseconds the version.

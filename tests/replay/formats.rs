@@ -1,4 +1,4 @@
-//! One traffic in every format: the records must be the same.
+//! The same traffic in every format makes the same records.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ const BOT: &str = "10.0.0.5";
 
 type Compress<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
 
-/// A little of everything, over three windows.
+/// Traffic of every class, over three windows.
 fn traffic() -> Vec<Captured> {
     let bot = ip(BOT);
     let mut frames = vec![at(0, arp())];
@@ -38,7 +38,7 @@ fn traffic() -> Vec<Captured> {
     frames
 }
 
-/// The records of a capture, without the name of its file.
+/// Returns the records of a capture, without its file name.
 #[track_caller]
 fn records_of(name: &str, bytes: &[u8], flags: &[&str]) -> Vec<Value> {
     let scratch = Scratch::new();
@@ -57,7 +57,7 @@ fn anonymous(mut records: Vec<Value>) -> Vec<Value> {
     records
 }
 
-/// Records without what a shorter frame header changes.
+/// Removes what a shorter link header changes.
 fn without_bytes(mut records: Vec<Value>) -> Vec<Value> {
     for record in &mut records {
         record["metadata"]["gomon"]["bytes"] = json!(0);
@@ -118,7 +118,7 @@ fn every_pcapng_variant() {
                 for frame in traffic() {
                     let past = u128::from(frame.time)
                         - u128::from(offset.unsigned_abs()) * u128::from(SECOND);
-                    // Rounded up: binary ticks don't meet nanoseconds, and the clock rounds down.
+                    // Rounded up: a nanosecond is not a whole number of binary ticks, and gomon rounds down.
                     let tick = (past * ticks).div_ceil(u128::from(SECOND));
                     let tick = u64::try_from(tick).expect("64 bits");
                     if obsolete {
@@ -126,7 +126,7 @@ fn every_pcapng_variant() {
                     } else {
                         file.packet(0, tick, &frame.data);
                     }
-                    file.block(5, &[0; 12]); // interface statistics: of no use, and passed over
+                    file.block(5, &[0; 12]); // interface statistics: unused, and skipped
                     file.block(0x0bad, &[1, 2, 3]);
                 }
                 let records = records_of("variant", &file.bytes(), &[]);
@@ -159,7 +159,7 @@ fn interfaces_of_different_link_types_clocks_and_sections_in_one_file() {
 }
 
 #[test]
-fn frames_of_an_unsupported_interface_are_left_out_and_named() {
+fn frames_of_an_unsupported_interface_are_left_out_and_reported() {
     let scratch = Scratch::new();
     let mut file = Pcapng::new(false);
     file.interface(1, 9, 0).interface(147, 9, 0);
@@ -239,7 +239,7 @@ fn every_link_type_and_encapsulation() {
 }
 
 #[test]
-fn compressed_captures_whatever_they_are_called() {
+fn compressed_captures_of_any_file_name() {
     let reference = reference();
     let mut file = Pcapng::new(false);
     file.interface(1, 9, 0);
@@ -247,7 +247,7 @@ fn compressed_captures_whatever_they_are_called() {
         file.packet(0, frame.time, &frame.data);
     }
     for plain in [pcap(PLAIN, &traffic()), file.bytes()] {
-        // Halves compressed on their own and put together, as appending log rotators do.
+        // Halves compressed separately and concatenated, as log rotation that appends does.
         let (one, two) = plain.split_at(plain.len() / 2);
         let gzip = |bytes: &[u8]| {
             let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -272,7 +272,7 @@ fn compressed_captures_whatever_they_are_called() {
             let parts = [compress(one), compress(two)].concat();
             assert_eq!(records_of("capture", &parts, &[]), reference, "{name} in two parts");
         }
-        // Padding, as on tapes: as much as several reads bring, and within them.
+        // Padding, as on tapes: shorter than one read, and as long as several.
         for zeros in [1, 512, 1 << 20] {
             let parts = [gzip(one), vec![0; zeros], gzip(two), vec![0; zeros]].concat();
             assert_eq!(records_of("capture", &parts, &[]), reference, "gzip with {zeros} zeros");

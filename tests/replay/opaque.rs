@@ -1,4 +1,4 @@
-//! What a capture holds and gomon can't see is reported, and snap lengths cut off nothing that is there.
+//! Frames that gomon can't parse are reported, and captured bytes are used whatever the snap length.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::support::program::{Outcome, Scratch, gomon};
 
 const BOT: &str = "10.0.0.5";
 
-/// A frame that carries this Ethernet type.
+/// Builds a frame with an `EtherType`.
 fn typed(kind: u16) -> Vec<u8> {
     let mut frame = vec![2; 12];
     frame.extend(kind.to_be_bytes());
@@ -16,7 +16,7 @@ fn typed(kind: u16) -> Vec<u8> {
     frame
 }
 
-/// So many of each frame, a millisecond apart.
+/// Repeats each frame the given number of times, a millisecond apart.
 fn several(frames: &[(u64, Vec<u8>)]) -> Vec<Captured> {
     let all = frames.iter().flat_map(|(times, frame)| (0..*times).map(move |_| frame.clone()));
     (0..).zip(all).map(|(n, frame)| at(n * SECOND / 1000, frame)).collect()
@@ -30,13 +30,13 @@ fn run(bytes: &[u8], bot: &str) -> Outcome {
     outcome
 }
 
-/// What a run warns of, without the time of day.
+/// Returns the warnings of a run, without the time of day.
 fn warnings(outcome: &Outcome) -> Vec<&str> {
     outcome.stderr.lines().filter_map(|line| Some(line.split_once(" WARN  ")?.1)).collect()
 }
 
 #[test]
-fn types_that_hide_most_frames_are_named() {
+fn ethertypes_of_most_opaque_frames_are_named() {
     let ip = (40, udp(ip(BOT), ip("192.0.2.1"), 53, 0));
     let warned = |frames: &[(u64, Vec<u8>)]| {
         let outcome = run(&pcap(PLAIN, &several(frames)), "any");
@@ -45,23 +45,23 @@ fn types_that_hide_most_frames_are_named() {
     };
     assert_eq!(
         warned(&[ip.clone(), (60, typed(0x88cc))]),
-        ["60 of 100 frames carry EtherType 0x88cc (LLDP), which is not looked into"]
+        ["60 of 100 frames carry EtherType 0x88cc (LLDP), which is not parsed"]
     );
     let (half, requests) = ((40, typed(0x88cc)), (100, arp()));
     assert!(warned(&[ip.clone(), half]).is_empty(), "half is not most");
-    assert!(warned(&[ip.clone(), requests]).is_empty(), "ARP has no IP to hide");
+    assert!(warned(&[ip.clone(), requests]).is_empty(), "ARP never carries IP");
     let many = [(3, typed(0x9200)), (30, typed(38)), (20, typed(0x88cc))];
     let more = [(2, typed(0x4321)), (1, typed(0x1234))];
     assert_eq!(
         warned(&[&[ip][..], &many, &more].concat()),
         [
-            "56 of 96 frames carry what is not looked into: 30 without an EtherType, 20 with EtherType \
+            "56 of 96 frames carry layers that are not parsed: 30 without an EtherType, 20 with EtherType \
           0x88cc (LLDP), 3 with EtherType 0x9200, 3 with one of 2 others"
         ]
     );
 }
 
-/// SYNs to ever new hosts, none of which answers.
+/// SYNs to a new host each, without replies.
 fn scan() -> Vec<Captured> {
     let hosts = (1..=100u64).map(|host| {
         let destination = [198, 51, 100, u8::try_from(host).unwrap()].into();
@@ -70,8 +70,8 @@ fn scan() -> Vec<Captured> {
     hosts.collect()
 }
 
-/// A capture whose header claims a snap length of 46 bytes.
-fn claimed(format: Classic, frames: &[Captured]) -> Vec<u8> {
+/// Builds a capture whose file header states a snap length of 46 bytes.
+fn with_snap_length(format: Classic, frames: &[Captured]) -> Vec<u8> {
     let mut bytes = pcap(format, frames);
     let length = 46u32;
     bytes[16..20].copy_from_slice(&if format.big_endian {
@@ -83,7 +83,7 @@ fn claimed(format: Classic, frames: &[Captured]) -> Vec<u8> {
 }
 
 #[test]
-fn the_bytes_that_are_there_count_whatever_snap_length_is_claimed() {
+fn captured_bytes_count_whatever_the_snap_length_in_the_header() {
     let records = |bytes: &[u8]| {
         let mut records = run(bytes, BOT).records();
         for record in &mut records {
@@ -96,7 +96,7 @@ fn the_bytes_that_are_there_count_whatever_snap_length_is_claimed() {
     for big_endian in [false, true] {
         for modified in [false, true] {
             let format = Classic { big_endian, modified, ..PLAIN };
-            assert_eq!(records(&claimed(format, &scan())), expected, "{format:?}");
+            assert_eq!(records(&with_snap_length(format, &scan())), expected, "{format:?}");
         }
     }
     let mut file = Pcapng::new(false);
@@ -108,7 +108,7 @@ fn the_bytes_that_are_there_count_whatever_snap_length_is_claimed() {
 }
 
 #[test]
-fn flags_that_the_snap_length_cut_off_are_told_once() {
+fn flags_cut_off_by_the_snap_length_are_reported_once() {
     let mut frames = scan();
     frames.push(at(11 * SECOND, syn(ip("192.0.2.9"), ip(BOT), 80)));
     for bytes in [46, 36] {
@@ -117,14 +117,18 @@ fn flags_that_the_snap_length_cut_off_are_told_once() {
             frame.data.truncate(bytes);
         }
         let outcome = run(&pcap(PLAIN, &frames), BOT);
-        let told = "TCP sweeps can't be judged: the snap length cut off the flags of 100 TCP packet(s) of \
+        let expected = "TCP sweeps can't be judged: the snap length cut off the flags of 100 TCP packet(s) of \
                     the bot: capture more of each frame (tcpdump -s 128)";
         let warnings = warnings(&outcome);
-        assert_eq!(warnings.iter().filter(|warning| **warning == told).count(), 1, "{warnings:?}");
+        assert_eq!(
+            warnings.iter().filter(|warning| **warning == expected).count(),
+            1,
+            "{warnings:?}"
+        );
     }
     let whole = run(&pcap(PLAIN, &frames), BOT);
     assert!(!whole.stderr.contains("TCP sweeps"), "{}", whole.stderr);
-    // A later fragment has no flags, and neither has a packet that is too short for them.
+    // A later fragment has no flags, and neither does a packet that is too short for them.
     let short = ip_packet(ip(BOT), ip("192.0.2.1"), 6, &[0, 80, 0, 23]);
     let mut later = ip_packet(ip(BOT), ip("192.0.2.1"), 6, &[1; 40]);
     later[21] = 7;
@@ -134,7 +138,7 @@ fn flags_that_the_snap_length_cut_off_are_told_once() {
 }
 
 #[test]
-fn ports_behind_too_many_extension_headers_are_told_once() {
+fn ports_after_too_many_extension_headers_are_reported_once() {
     let bot = "2001:db8::5";
     let chain = |headers: usize| {
         let options = [60u8, 0, 1, 4, 0, 0, 0, 0].repeat(headers - 1);
@@ -142,19 +146,19 @@ fn ports_behind_too_many_extension_headers_are_told_once() {
         let segment = &syn(ip(bot), ip("2001:db8:1::1"), 23)[54..];
         ip_packet(ip(bot), ip("2001:db8:1::1"), 60, &[&options[..], &last, segment].concat())
     };
-    let told = |frame: Vec<u8>| {
+    let warning = |frame: Vec<u8>| {
         let outcome = run(&pcap(PLAIN, &[at(0, frame.clone()), at(1, frame)]), bot);
         warnings(&outcome).into_iter().find(|w| w.contains("extension")).map(str::to_owned)
     };
     assert_eq!(
-        told(chain(9)).as_deref(),
+        warning(chain(9)).as_deref(),
         Some(
             "2 packet(s) of the bot have more than 8 IPv6 extension headers, which hide their ports: \
              sweeps and vertical scans in them are not seen"
         )
     );
-    assert_eq!(told(chain(8)), None);
-    assert_eq!(told(chain(8)[..70].to_vec()), None, "it is the capture that ends");
+    assert_eq!(warning(chain(8)), None);
+    assert_eq!(warning(chain(8)[..70].to_vec()), None, "the capture truncated the frame");
 }
 
 #[test]

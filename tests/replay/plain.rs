@@ -1,4 +1,4 @@
-//! The fast reader of plain pcap files against libpcap: the same frames, and the same places refused.
+//! The reader of plain pcap files against libpcap: the same frames, and errors at the same records.
 
 use std::fs::File;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::support::program::Scratch;
 use crate::support::real;
 
-/// A frame on its own: time, length on the wire, bytes.
+/// A copy of a frame: time, length on the wire, bytes.
 type Read = (i64, u32, Vec<u8>);
 
 fn read(frame: &Frame<'_>) -> Read {
@@ -18,15 +18,15 @@ fn read(frame: &Frame<'_>) -> Read {
     (frame.time.expect("a timestamp").nanoseconds(), frame.length, frame.data.to_vec())
 }
 
-/// Every frame up to the end, or up to where the fast reader refuses to go on.
-fn plainly(mut plain: Plain) -> (Vec<Read>, bool) {
+/// Reads every frame up to the end, or up to an error.
+fn by_plain(mut plain: Plain) -> (Vec<Read>, bool) {
     let mut frames = Vec::new();
     let mut next = |frame: &Frame<'_>, _: u64| {
         frames.push(read(frame));
         ControlFlow::Continue(())
     };
     loop {
-        match plain.frames(&mut next) {
+        match plain.read_batch(&mut next) {
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => return (frames, true),
             Err(_) => return (frames, false),
@@ -34,7 +34,7 @@ fn plainly(mut plain: Plain) -> (Vec<Read>, bool) {
     }
 }
 
-/// The same, of libpcap.
+/// Does what [`by_plain`] does, with libpcap.
 fn by_libpcap(mut pcap: Pcap) -> (Vec<Read>, bool) {
     let mut frames = Vec::new();
     loop {
@@ -46,7 +46,7 @@ fn by_libpcap(mut pcap: Pcap) -> (Vec<Read>, bool) {
     }
 }
 
-/// What both readers make of a file, if the fast one takes it at all.
+/// Reads a file with both readers, if it is plain.
 fn both(path: &std::path::Path) -> Option<[(Vec<Read>, bool); 2]> {
     let header = std::fs::read(path).expect("the file").into_iter().take(24).collect::<Vec<_>>();
     if header.len() < 24 || !Plain::recognise(&header) {
@@ -54,12 +54,11 @@ fn both(path: &std::path::Path) -> Option<[(Vec<Read>, bool); 2]> {
     }
     let open = || File::open(path).expect("the file");
     let plain = Plain::new(open()).expect("a plain file");
-    let pcap =
-        Pcap::from_stream(Box::new(open())).expect("libpcap takes what the fast reader takes");
-    Some([plainly(plain), by_libpcap(pcap)])
+    let pcap = Pcap::from_stream(Box::new(open())).expect("libpcap reads every plain file");
+    Some([by_plain(plain), by_libpcap(pcap)])
 }
 
-/// Lengths around everything that is a limit somewhere.
+/// Generates lengths around all limits.
 fn lengths() -> impl Strategy<Value = u32> {
     prop_oneof![
         8 => 0u32..200,
@@ -98,9 +97,9 @@ proptest! {
         }
         let scratch = Scratch::new();
         let path = scratch.file("plain.pcap", &file);
-        let [plain, pcap] = both(&path).expect("the fast reader takes it");
-        // A fraction of a second with its highest bit set is negative for libpcap where the byte order
-        // is the machine's, and positive where it is not. Such a fraction is broken in any case.
+        let [plain, pcap] = both(&path).expect("the file is plain");
+        // libpcap reads a fraction of a second with its highest bit set as negative if the byte order is the
+        // machine's, and as positive otherwise. Such a fraction is invalid in any case.
         let unit = if nanoseconds { 1 } else { 1000 };
         let modulo = |(frames, whole): (Vec<Read>, bool)| {
             let time = |time: i64| time.rem_euclid((1 << 32) * unit);

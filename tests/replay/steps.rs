@@ -1,4 +1,4 @@
-//! Captures whose clock was set while they were made, or stands still.
+//! Captures during which the clock was set, and captures with constant timestamps.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::frames::{ack, arp, ip, ip_packet, syn, udp};
 use crate::support::program::{Outcome, Scratch, gomon};
 use crate::support::real;
 
-/// Port 1 once in 10 s, so many times from `second` on.
+/// A packet to port 1 every 10 s, from `second` on.
 fn steady(second: u64, packets: u64) -> impl Iterator<Item = Captured> {
     (0..packets).map(move |n| sent((second + 10 * n) * SECOND, 1))
 }
@@ -32,25 +32,25 @@ fn a_clock_that_is_set_back_starts_a_new_grid_with_one_warning() {
     );
     let warnings: Vec<_> = outcome.stderr.lines().filter(|l| l.contains("set back")).collect();
     assert_eq!(warnings.len(), 1, "{}", outcome.stderr);
-    // As far as is known the hour before went on to its 40th second: then a window's contact was made.
+    // The hour before is known to have reached its 40th second, when the last contact was made.
     assert!(warnings[0].contains("by about 3435.0 s"), "{}", warnings[0]);
 }
 
 #[test]
-fn windows_that_slide_do_not_reach_across_a_step() {
+fn sliding_windows_do_not_span_a_clock_step() {
     let frames: Vec<_> = steady(3600, 6).chain(steady(0, 9)).collect();
     let flags = ["--window", "30", "--step", "10", "--packet-threshold", "0.09"];
     let records = replay(&pcap(PLAIN, &frames), &flags).records();
     let start = |record: &Value| record["timestamp"].as_str().unwrap()[11..19].to_owned();
     let attacks = records.iter().filter(|r| r["event_type"] == "alert");
-    let told: Vec<_> =
+    let reported: Vec<_> =
         attacks.map(|r| (start(r), r["metadata"]["gomon"]["packets"].clone())).collect();
     let before = (0..4).map(|n| (format!("11:00:{n}0"), 3.into()));
     let after = (0..7).map(|n| (format!("10:0{}:{}0", n / 6, n % 6), 3.into()));
-    assert_eq!(told, before.chain(after).collect::<Vec<_>>());
+    assert_eq!(reported, before.chain(after).collect::<Vec<_>>());
 
     let idle = (0..6).map(|n| at(3611 * SECOND + n, arp()));
-    // A stretch that is shorter than a window is judged as an observation of its own.
+    // A period that is shorter than a window is judged as a separate observation.
     let frames: Vec<_> = steady(3600, 2).chain(idle).chain(steady(0, 9)).collect();
     let records = replay(&pcap(PLAIN, &frames), &flags).records();
     assert_eq!(start(&records[0]), "11:00:00");
@@ -58,7 +58,7 @@ fn windows_that_slide_do_not_reach_across_a_step() {
 }
 
 #[test]
-fn an_artifact_holds_the_packets_of_its_window_on_either_side_of_a_step() {
+fn an_artifact_has_the_packets_of_its_window_on_either_side_of_a_clock_step() {
     let flood = |second: u64, port| (0..40).map(move |n| sent(second * SECOND + n, port));
     let frames: Vec<_> =
         flood(3600, 1).chain(flood(3601, 2)).chain(flood(0, 3)).chain(flood(1, 4)).collect();
@@ -87,17 +87,17 @@ fn an_artifact_holds_the_packets_of_its_window_on_either_side_of_a_step() {
 }
 
 #[test]
-fn contacts_wait_for_their_answers_across_a_step() {
+fn contacts_wait_for_their_replies_across_a_clock_step() {
     let host = |n: u64| ip(&format!("192.0.2.{}", n + 1));
     let tried =
         |second: u64| (0..20).map(move |n| at(second * SECOND + n, syn(ip(BOT), host(n), 23)));
     let answered =
         |second: u64| (0..20).map(move |n| at(second * SECOND + n, ack(ip(BOT), host(n), 23)));
-    let asked =
+    let requested =
         |second: u64| (0..20).map(move |n| at(second * SECOND + n, udp(ip(BOT), host(n), 53, 0)));
     // From port 53 to port 40000, 8 bytes long.
-    let answer = |host| ip_packet(host, ip(BOT), 17, &[0, 53, 0x9c, 0x40, 0, 8, 0, 0]);
-    let told = |second: u64| (0..20).map(move |n| at(second * SECOND + n, answer(host(n))));
+    let reply = |host| ip_packet(host, ip(BOT), 17, &[0, 53, 0x9c, 0x40, 0, 8, 0, 0]);
+    let replied = |second: u64| (0..20).map(move |n| at(second * SECOND + n, reply(host(n))));
     let sweeps = |frames: Vec<Captured>| {
         let flags = ["--destination-threshold", "1000", "--connections", "off"];
         let outcome = replay(&pcap(PLAIN, &frames), &flags);
@@ -115,17 +115,19 @@ fn contacts_wait_for_their_answers_across_a_step() {
     );
     assert_eq!(sweeps(start().chain(tried(3601)).chain(late()).collect()), [23]);
     assert_eq!(
-        sweeps(start().chain(asked(3601)).chain(told(2)).chain(late()).collect()),
+        sweeps(start().chain(requested(3601)).chain(replied(2)).chain(late()).collect()),
         [0_u64; 0]
     );
     assert_eq!(
-        sweeps(start().chain(asked(3601)).chain(back()).chain(told(5)).chain(late()).collect()),
+        sweeps(
+            start().chain(requested(3601)).chain(back()).chain(replied(5)).chain(late()).collect()
+        ),
         [53]
     );
 }
 
 #[test]
-fn a_clock_that_stands_still_says_nothing_of_rates() {
+fn constant_timestamps_have_no_rates() {
     let scan = |time: fn(u64) -> u64| -> Vec<u8> {
         let frames: Vec<_> = (0..400)
             .map(|n| {
@@ -149,12 +151,12 @@ fn a_clock_that_stands_still_says_nothing_of_rates() {
     let moving = replay(&scan(|n| n), &flags);
     assert_eq!(classes(&moving).len(), 4, "{:?}", classes(&moving));
     assert!(!moving.stderr.contains("no rates"), "{}", moving.stderr);
-    let standing = replay(&scan(|_| 0), &flags);
-    assert_eq!(classes(&standing), BTreeSet::from(["\"sweep\"".to_owned()]));
-    let warnings = standing.stderr.lines().filter(|line| line.contains("no rates")).count();
-    assert_eq!(warnings, 1, "{}", standing.stderr);
+    let constant = replay(&scan(|_| 0), &flags);
+    assert_eq!(classes(&constant), BTreeSet::from(["\"sweep\"".to_owned()]));
+    let warnings = constant.stderr.lines().filter(|line| line.contains("no rates")).count();
+    assert_eq!(warnings, 1, "{}", constant.stderr);
 
-    // Frames without any time, as many as make an attack elsewhere.
+    // Frames without timestamps, as many as make an attack otherwise.
     let mut timeless = Pcapng::new(false);
     timeless.interface(1, 9, 0);
     for _ in 0..200 {
@@ -165,10 +167,10 @@ fn a_clock_that_stands_still_says_nothing_of_rates() {
     assert!(outcome.stderr.contains("no rates"), "{}", outcome.stderr);
 }
 
-/// What becomes of the captures in `../shared/reports` whose clocks step or lie: attacks, idle windows,
-/// frames that are late or implausible, and the day of the first window.
+/// The outcome of the captures in `../shared/reports` whose clocks step or are wrong: idle windows, late frames,
+/// frames with implausible timestamps, and the day of the first window.
 #[test]
-fn reported_captures_of_clocks_that_step_blame_nobody() {
+fn reported_captures_with_clock_steps_have_no_alerts() {
     let Some(folder) = real::captures() else { return };
     let reports = folder.join("../reports");
     if !reports.is_dir() {
@@ -183,7 +185,7 @@ fn reported_captures_of_clocks_that_step_blame_nobody() {
         ("clock-older-second.pcap", 180, 0, 0, "2026-01-02"),
         ("clock-two-2106.pcap", 120, 0, 2, "2026-01-01"),
         ("clock-vbox-first-0.pcap", 120, 0, 0, "2026-01-01"),
-        // ReadAhead by less than 1000 windows, which is believed at once, and then set back.
+        // A jump ahead of less than 1000 windows, which needs no confirmation, and then back.
         ("clock-one-2h-ahead.pcap", 361, 0, 0, "2026-01-01"),
         ("clock-two-hosts-2h-apart.pcapng", 360, 0, 178, "2026-01-01"),
         ("clock-inet838.pcap", 2721, 0, 0, "1970-01-01"),
@@ -192,15 +194,15 @@ fn reported_captures_of_clocks_that_step_blame_nobody() {
         let path = reports.join(name);
         let outcome = gomon([path.to_str().unwrap(), BOT, "--quiet", "--show-idle"]);
         assert_eq!(outcome.status, Some(0), "{name}: {}", outcome.stderr);
-        let told = [outcome.line("Summary:"), outcome.line("Ledger:")].join("\n");
+        let summary = [outcome.line("Summary:"), outcome.line("Ledger:")].join("\n");
         let windows = format!("{idle} idle window(s)");
-        let lies = format!("; {late} late, {implausible} with an implausible timestamp");
+        let timestamps = format!("; {late} late, {implausible} with an implausible timestamp");
         for part in [
             "Summary: 0 attack alert(s), 0 scan alert(s), 0 vertical scan alert(s), 0 sweep",
             &windows,
-            &lies,
+            &timestamps,
         ] {
-            assert!(told.contains(part), "{name}: {part:?} in {told}");
+            assert!(summary.contains(part), "{name}: {part:?} in {summary}");
         }
         let first = &outcome.records()[0];
         assert!(first["timestamp"].as_str().unwrap().starts_with(day), "{name}: {first}");

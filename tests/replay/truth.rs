@@ -1,4 +1,4 @@
-//! Real captures: every window must have the counts that tshark finds in it.
+//! Real captures: every window must have tshark's counts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ type Flows = BTreeMap<(u64, String, u64), u64>;
 
 const NANOSECONDS: u64 = 1_000_000_000;
 
-/// The flows tshark found. Ports count for protocols that have them.
+/// Returns tshark's flows, with port 0 for protocols without ports.
 fn expected(truth: &Value) -> Flows {
     let mut flows = Flows::new();
     for window in truth["windows"].as_array().into_iter().flatten() {
@@ -27,7 +27,7 @@ fn expected(truth: &Value) -> Flows {
     flows
 }
 
-/// The flows in gomon's records, windows counted from `anchor`.
+/// Returns the flows in gomon's records, with windows numbered from `anchor`.
 fn reported(records: &[Value], anchor: u64, window: u64) -> Flows {
     let mut flows = Flows::new();
     for record in records.iter().filter(|record| record["event_type"] == "flow") {
@@ -50,7 +50,7 @@ fn microseconds(timestamp: &str) -> u64 {
     u64::try_from(time.as_microsecond()).expect("after 1970")
 }
 
-/// The truth files of a capture.
+/// Returns the truth files of a capture.
 fn truths(folder: &Path, capture: &str) -> Vec<Value> {
     let entries = std::fs::read_dir(folder).expect("the folder can be read");
     let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
@@ -75,7 +75,7 @@ fn every_window_has_tsharks_counts() {
         for truth in truths(&folder, &name) {
             let source = text(&truth["src"]);
             let window = truth["window_s"].as_u64().expect("a window");
-            // Nothing is an alert, so every endpoint is a flow of its own.
+            // Without alerts every endpoint is reported as a flow.
             let outcome = gomon([
                 capture.to_str().expect("a path"),
                 &source,
@@ -111,7 +111,7 @@ fn every_window_has_tsharks_counts() {
 }
 
 #[test]
-fn every_real_capture_ends_in_order_and_its_books_balance() {
+fn every_real_capture_is_read_cleanly_and_its_ledger_adds_up() {
     for capture in real::capture_files() {
         let name = capture.file_name().expect("a name").to_string_lossy().into_owned();
         let outcome = gomon([capture.as_os_str(), "any".as_ref(), "--quiet".as_ref()]);
@@ -120,10 +120,10 @@ fn every_real_capture_ends_in_order_and_its_books_balance() {
         assert_eq!(outcome.status == Some(0), outcome.errors().is_empty(), "{name}");
         assert!(outcome.errors().len() <= 1, "{name}: {}", outcome.stderr);
         if name.starts_with("unsupported") {
-            // Wireless frames, all of them encrypted.
+            // All frames are encrypted wireless frames.
             assert_eq!(outcome.status, Some(0), "{name}");
-            let hidden = "1093 of 1093 frames carry what is not looked into";
-            assert!(outcome.stderr.contains(hidden), "{}", outcome.stderr);
+            let opaque = "1093 of 1093 frames carry layers that are not parsed";
+            assert!(outcome.stderr.contains(opaque), "{}", outcome.stderr);
         }
         let ledger = outcome.line("Ledger:");
         let numbers: Vec<u64> =

@@ -57,6 +57,6 @@ pub fn every_frame(mut reader: Reader, mut each: impl FnMut(&Frame<'_>)) -> Resu
         each(frame);
         ControlFlow::Continue(())
     };
-    while reader.frames(&mut next)?.is_continue() {}
+    while reader.read_batch(&mut next)?.is_continue() {}
     Ok(())
 }

@@ -10,7 +10,7 @@ use gomon::core::{
 };
 use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::replay::{Input, Reader, Replay};
-use gomon::source::{PaneSink, Stop};
+use gomon::source::{PacketSink, PaneSink, Stop};
 use gomon_common::{LinkType, parse};
 
 use crate::support::capture::{Captured, PLAIN, pcap};
@@ -48,6 +48,14 @@ struct ContactCounter {
     window: i64,
 }
 
+impl PacketSink for ContactCounter {
+    fn wants_packets(&self) -> bool {
+        false
+    }
+
+    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
+}
+
 impl PaneSink for ContactCounter {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
         self.sweeps.add_pane(&counts);
@@ -60,11 +68,6 @@ impl PaneSink for ContactCounter {
         ControlFlow::Continue(())
     }
 
-    fn wants_packets(&self) -> bool {
-        false
-    }
-
-    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
     fn packets_lost(&mut self, _: u64) {}
     fn progress(&mut self, _: u64, _: u64) {}
 }

@@ -98,7 +98,7 @@ fn reported(policy: &Policy, packets: &[(i64, Packet)]) -> Vec<Vec<Sweep>> {
     let mut reports = Vec::new();
     for (time, packet) in packets {
         let time = Timestamp::from_nanoseconds(*time);
-        if let PanePosition::Ahead(panes) = clock.place(Some(time)) {
+        if let PanePosition::Ahead(panes) = clock.locate(Some(time)) {
             let span = clock.pane();
             clock.advance(panes);
             engine.add_pane(tally.take(span), &mut |report| reports.push(report));

@@ -1,14 +1,15 @@
-//! Link headers that a host's own capture interfaces make: cooked, loopback, netfilter's log.
+//! Link headers of a host's own capture interfaces: cooked, loopback, netfilter's log.
 
-use super::layers::{IPV4, IPV6, Layer, by_version, llc};
-use super::{Skip, TRUNCATED, ppp, read_u16};
+use super::layer::{IPV4, IPV6, Layer, by_version, llc};
+use super::ppp;
+use super::skip::{Skip, TRUNCATED, read_u16};
 use crate::Frame;
 
-/// Attributes of an NFLOG frame that are looked at: the kernel has about twenty of them.
+/// The most attributes of an NFLOG frame that are read: the kernel has about twenty of them.
 const MAX_ATTRIBUTES: usize = 32;
 
-/// A Linux cooked header of either version, which has its type at `at` and ends at `end`. Numbers that
-/// are no Ethernet types are Linux's own (`ETH_P_*`).
+/// A Linux cooked header of either version, with its type at `at` and its end at `end`. Numbers below the
+/// `EtherType`s are Linux's own (`ETH_P_*`).
 pub(super) fn cooked<F: Frame + ?Sized>(frame: &F, at: usize, end: usize) -> Result<Layer, Skip> {
     const LLC: u16 = 4;
     match read_u16(frame, at)? {
@@ -18,9 +19,9 @@ pub(super) fn cooked<F: Frame + ?Sized>(frame: &F, at: usize, end: usize) -> Res
     }
 }
 
-/// BSD loopback: a four-byte address family. `LINKTYPE_NULL` has it in the byte order of the host
-/// that captured, which the file does not tell; families are small, so the bytes do. Some systems write
-/// an Ethernet type there, or a PPP frame instead.
+/// BSD loopback: a four-byte address family. `LINKTYPE_NULL` has it in the byte order of the capturing host,
+/// which the file does not state; address families are small numbers, so the bytes show it. Some systems
+/// write an `EtherType` there, or a PPP frame instead.
 pub(super) fn loopback<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     if frame.read(offset) == Some(ppp::HDLC) {
         return ppp::ppp(frame, offset);
@@ -31,9 +32,9 @@ pub(super) fn loopback<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<La
     };
     let kind = match number {
         2 => IPV4,
-        // AF_INET6 of Linux, of NetBSD and OpenBSD, of FreeBSD, of macOS.
+        // AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, and macOS.
         10 | 24 | 28 | 30 => IPV6,
-        // That of Windows is the BSDs' number of IPX.
+        // AF_INET6 of Windows, which is AF_IPX on the BSDs.
         23 => return by_version(frame, offset + 4),
         0..0x0600 => return Err(Skip::NotIp),
         kind => kind,
@@ -41,12 +42,12 @@ pub(super) fn loopback<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<La
     Ok(Layer { kind, offset: offset + 4 })
 }
 
-/// A packet that netfilter logged: an address family and attributes, one of which is the packet. Their
-/// numbers are in the byte order of the host that captured, which the first one's type shows.
+/// A packet that netfilter logged: an address family and attributes, one of which is the packet. Lengths and
+/// types are in the byte order of the capturing host, which the type of the first attribute shows.
 pub(super) fn nflog<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     const HEADER: usize = 4;
     const PAYLOAD: u16 = 9;
-    /// What a type may have set beside its number: that attributes are in it, or network order.
+    /// Flags in a type, above its number: nested attributes, network byte order.
     const FLAGS: u16 = 0xc000;
 
     let [family] = frame.read(offset).ok_or(TRUNCATED)?;
@@ -74,7 +75,7 @@ pub(super) fn nflog<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer
     Err(Skip::NotIp)
 }
 
-/// What stands in front of a frame of another link type: how long it is, and that type.
+/// A header in front of a frame of another link type: returns the header's length, and that link type.
 pub(super) fn wrapped<F: Frame + ?Sized>(
     frame: &F,
     [length, number]: [usize; 2],

@@ -1,14 +1,20 @@
-//! The IP header, what it puts in front of the transport header, and what is read of that.
+//! The IP header, extension headers, and the transport header.
 
-use super::{MAX_EXTENSIONS, Malformed, SCTP_CHUNK, Skip, TCP_FLAGS, TRUNCATED, of_segment};
+use super::skip::{Malformed, Skip, TRUNCATED};
+use super::transport::{SCTP_CHUNK, TCP_FLAGS, of_segment};
 use crate::endpoint::protocol;
 use crate::{Address, ContactFlag, Endpoint, Flags, Frame, Packet};
 
+/// The most extension headers that are skipped on the way to the transport header. A packet with more of them
+/// is counted without a port, under the protocol number of the first one that is not skipped.
+pub const MAX_EXTENSIONS: usize = 8;
+
 const VERSION: Skip = Skip::Malformed(Malformed::Version);
 
+/// Parses an IPv4 header and an authentication header after it.
 #[inline]
 pub(super) fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Carried, Skip> {
-    // All of it first: a header that is cut off is truncated whatever it claims.
+    // The whole header is read before it is validated: one that is cut off is truncated, whatever its fields.
     let [version_length, _, total_high, total_low, _, _, fragment_high, fragment_low] =
         frame.read(offset).ok_or(TRUNCATED)?;
     let [_, protocol, _, _] = frame.read(offset + 8).ok_or(TRUNCATED)?;
@@ -35,7 +41,7 @@ pub(super) fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Carrie
         later_fragment: fragment & 0x1fff != 0,
         more_fragments: fragment & 0x2000 != 0,
     };
-    // IPv4 knows one extension header, the authentication header.
+    // IPv4 has one extension header, the authentication header.
     let (protocol, rest) = match protocol {
         protocol::AUTHENTICATION if !rest.later_fragment => extension(frame, protocol, rest),
         other => (other, rest),
@@ -43,11 +49,12 @@ pub(super) fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Carrie
     Ok(Carried { source, destination, protocol, rest })
 }
 
+/// Parses an IPv6 header and its extension headers.
 #[inline]
 pub(super) fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Carried, Skip> {
     let [version, _, _, _, length_high, length_low, mut next, _] =
         frame.read(offset).ok_or(TRUNCATED)?;
-    // Read before the version is judged: a header that is cut off is truncated whatever it claims.
+    // Read before the version is checked: a header that is cut off is truncated, whatever its fields.
     let half = |at| frame.read(offset + at).ok_or(TRUNCATED);
     let source = Address::v6_halves(half(8)?, half(16)?);
     let destination = Address::v6_halves(half(24)?, half(32)?);
@@ -66,17 +73,18 @@ pub(super) fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Carrie
         if rest.later_fragment || !protocol::is_extension(next) {
             break;
         }
-        let (after, behind) = extension(frame, next, rest);
-        if behind.offset == rest.offset {
+        let (following, after) = extension(frame, next, rest);
+        if after.offset == rest.offset {
             break;
         }
-        (next, rest) = (after, behind);
+        (next, rest) = (following, after);
     }
     Ok(Carried { source, destination, protocol: next, rest })
 }
 
-/// Steps over the extension header `this` at `rest`: the header after it, and where that is. Where
-/// its first four bytes are cut off the walk ends: `this` comes back with `rest` unmoved.
+/// Skips the extension header `this` at the start of `rest`. Returns the number of the next header, and the
+/// rest that starts with it. If the first four bytes are cut off the walk ends: returns `this` and `rest`
+/// unchanged.
 #[inline]
 fn extension<F: Frame + ?Sized>(frame: &F, this: u8, rest: Rest) -> (u8, Rest) {
     let Some([next, length, fragment_high, fragment_low]) = rest.read(frame) else {
@@ -91,12 +99,12 @@ fn extension<F: Frame + ?Sized>(frame: &F, this: u8, rest: Rest) -> (u8, Rest) {
     (next, Rest { offset: rest.offset + size, later_fragment, more_fragments, ..rest })
 }
 
-/// What is left of a packet behind the headers read so far.
+/// The rest of a packet, after the headers read so far.
 #[derive(Clone, Copy)]
 struct Rest {
-    /// Where the next header starts in the frame.
+    /// The offset of the next header in the frame.
     offset: usize,
-    /// Where the packet ends in the frame by its own word; padding may follow.
+    /// The end of the packet in the frame, by its length field; padding may follow.
     end: usize,
     /// Whether this is a fragment other than the first, which carries no transport header.
     later_fragment: bool,
@@ -105,7 +113,7 @@ struct Rest {
 }
 
 impl Rest {
-    /// The first `N` bytes, if the packet and the capture have them.
+    /// Reads the first `N` bytes, if both the packet and the captured frame have them.
     #[inline]
     fn read<const N: usize>(&self, frame: &(impl Frame + ?Sized)) -> Option<[u8; N]> {
         if self.offset + N > self.end {
@@ -115,7 +123,7 @@ impl Rest {
     }
 }
 
-/// What an IP header and those behind it say.
+/// The contents of an IP header and its extension headers.
 #[derive(Clone, Copy)]
 pub(super) struct Carried {
     source: Address,
@@ -125,7 +133,7 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    /// The packet, with what its transport header says if it has one here.
+    /// Returns the packet, with the fields of its transport header if it has one in this frame.
     #[inline]
     pub(super) fn packet(&self, frame: &(impl Frame + ?Sized)) -> Packet {
         let Self { source, destination, protocol, rest } = *self;
@@ -142,8 +150,8 @@ impl Carried {
         let (contact, flags) = match protocol {
             protocol::TCP => match at(TCP_FLAGS).read(frame) {
                 Some(flags) => of_segment(flags),
-                // A first fragment that ends before the flags: no stack makes one (RFC 1858), so it is
-                // there to hide a SYN.
+                // A first fragment that ends before the flags. No network stack sends one (RFC 1858), so it
+                // is treated as a hidden SYN.
                 None if rest.more_fragments && rest.end <= at(TCP_FLAGS).offset => {
                     (ContactFlag::ATTEMPT, Flags::NONE)
                 }

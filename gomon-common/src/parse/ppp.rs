@@ -1,14 +1,14 @@
-//! PPP, and what else serial lines carry.
+//! PPP, and the other link headers of serial lines.
 
-use super::layers::{IPV4, IPV6, Layer, ethernet, typed};
-use super::{Skip, TRUNCATED, read_u16};
+use super::layer::{IPV4, IPV6, Layer, ethernet, typed};
+use super::skip::{Skip, TRUNCATED, read_u16};
 use crate::Frame;
 
-/// Address and control field of a frame in the manner of HDLC (RFC 1662).
+/// The address and control fields of HDLC-like framing (RFC 1662).
 pub(super) const HDLC: [u8; 2] = [0xff, 0x03];
 
-/// A PPP protocol field, which may be compressed to one byte: the last bit of the last one is set, and
-/// that of the first of two is not (RFC 1661, section 6.5).
+/// A PPP protocol field, which may be compressed to one byte: the lowest bit of the last byte is set, and
+/// that of the first of two bytes is clear (RFC 1661, section 6.5).
 #[inline]
 pub(super) fn protocol<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     let [first] = frame.read(offset).ok_or(TRUNCATED)?;
@@ -22,13 +22,13 @@ pub(super) fn protocol<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<La
     Ok(Layer { kind, offset: offset + size })
 }
 
-/// A PPP frame, whose address and control fields may be left out (RFC 1661, section 6.6).
+/// A PPP frame, whose address and control fields may be omitted (RFC 1661, section 6.6).
 pub(super) fn ppp<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     let framed = frame.read(offset) == Some(HDLC);
     protocol(frame, if framed { offset + 2 } else { offset })
 }
 
-/// A frame of a serial line: PPP, or Cisco's HDLC.
+/// A frame of a serial line: PPP or Cisco HDLC.
 pub(super) fn serial<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     match frame.read(offset).ok_or(TRUNCATED)? {
         [0x0f | 0x8f] => cisco_hdlc(frame, offset),
@@ -36,13 +36,13 @@ pub(super) fn serial<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Laye
     }
 }
 
-/// Cisco's HDLC (RFC 1547, section 4.3.1): an address, a zero, and an Ethernet type.
+/// Cisco HDLC (RFC 1547, section 4.3.1): an address, a zero byte, and an `EtherType`.
 pub(super) fn cisco_hdlc<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     typed(frame, offset + 2)
 }
 
-/// Frame relay: an address of two to four bytes (Q.922), then an Ethernet type as Cisco has it, or a
-/// network layer's number (RFC 2427).
+/// Frame relay: an address of two to four bytes (Q.922), then Cisco's encapsulation by `EtherType`, or a
+/// network layer protocol identifier (RFC 2427).
 pub(super) fn frame_relay<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     const UNNUMBERED: u8 = 0x03;
     const PADDING: u8 = 0;
@@ -66,7 +66,7 @@ pub(super) fn frame_relay<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result
         [0x8e] => Ok(Layer { kind: IPV6, offset: at + 2 }),
         [0x80] => match frame.read(at + 2).ok_or(TRUNCATED)? {
             [0, 0, 0] => typed(frame, at + 5),
-            // A bridged Ethernet frame, with or without its checksum.
+            // A bridged Ethernet frame, with or without its frame check sequence.
             [0, 0x80, 0xc2] => match frame.read(at + 5).ok_or(TRUNCATED)? {
                 [0, 1 | 7] => ethernet(frame, at + 7),
                 _ => Err(Skip::NotIp),

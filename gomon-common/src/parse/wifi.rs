@@ -1,13 +1,13 @@
-//! 802.11 data frames that are not encrypted, bare or behind a radiotap header.
+//! Unencrypted 802.11 data frames, with or without a radiotap header.
 
-use super::layers::{Layer, ethernet, llc};
-use super::{Skip, TRUNCATED};
+use super::layer::{Layer, ethernet, llc};
+use super::skip::{Skip, TRUNCATED};
 use crate::Frame;
 
-/// Words of a radiotap header that say which fields are present.
+/// The most words of a radiotap header's field bitmap that are read.
 const MAX_PRESENT: usize = 8;
 
-/// A frame of IEEE 802.11 at `offset`, whose header may be `padded` to a multiple of four bytes.
+/// An IEEE 802.11 frame at `offset`, whose header is padded to a multiple of four bytes if `padded` is set.
 pub(super) fn ieee80211<F: Frame + ?Sized>(
     frame: &F,
     offset: usize,
@@ -16,7 +16,7 @@ pub(super) fn ieee80211<F: Frame + ?Sized>(
     const TO_AND_FROM_AIR: u8 = 0x03;
     const PROTECTED: u8 = 0x40;
     const ORDER: u8 = 0x80;
-    /// Several frames in one, each with a header of its own.
+    /// An A-MSDU: several frames in one, each with its own header.
     const AGGREGATE: u8 = 0x80;
 
     let [kind, flags] = frame.read(offset).ok_or(TRUNCATED)?;
@@ -43,7 +43,7 @@ pub(super) fn ieee80211<F: Frame + ?Sized>(
     if aggregate { ethernet(frame, offset + length) } else { Ok(llc(offset + length)) }
 }
 
-/// A radiotap header (radiotap.org) and a frame behind it.
+/// A radiotap header (radiotap.org), followed by an 802.11 frame.
 pub(super) fn radiotap<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     let [version, _, low, high] = frame.read(offset).ok_or(TRUNCATED)?;
     if version != 0 {
@@ -53,8 +53,8 @@ pub(super) fn radiotap<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<La
     ieee80211(frame, offset + length, is_padded(frame, offset, length)?)
 }
 
-/// Whether a radiotap header says that the header behind it is padded: a bit in the flags, which are the
-/// second field there can be.
+/// Whether a radiotap header states that the 802.11 header after it is padded: a bit of the flags field, which
+/// only the time field can precede.
 fn is_padded<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Result<bool, Skip> {
     const TIME: u32 = 1;
     const FLAGS: u32 = 1 << 1;
@@ -73,7 +73,7 @@ fn is_padded<F: Frame + ?Sized>(frame: &F, offset: usize, length: usize) -> Resu
         last = present(words)?;
         words += 1;
     }
-    // Fields are aligned to their size, counted from the header's start.
+    // Fields are aligned to their size, relative to the start of the header.
     let mut at = 4 + 4 * words;
     if first & TIME != 0 {
         at = at.next_multiple_of(8) + 8;

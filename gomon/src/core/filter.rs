@@ -62,17 +62,6 @@ pub enum BotMac {
     Unknown,
 }
 
-/// How a packet was counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// In the counts of its destination.
-    Counted,
-    /// As a packet of another sender.
-    NotFromBot,
-    /// As a packet of the bot to an ignored destination.
-    Ignored,
-}
-
 /// Selects the packets to count: those from the bot's addresses and MAC address, except to ignored
 /// destinations and to the bot itself.
 ///

@@ -18,7 +18,6 @@
 mod attribution;
 mod calibration;
 mod clock;
-mod common;
 mod contact;
 mod counts;
 mod endpoint_table;
@@ -44,11 +43,10 @@ mod verdict;
 
 pub use calibration::{Calibration, Observation};
 pub use clock::{PaneClock, PanePosition};
-pub use common::V4Packet;
 pub use contact::{ContactTimes, REPLY_TIMEOUT};
 pub use counts::{Counts, Overflow, WindowCounts};
 pub use engine::{Engine, SILENT_WINDOWS_REPORTED};
-pub use filter::{BotMac, Fate, PacketFilter, Sources};
+pub use filter::{BotMac, PacketFilter, Sources};
 pub use hyperloglog::HyperLogLog;
 pub use ledger::Ledger;
 pub use origin::Origin;
@@ -61,7 +59,7 @@ pub use talkers::{Talker, TalkerKey, Talkers};
 pub use tally::Tally;
 pub use time::{Span, Timestamp};
 pub(crate) use time::{nanoseconds, seconds};
-pub use unconfirmed::{Known, UnconfirmedFrames};
+pub use unconfirmed::{Lookahead, UnconfirmedFrames};
 pub use verdict::{
     AttackTarget, Busiest, HostCount, ServiceContacts, Sweep, Verdict, WindowReport,
 };

@@ -1,36 +1,36 @@
 //! Counting packet by packet, for sources that see every packet.
 
-use gomon_common::{Address, Endpoint, Flags, LinkType, Packet, Skip, hash, protocol};
+use gomon_common::{Address, Endpoint, Flags, LinkType, Packet, Skip, V4Packet, hash, protocol};
 use hashbrown::HashMap;
 
-use super::endpoint_table::EndpointTable;
+use super::endpoint_table::{EndpointKey, EndpointTable};
 use super::host_table::HostTable;
 use super::senders::SenderObserver;
 use super::{
-    ContactTimes, Counts, Fate, Ledger, Origin, Overflow, PacketFilter, Senders, Sources, Span,
-    Timestamp, V4Packet, WindowCounts,
+    ContactTimes, Counts, Ledger, Origin, Overflow, PacketFilter, Senders, Sources, Span,
+    Timestamp, WindowCounts,
 };
 
-/// The counts of the pane that is open.
+/// The counts of the open pane.
 ///
-/// Memory is bounded by `capacity`: so many hosts and so many endpoints are counted each on their
-/// own. What goes elsewhere is in [`Overflow`], but a host that is known keeps its own exact total
-/// also when its endpoints no longer fit. Answers enter nothing that is not there.
+/// Memory is bounded by `capacity`, the most hosts and the most endpoints that are listed. Packets to
+/// unlisted ones are counted in [`Overflow`], but a listed host keeps its exact total even when there is no
+/// room for more of its endpoints. Replies add no entries.
 #[derive(Debug)]
 pub struct Tally {
-    selection: PacketFilter,
-    /// The only address of the bot, if it has one of IPv4 and no other; not as long as every packet has
-    /// to be looked at.
+    filter: PacketFilter,
+    /// The bot's address if it has a single IPv4 address, and packets need not be passed to `watch`: enables
+    /// the fast tiers.
     bot: Option<[u8; 4]>,
-    /// Looks at who sends, as long as nothing was the bot's.
+    /// Observes senders until a packet of the bot is seen.
     watch: Option<Box<SenderObserver>>,
     capacity: usize,
-    /// A packet to a known endpoint, the common case, touches these alone.
+    /// The only table that a packet to a listed endpoint, the common case, accesses.
     endpoints: EndpointTable,
-    /// Where every source counts, whose packets went to each endpoint.
+    /// If every source counts: the source of the packets to each endpoint.
     origins: HashMap<Endpoint, Origin>,
-    /// Contacts of the panes before that may still be answered.
-    awaited: HashMap<Endpoint, ContactTimes>,
+    /// Contacts of earlier panes that may still get a reply.
+    pending_replies: HashMap<Endpoint, ContactTimes>,
     both_directions: bool,
     hosts: HostTable,
     overflow: Overflow,
@@ -38,17 +38,18 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts what `selection` chooses, up to `capacity` hosts and endpoints a pane.
+    /// Creates a tally of the packets that `filter` selects, with up to `capacity` listed hosts and endpoints
+    /// in a pane.
     #[must_use]
-    pub fn new(selection: PacketFilter, capacity: usize) -> Self {
+    pub fn new(filter: PacketFilter, capacity: usize) -> Self {
         Self {
             bot: None,
             watch: Some(Box::default()),
-            selection,
+            filter,
             capacity,
             endpoints: EndpointTable::default(),
             origins: HashMap::new(),
-            awaited: HashMap::new(),
+            pending_replies: HashMap::new(),
             both_directions: false,
             hosts: HostTable::new(capacity),
             overflow: Overflow::default(),
@@ -56,101 +57,101 @@ impl Tally {
         }
     }
 
-    /// Which packets count.
+    /// Returns the filter of packets.
     #[must_use]
-    pub fn selection(&self) -> &PacketFilter {
-        &self.selection
+    pub fn filter(&self) -> &PacketFilter {
+        &self.filter
     }
 
-    /// What became of the frames of the open pane.
+    /// Returns the ledger of the open pane.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// The same, for what only the caller knows (late and implausible frames).
+    /// Returns the ledger of the open pane, for the caller to add late and implausible frames.
     pub fn ledger_mut(&mut self) -> &mut Ledger {
         &mut self.ledger
     }
 
-    /// Whether `host` is among the hosts that are counted on their own.
+    /// Whether `host` is a listed host.
     #[must_use]
-    pub fn knows(&self, host: Address) -> bool {
+    pub fn is_listed(&self, host: Address) -> bool {
         self.hosts.contains(host)
     }
 
-    /// Whether a frame that starts with a `link` header can be the bot's by its sender. The first frame
-    /// may decide whose are.
+    /// Whether a frame that starts with a `link` header can be the bot's, by its sender's MAC address. The first
+    /// frame may determine the bot's MAC address.
     pub fn is_sent_by_bot(&mut self, link: LinkType, frame: &[u8]) -> bool {
-        self.selection.learn_sender(link, frame);
-        self.selection.is_sent_by_bot(link, frame)
+        self.filter.learn_sender(link, frame);
+        self.filter.is_sent_by_bot(link, frame)
     }
 
-    /// Enters a packet that is not from the bot.
-    pub fn count_not_from_bot(&mut self, packet: &Packet, time: Timestamp) -> Fate {
+    /// Records a packet that is not from the bot.
+    pub fn count_not_from_bot(&mut self, packet: &Packet, time: Timestamp) {
         self.ledger.not_from_bot += 1;
-        self.answer(packet, time);
+        self.record_reply(packet, time);
         self.watch(packet);
-        Fate::NotFromBot
     }
 
-    /// Enters a frame that held no packet.
+    /// Records a frame without an IP packet.
     #[inline]
     pub fn skip(&mut self, skip: Skip) {
         self.ledger.skip(skip);
     }
 
-    /// Enters a packet seen at `time` whose frame was `length` bytes long on the wire.
+    /// Records a packet seen at `time` in a frame of `length` bytes on the wire.
     #[inline(never)]
-    pub fn count(&mut self, packet: &Packet, length: u32, time: Timestamp) -> Fate {
-        if !self.selection.is_from_bot(packet) {
+    pub fn count(&mut self, packet: &Packet, length: u32, time: Timestamp) {
+        if !self.filter.is_from_bot(packet) {
             return self.count_not_from_bot(packet, time);
         }
-        if self.is_everybody() {
-            self.answer(packet, time);
+        if self.counts_every_sender() {
+            self.record_reply(packet, time);
             self.watch(packet);
         } else if self.watch.is_some() {
-            self.watch_no_more();
+            self.end_watch();
         }
         let frame = Counts::frame(length);
         let host = packet.destination.address();
         if let Some(hash) = self.hosts.rejected_hash(host) {
             return self.count_rejected(host, hash, frame);
         }
-        if let Some(known) = self.endpoints.get_mut(&packet.destination) {
-            known.counts += frame;
-            known.contacts.record_sent(packet.contact, time);
+        if let Some(entry) = self.endpoints.get_mut(&packet.destination) {
+            entry.counts += frame;
+            entry.contacts.record_sent(packet.contact, time);
             self.ledger.counted += 1;
-            self.enter_origin(packet);
-            return Fate::Counted;
+            return self.add_origin(packet);
         }
-        self.count_new(packet, frame, time)
+        self.count_new(packet, frame, time);
     }
 
-    /// The same for a packet of the common kind.
+    /// Does what [`Tally::count`] does, for a packet of the most common kind.
     #[inline]
-    pub fn count_v4(&mut self, packet: &V4Packet, length: u32, time: Timestamp) -> Fate {
+    pub fn count_v4(&mut self, packet: &V4Packet, length: u32, time: Timestamp) {
         let host = Address::v4(packet.destination);
         if self.bot == Some(packet.source)
             && let Some(hash) = self.hosts.rejected_hash(host)
         {
             return self.count_rejected(host, hash, Counts::frame(length));
         }
-        // Nothing that is counted depends on its flags.
-        self.count(&packet.packet(Flags::NONE), length, time)
+        // No count depends on the flags.
+        self.count(&packet.packet(Flags::NONE), length, time);
     }
 
-    /// The same, if that is done at once, and says whether it is: for packets of the one bot to an
-    /// endpoint it sends to a lot, and those of somebody else that tell nothing.
+    /// Does what [`Tally::count_v4`] does if no hash map is needed for it, and returns whether it did: for a
+    /// packet of the only bot address to an endpoint in the cache of recent endpoints, and for a packet of
+    /// another source that is not a reply to be recorded.
     #[inline(always)]
     #[must_use]
     #[expect(clippy::inline_always, reason = "the innermost loop of a replay")]
     pub fn try_count_cached(&mut self, packet: &V4Packet, length: u32, time: Timestamp) -> bool {
         let Some(bot) = self.bot else { return false };
         if packet.source == bot {
-            let Some(known) = self.endpoints.cached_mut(packet.key()) else { return false };
-            known.counts += Counts::frame(length);
-            known.contacts.record_sent(packet.contact(), time);
+            let key = EndpointKey::new(packet.destination, packet.protocol, packet.port);
+            let Some(entry) = self.endpoints.cached_mut(key) else { return false };
+            entry.counts += Counts::frame(length);
+            entry.contacts.record_sent(packet.contact(), time);
             self.ledger.counted += 1;
         } else {
             let to_bot = packet.destination == bot;
@@ -163,88 +164,88 @@ impl Tally {
         true
     }
 
-    /// Enters a packet that may be an answer to the bot, and is not counted here. Those of TCP show
-    /// themselves in what the bot sends next.
-    pub fn answer(&mut self, packet: &Packet, time: Timestamp) {
-        let to_bot = self.selection.sources().is_bot(packet.destination.address());
+    /// Records the time of a packet that may be a reply to the bot, without counting it. Only UDP replies are
+    /// recorded: of TCP, the bot's next segment shows that it got one.
+    pub fn record_reply(&mut self, packet: &Packet, time: Timestamp) {
+        let to_bot = self.filter.sources().is_bot(packet.destination.address());
         self.both_directions |= to_bot;
         if packet.destination.protocol() != protocol::UDP
-            || !(to_bot || matches!(self.selection.sources(), Sources::Any))
+            || !(to_bot || matches!(self.filter.sources(), Sources::Any))
         {
             return;
         }
         let origin = packet.origin();
-        let listed = self.endpoints.get_mut(&origin).map(|known| &mut known.contacts);
-        if let Some(contacts) = listed.or_else(|| self.awaited.get_mut(&origin)) {
+        let listed = self.endpoints.get_mut(&origin).map(|entry| &mut entry.contacts);
+        if let Some(contacts) = listed.or_else(|| self.pending_replies.get_mut(&origin)) {
             contacts.record_reply(time);
-            // Of everybody's packets, the answers show that both directions are there.
+            // If every source counts, only replies show that the capture has both directions.
             self.both_directions = true;
         }
     }
 
-    /// Enters whose packet went to an endpoint that is listed.
-    fn enter_origin(&mut self, packet: &Packet) {
-        if matches!(self.selection.sources(), Sources::Any) {
+    /// Records the source of a packet to a listed endpoint.
+    fn add_origin(&mut self, packet: &Packet) {
+        if matches!(self.filter.sources(), Sources::Any) {
             let origin = Origin::One(packet.source);
             *self.origins.entry(packet.destination).or_insert(origin) += origin;
         }
     }
 
-    /// Whether every packet is the bot's, and may be an answer to it as well.
+    /// Whether every packet counts as the bot's, and may be a reply to it as well.
     #[inline]
-    fn is_everybody(&self) -> bool {
-        matches!(self.selection.sources(), Sources::Any) && !self.selection.has_mac_rule()
+    fn counts_every_sender(&self) -> bool {
+        matches!(self.filter.sources(), Sources::Any) && !self.filter.has_mac_rule()
     }
 
-    /// Looks at who sent a packet, as long as that matters.
+    /// Observes the sender of a packet, while senders are watched.
     fn watch(&mut self, packet: &Packet) {
         let Some(watch) = &mut self.watch else { return };
         watch.observe(packet);
         if watch.is_full() {
-            // What was seen is reported at the end of the pane; later packets need no look.
-            self.bot = self.selection.sources().only_v4();
+            // The senders are reported at the end of the pane; later packets need not be observed.
+            self.bot = self.filter.sources().only_v4();
         }
     }
 
     #[cold]
-    fn watch_no_more(&mut self) {
+    fn end_watch(&mut self) {
         self.watch = None;
-        self.bot = self.selection.sources().only_v4();
+        self.bot = self.filter.sources().only_v4();
     }
 
-    /// Who sent, if it has to be told at the end of this pane.
+    /// Returns the senders that are to be reported at the end of this pane, if any: those that make it doubtful
+    /// that the bot's address is right.
     fn doubtful_senders(&mut self) -> Senders {
         let Some(watch) = &self.watch else { return Senders::default() };
         let senders = watch.senders();
-        let (tells, is_enough) = if self.is_everybody() {
+        let (is_reported, is_enough) = if self.counts_every_sender() {
             (watch.has_both_directions(), true)
         } else {
             (!senders.is_empty(), senders.is_sufficient())
         };
-        if (tells && is_enough) || watch.is_full() {
-            self.watch_no_more();
+        if (is_reported && is_enough) || watch.is_full() {
+            self.end_watch();
         }
-        if tells { senders } else { Senders::default() }
+        if is_reported { senders } else { Senders::default() }
     }
 
-    /// Counts a packet to a host that there is no room for and that has this hash.
-    fn count_rejected(&mut self, host: Address, hash: u64, frame: Counts) -> Fate {
-        if self.selection.is_ignored(host) {
+    /// Counts a packet to an unlisted host, with the given hash, for which there is no room.
+    fn count_rejected(&mut self, host: Address, hash: u64, frame: Counts) {
+        if self.filter.is_ignored(host) {
             self.ledger.ignored += 1;
-            return Fate::Ignored;
+            return;
         }
         self.ledger.counted += 1;
         self.overflow.add_unlisted(hash, frame);
-        Fate::Counted
     }
 
-    /// Counts the first packet to an endpoint, or one for which there is no room.
-    fn count_new(&mut self, packet: &Packet, frame: Counts, time: Timestamp) -> Fate {
+    /// Counts a packet to an unlisted endpoint, which is listed if there is room.
+    fn count_new(&mut self, packet: &Packet, frame: Counts, time: Timestamp) {
         let endpoint = packet.destination;
         let host = endpoint.address();
-        if self.selection.is_ignored(host) {
+        if self.filter.is_ignored(host) {
             self.ledger.ignored += 1;
-            return Fate::Ignored;
+            return;
         }
         self.ledger.counted += 1;
         match self.hosts.entry(host) {
@@ -252,39 +253,39 @@ impl Tally {
                 let mut contacts = ContactTimes::default();
                 contacts.record_sent(packet.contact, time);
                 self.endpoints.insert(endpoint, frame, contacts);
-                self.enter_origin(packet);
+                self.add_origin(packet);
             }
-            Some(beside) => {
-                *beside += frame;
+            Some(unlisted_endpoints) => {
+                *unlisted_endpoints += frame;
                 self.overflow.endpoints += frame;
             }
             None => self.overflow.add_unlisted(hash::hash(host.halves()), frame),
         }
-        Fate::Counted
     }
 
-    /// Closes the pane: its counts, and an empty tally for the next.
+    /// Closes the pane: returns its counts, and starts the next pane.
     pub fn take(&mut self, span: Span) -> WindowCounts {
         self.take_until(span, span.end)
     }
 
-    /// The same where the clock was set before the end of the pane. What is awaited goes along with
-    /// [`Tally::clock_set`].
-    pub fn take_cut(&mut self, span: Span) -> WindowCounts {
+    /// Closes a pane during which the clock was set. Pending replies are kept; [`Tally::clock_set`] moves
+    /// them.
+    pub fn take_truncated(&mut self, span: Span) -> WindowCounts {
         let contacts = self.endpoints.iter().map(|entry| entry.contacts.clamped_to(span));
         let latest =
             contacts.flat_map(|contacts| [contacts.attempt(), contacts.reply()]).flatten().max();
-        let cut = latest.unwrap_or(span.start);
-        WindowCounts { truncated_at: Some(cut), ..self.take_until(span, cut) }
+        let truncated_at = latest.unwrap_or(span.start);
+        WindowCounts { truncated_at: Some(truncated_at), ..self.take_until(span, truncated_at) }
     }
 
-    /// The clock was set by so many nanoseconds.
+    /// Moves the times of pending replies, after the clock was set forward by `by` nanoseconds (negative:
+    /// back).
     pub fn clock_set(&mut self, by: i64) {
         #[expect(clippy::disallowed_methods, reason = "independent of the order")]
-        self.awaited.values_mut().for_each(|contacts| *contacts = contacts.shifted_by(by));
+        self.pending_replies.values_mut().for_each(|contacts| *contacts = contacts.shifted_by(by));
     }
 
-    /// Closes a pane that is watched up to `end`.
+    /// Closes a pane that was observed until `end`.
     fn take_until(&mut self, span: Span, end: Timestamp) -> WindowCounts {
         let contacts = self.carry_over(span, end);
         let senders = self.doubtful_senders();
@@ -301,30 +302,32 @@ impl Tally {
         counts.with_contacts(contacts, std::mem::take(&mut self.both_directions))
     }
 
-    /// The contacts of the pane `span`. Contacts that may still be answered after `end` are awaited from
-    /// here on, up to `capacity`; another one is no contact, since its answer would not be seen.
+    /// Returns the contacts of the pane `span`. Contacts that may still get a reply after `end` become pending
+    /// replies, up to `capacity`; a further one is dropped as a contact attempt, because its reply would not be
+    /// seen.
     fn carry_over(&mut self, span: Span, end: Timestamp) -> Vec<(Endpoint, ContactTimes)> {
         let endpoints = self.endpoints.iter();
         let mut all: Vec<_> =
             endpoints.map(|entry| (entry.endpoint, entry.contacts.clamped_to(span))).collect();
-        // Which ones find room must not hang on the order of a hash.
+        // Which ones there is room for must not depend on the order of a hash map.
         all.sort_unstable_by_key(|(endpoint, contacts)| (contacts.attempt(), *endpoint));
         #[expect(clippy::disallowed_methods, reason = "the contacts of a pane are sorted")]
-        let before = self.awaited.iter();
-        let answers: Vec<_> =
-            before.map(|(endpoint, contacts)| (*endpoint, contacts.without_attempt())).collect();
+        let earlier = self.pending_replies.iter();
+        let replies: Vec<_> =
+            earlier.map(|(endpoint, contacts)| (*endpoint, contacts.without_attempt())).collect();
         #[expect(clippy::disallowed_methods, reason = "independent of the order")]
-        self.awaited.retain(|endpoint, contacts| contacts.awaits_reply(endpoint, end));
+        self.pending_replies.retain(|endpoint, contacts| contacts.awaits_reply(endpoint, end));
         for (endpoint, contacts) in &mut all {
-            if contacts.awaits_reply(endpoint, end) && !self.awaited.contains_key(endpoint) {
-                if self.awaited.len() < self.capacity {
-                    self.awaited.insert(*endpoint, *contacts);
+            if contacts.awaits_reply(endpoint, end) && !self.pending_replies.contains_key(endpoint)
+            {
+                if self.pending_replies.len() < self.capacity {
+                    self.pending_replies.insert(*endpoint, *contacts);
                 } else {
                     *contacts = contacts.without_attempt();
                 }
             }
         }
-        all.extend(answers);
+        all.extend(replies);
         all
     }
 }
@@ -355,13 +358,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counts_are_conserved_and_known_destinations_exact(packets in packets(), capacity in 0usize..16) {
+        fn counts_are_conserved_and_listed_destinations_are_exact(packets in packets(), capacity in 0usize..16) {
             let mut tally = tally(capacity);
             let mut truth: BTreeMap<Endpoint, Counts> = BTreeMap::new();
             for &(source, destination, port, length) in &packets {
                 let destination = Endpoint::new(host(destination), 17, port);
                 let packet = Packet { source: host(source), destination, contact: ContactFlag::ATTEMPT, ..Packet::default() };
-                if tally.count(&packet, length, Timestamp::default()) == Fate::Counted {
+                let before = tally.ledger().counted;
+                tally.count(&packet, length, Timestamp::default());
+                if tally.ledger().counted > before {
                     *truth.entry(destination).or_default() += Counts::frame(length);
                 }
             }
@@ -384,20 +389,21 @@ mod tests {
             }
             let hosts: BTreeSet<_> = truth.keys().map(Endpoint::address).collect();
             let unlisted = counts.overflow.distinct.as_ref().map_or(0, super::super::HyperLogLog::estimate);
-            prop_assert_eq!(counts.hosts.len() as u64 + unlisted, hosts.len() as u64, "few hosts are estimated exactly");
-            prop_assert!(tally.awaited.len() <= capacity);
+            prop_assert_eq!(counts.hosts.len() as u64 + unlisted, hosts.len() as u64, "the estimate is exact for few hosts");
+            prop_assert!(tally.pending_replies.len() <= capacity);
             let rest = WindowCounts { senders: Senders::default(), ..tally.take(Span::default()) };
             prop_assert_eq!(rest, WindowCounts::default());
         }
 
-        /// Packets of the common kind, counted as the innermost loop of a replay does.
+        /// The cached and the plain IPv4 tier against the general one, on packets (`tests/replay/fast_path.rs`
+        /// compares them on frames).
         #[test]
-        fn the_quick_ways_count_as_the_slow_one(
+        fn the_fast_tiers_count_what_the_general_one_counts(
             packets in prop::collection::vec((0u8..3, 0u8..12, 0u16..4, any::<[bool; 2]>()), 0..300),
             capacity in 0usize..16,
         ) {
-            let (mut quick, mut slow) = (tally(capacity), tally(capacity));
-            for (second, (source, destination, port, [is_tcp, opens])) in (0..).zip(packets) {
+            let (mut fast, mut general) = (tally(capacity), tally(capacity));
+            for (second, (source, destination, port, [is_tcp, is_attempt])) in (0..).zip(packets) {
                 let time = Timestamp::from_nanoseconds(second * 1_000_000_000);
                 let packet = V4Packet {
                     source: [192, 0, 2, source],
@@ -405,18 +411,18 @@ mod tests {
                     destination: [192, 0, 2, destination],
                     protocol: if is_tcp { protocol::TCP } else { protocol::UDP },
                     port,
-                    opens: opens || !is_tcp,
+                    is_attempt: is_attempt || !is_tcp,
                 };
-                slow.count(&packet.packet(Flags::NONE), 60, time);
-                if !quick.try_count_cached(&packet, 60, time) {
-                    quick.count_v4(&packet, 60, time);
+                general.count(&packet.packet(Flags::NONE), 60, time);
+                if !fast.try_count_cached(&packet, 60, time) {
+                    fast.count_v4(&packet, 60, time);
                 }
                 if second % 50 == 49 {
                     let span = Span::starting(Timestamp::default(), 300_000_000_000);
-                    prop_assert_eq!(quick.take(span), slow.take(span));
+                    prop_assert_eq!(fast.take(span), general.take(span));
                 }
             }
-            prop_assert_eq!(quick.take(Span::default()), slow.take(Span::default()));
+            prop_assert_eq!(fast.take(Span::default()), general.take(Span::default()));
         }
     }
 }

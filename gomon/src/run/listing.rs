@@ -59,7 +59,7 @@ impl Listing {
                 Progress::new(size, bot.eve.target.is_stdout())
             };
             let enter = |frames, bytes| progress.enter(frames, bytes);
-            let outcome = listing::of_capture(reader, &stop, &mut talkers, enter);
+            let outcome = listing::record_capture(reader, &stop, &mut talkers, enter);
             progress.finish();
             outcome.map_err(|incomplete| incomplete_input(&bot.input, incomplete, "is listed"))
         };
@@ -71,7 +71,7 @@ impl Listing {
             OpenSource::Interface(name, _) => {
                 let time = bot.policy.window;
                 log::info!("listening on {name} for {}", humantime::format_duration(time));
-                listing::of_interface(&name, time, &stop, &mut talkers)
+                listing::record_interface(&name, time, &stop, &mut talkers)
                     .with_context(|| format!("listening on {name}"))
             }
         };

@@ -20,13 +20,13 @@ use self::failure::{incomplete_input, opening};
 use self::input::NamedInput;
 use self::open_source::OpenSource;
 use self::pipeline::{Pipeline, PipelineConfig, Sinks};
-use crate::core::{PacketFilter, PaneClock, Tally};
+use crate::core::{PaneClock, Tally};
 use crate::settings::{BotSettings, EveTarget, RunMode, Settings};
-use crate::sink::artifacts::{Artifacts, Recall};
+use crate::sink::artifacts::Artifacts;
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{EndReason, Eve, EveConfig, InputName, Output, OverflowPolicy};
 use crate::source::Stop;
-use crate::source::replay::{Reader, Replay};
+use crate::source::replay::{Reader, Replay, Rereader};
 
 /// A run that is ready to start: its input and its outputs are open.
 pub struct Run {
@@ -72,8 +72,10 @@ impl Run {
             if bot.save_packets > 0 {
                 let sample = bot.sample_id.as_deref();
                 let mut opened = Artifacts::new(&bot.capture_dir, sample, bot.save_packets)?;
-                if let Some(recall) = recall(bot, &mut source) {
-                    opened.recall_by(recall);
+                if let Some(mut rereader) = rereader(bot, &mut source) {
+                    let filter = bot.packet_filter();
+                    opened = opened
+                        .reread_with(move |visitor| rereader.visit_closed_pane(&filter, visitor));
                 }
                 artifacts = Some(opened);
             }
@@ -168,26 +170,20 @@ fn open_eve(bot: &BotSettings, source: &OpenSource, stop: &Stop) -> Result<Eve> 
 
 /// Reads a capture to its end.
 fn replay(bot: &BotSettings, reader: Reader, stop: &Stop, pipeline: &mut Pipeline) -> Result<()> {
-    let filter = selection(bot).with_bot_mac(bot.bot_mac);
+    let filter = bot.packet_filter().with_bot_mac(bot.bot_mac);
     let clock = PaneClock::new(bot.policy.step_nanoseconds(), bot.policy.window_nanoseconds());
     Replay::new(clock, Tally::new(filter, bot.max_destinations))
         .run(reader, stop, pipeline)
         .map_err(|incomplete| incomplete_input(&bot.input, incomplete, "was analysed"))
 }
 
-/// What spares keeping packets, where the capture can be read again and windows don't overlap.
-fn recall(settings: &BotSettings, source: &mut OpenSource) -> Option<Recall> {
+/// Returns what rereads packets, so that they need not be retained, if the capture can be reread and windows do
+/// not overlap.
+fn rereader(bot: &BotSettings, source: &mut OpenSource) -> Option<Rereader> {
     let OpenSource::Reader(reader) = source else { return None };
-    // Who sent the first frame is not known any more where packets are read again.
-    let is_possible = settings.policy.panes() == 1 && settings.bot_mac.is_none();
-    let mut again = reader.take_reread().filter(|_| is_possible)?;
-    let selection = selection(settings);
-    Some(Recall::new(move |range, each| again.packets_from_the_last(range, &selection, each)))
-}
-
-/// The packets to count.
-fn selection(settings: &BotSettings) -> PacketFilter {
-    settings.packet_filter()
+    // The sender of the first frame, which may determine the bot's MAC address, is unknown when rereading.
+    let is_possible = bot.policy.panes() == 1 && bot.bot_mac.is_none();
+    if is_possible { reader.take_rereader() } else { None }
 }
 
 /// Whether records would be written to the file that is read, under this or another name.

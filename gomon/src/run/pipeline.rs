@@ -15,7 +15,7 @@ use crate::sink::calibration;
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{EndReason, Eve};
 use crate::sink::summary::{Summary, ledger_text};
-use crate::source::{PaneSink, wall_clock};
+use crate::source::{PacketSink, PaneSink, wall_clock};
 
 /// A warning for [`Sources::Any`], when the input has both directions.
 const ANY_SOURCE: &str = "every source is taken for the bot, and hosts send to each other: hosts that \
@@ -130,7 +130,7 @@ impl Pipeline {
         if let Some(artifacts) = &mut self.artifacts {
             artifacts.advance(panes);
             // The oldest pane of the next window that will be judged.
-            artifacts.forget_before((self.pane + 1).saturating_sub(self.panes));
+            artifacts.drop_before((self.pane + 1).saturating_sub(self.panes));
         }
         if self.eve.as_mut().is_some_and(|eve| eve.output().is_closed()) {
             return ControlFlow::Break(());
@@ -237,6 +237,18 @@ impl Pipeline {
     }
 }
 
+impl PacketSink for Pipeline {
+    fn wants_packets(&self) -> bool {
+        self.artifacts.as_ref().is_some_and(Artifacts::wants_packets)
+    }
+
+    fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
+        if let Some(artifacts) = &mut self.artifacts {
+            artifacts.packet(hosts, frame);
+        }
+    }
+}
+
 impl PaneSink for Pipeline {
     fn pane(&mut self, mut counts: WindowCounts) -> ControlFlow<()> {
         self.summary.add_pane(&counts);
@@ -280,28 +292,12 @@ impl PaneSink for Pipeline {
         self.perform(&reports, 0)
     }
 
-    fn stands_still(&mut self) {
+    fn timestamps_are_constant(&mut self) {
         self.engine.disable_thresholds();
         log::warn!(
             "no rates can be judged: the frames of the capture have no times, or all the same one: \
              attacks and scans by thresholds are not looked for"
         );
-    }
-
-    fn wants_packets(&self) -> bool {
-        self.artifacts.as_ref().is_some_and(Artifacts::wants_packets)
-    }
-
-    fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
-        if let Some(artifacts) = &mut self.artifacts {
-            artifacts.packet(hosts, frame);
-        }
-    }
-
-    fn starts_at(&mut self, position: u64) {
-        if let Some(artifacts) = &mut self.artifacts {
-            artifacts.starts_at(position);
-        }
     }
 
     fn packets_lost(&mut self, packets: u64) {
@@ -321,8 +317,5 @@ impl PaneSink for Pipeline {
 
     fn progress(&mut self, frames: u64, bytes: u64) {
         self.progress.enter(frames, bytes);
-        if let Some(artifacts) = &mut self.artifacts {
-            artifacts.passes(bytes);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The frames of a capture or of an interface, looked at for who sent them.
+//! Lists the senders of the frames of a capture or of an interface.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -7,18 +7,20 @@ use std::time::Duration;
 use anyhow::Result;
 use gomon_common::{LinkType, Mac, Skip};
 
-use super::replay::{Incomplete, Reader, left_out};
-use super::{Stop, live, read};
+use super::counting::parse_frame;
+use super::live;
+use super::replay::{Incomplete, Reader, unsupported_frames};
+use super::stop::Stop;
 use crate::core::Talkers;
 use crate::frame::{Frame, FrameLink};
 
-/// Enters every frame of a capture, to its end, to the stop request, or to where it is damaged;
-/// `progress` learns of frames and bytes read.
+/// Records the senders of all frames of a capture, up to its end, to the stop request, or to where it is
+/// damaged. Calls `progress` with the frames and bytes read so far.
 ///
 /// # Errors
 ///
-/// When the capture is damaged, or frames had to be left out.
-pub fn of_capture(
+/// When the capture is damaged, or has frames of an unsupported link type.
+pub fn record_capture(
     mut reader: Reader,
     stop: &Stop,
     talkers: &mut Talkers,
@@ -26,10 +28,10 @@ pub fn of_capture(
 ) -> Result<(), Incomplete> {
     let mut unsupported = BTreeMap::new();
     loop {
-        reader.wait_until(None);
-        let more = reader.frames(&mut |frame: &Frame<'_>, _position| {
+        reader.set_deadline(None);
+        let more = reader.read_batch(&mut |frame: &Frame<'_>, _position| {
             match frame.link {
-                FrameLink::Known(link) => enter(talkers, link, frame),
+                FrameLink::Known(link) => record(talkers, link, frame),
                 FrameLink::Unsupported(number) => {
                     *unsupported.entry(number).or_default() += 1;
                     talkers.skip(Skip::NotIp);
@@ -39,33 +41,33 @@ pub fn of_capture(
         });
         progress(talkers.ledger().seen(), reader.position());
         match more {
-            // A stop may cut a stream anywhere; that is no damage.
+            // A stop request may cut a stream at any byte, which is not damage.
             _ if stop.is_requested() => break,
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => break,
-            Err(error) => return Err(Incomplete::of_reading(error)),
+            Err(error) => return Err(Incomplete::from_read_error(error)),
         }
     }
-    left_out(&unsupported).map_or(Ok(()), |error| Err(Incomplete::Missing(error)))
+    unsupported_frames(&unsupported).map_or(Ok(()), |error| Err(Incomplete::Missing(error)))
 }
 
-/// Enters every frame that comes in on an interface, for so long at most, and until the stop is requested
-/// or the interface goes.
+/// Records the senders of all frames that an interface receives, for `time` at most, and until the stop is
+/// requested or the interface is removed.
 ///
 /// # Errors
 ///
-/// When libpcap can't capture there.
-pub fn of_interface(
+/// When libpcap can't capture on the interface.
+pub fn record_interface(
     interface: &str,
     time: Duration,
     stop: &Stop,
     talkers: &mut Talkers,
 ) -> Result<()> {
-    live::listen(interface, time, stop, |link, frame| enter(talkers, link, frame))
+    live::listen(interface, time, stop, |link, frame| record(talkers, link, frame))
 }
 
-fn enter(talkers: &mut Talkers, link: LinkType, frame: &Frame<'_>) {
-    match read(link, frame) {
+fn record(talkers: &mut Talkers, link: LinkType, frame: &Frame<'_>) {
+    match parse_frame(link, frame) {
         Ok(packet) => {
             talkers.record(&packet, Mac::of_sender(link, frame.data), frame.length, frame.time);
         }

@@ -1,31 +1,31 @@
-//! The wall's clock, by which captured frames are stamped.
+//! The wall clock, which captured frames are timestamped with.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::core::{Timestamp, nanoseconds};
 
-/// What the wall's clock shows now.
+/// Returns the current wall-clock time.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::saturating(i128::try_from(since.as_nanos()).unwrap_or(i128::MAX))
 }
 
-/// A moment, by the wall's clock and by the one that is never set.
+/// The same point in time on the wall clock and on the monotonic clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    /// What the wall showed.
+pub(super) struct ClockReading {
+    /// The wall-clock time.
     pub(super) wall: Timestamp,
-    /// The same moment on the monotonic clock.
+    /// The monotonic time.
     pub(super) instant: Instant,
 }
 
-impl Moment {
-    /// This moment.
+impl ClockReading {
+    /// Reads both clocks.
     pub(super) fn now() -> Self {
         Self { wall: now(), instant: Instant::now() }
     }
 
-    /// What the wall would show at `instant` if it was not set in between.
+    /// Converts a monotonic time to wall-clock time, as if the wall clock was not set in between.
     pub(super) fn wall_at(&self, instant: Instant) -> Timestamp {
         match instant.checked_duration_since(self.instant) {
             Some(later) => self.wall.after(nanoseconds(later)),
@@ -33,7 +33,8 @@ impl Moment {
         }
     }
 
-    /// When the wall will show `time` if it is not set in between, unless that is out of reach.
+    /// Converts a wall-clock time to monotonic time, as if the wall clock was not set in between. Returns `None`
+    /// if it is out of range.
     pub(super) fn instant_at(&self, time: Timestamp) -> Option<Instant> {
         let later = time.since(self.wall);
         let by = Duration::from_nanos(later.unsigned_abs());

@@ -1,4 +1,4 @@
-//! Any bytes as a capture file, read, counted and judged: it ends, and no frame goes missing.
+//! Any bytes as a capture file, read, counted and judged: the replay ends, and every frame is accounted for.
 #![no_main]
 
 use std::fs::File;
@@ -12,13 +12,13 @@ use gomon::core::{
 };
 use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::replay::{Input, Reader, Replay};
-use gomon::source::{PaneSink, Stop};
+use gomon::source::{PacketSink, PaneSink, Stop};
 use gomon_common::Address;
 use libfuzzer_sys::fuzz_target;
 use rustix::fs::{MemfdFlags, memfd_create};
 
-/// Adds up what comes in and what goes out.
-struct Books {
+/// Sums the ledgers of panes and windows.
+struct Totals {
     engine: Engine,
     frames: u64,
     panes: Ledger,
@@ -26,26 +26,28 @@ struct Books {
     reported: u64,
 }
 
-impl PaneSink for Books {
-    fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
-        assert_eq!(counts.total().packets, counts.ledger.counted);
-        self.panes += &counts.ledger;
-        let (windows, reported) = (&mut self.windows, &mut self.reported);
-        self.engine.add_pane(counts, &mut |report| enter(windows, reported, &report));
-        ControlFlow::Continue(())
-    }
-
-    fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()> {
-        let (windows, reported) = (&mut self.windows, &mut self.reported);
-        self.engine.add_silent_panes(start, panes, &mut |report| enter(windows, reported, &report));
-        ControlFlow::Continue(())
-    }
-
+impl PacketSink for Totals {
     fn wants_packets(&self) -> bool {
         false
     }
 
     fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
+}
+
+impl PaneSink for Totals {
+    fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
+        assert_eq!(counts.total().packets, counts.ledger.counted);
+        self.panes += &counts.ledger;
+        let (windows, reported) = (&mut self.windows, &mut self.reported);
+        self.engine.add_pane(counts, &mut |report| add(windows, reported, &report));
+        ControlFlow::Continue(())
+    }
+
+    fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()> {
+        let (windows, reported) = (&mut self.windows, &mut self.reported);
+        self.engine.add_silent_panes(start, panes, &mut |report| add(windows, reported, &report));
+        ControlFlow::Continue(())
+    }
 
     fn packets_lost(&mut self, _: u64) {}
 
@@ -54,12 +56,12 @@ impl PaneSink for Books {
     }
 }
 
-fn enter(windows: &mut Ledger, reported: &mut u64, report: &WindowReport) {
+fn add(windows: &mut Ledger, reported: &mut u64, report: &WindowReport) {
     *windows += &report.ledger;
     *reported += 1;
 }
 
-/// A capture whose first bytes are sound, so that the rest gets read.
+/// Builds a capture whose first bytes are valid, so that the rest is read.
 fn capture(kind: u8, data: &[u8]) -> Vec<u8> {
     let mut file = Vec::new();
     match kind % 8 {
@@ -78,7 +80,7 @@ fn capture(kind: u8, data: &[u8]) -> Vec<u8> {
             }
             file.extend(data);
         }
-        // pcapng: the section header, and then bytes as they are or framed as blocks.
+        // pcapng: the section header, and then the bytes unchanged or framed as blocks.
         5 => {
             file.extend(SECTION);
             file.extend(data);
@@ -131,25 +133,25 @@ fuzz_target!(|data: &[u8]| {
     };
     let tumbling = policy.panes() == 1;
     let clock = PaneClock::new(policy.step_nanoseconds(), policy.window_nanoseconds());
-    // A bot whose address any bytes can be, so that frames of the common kind are its own.
+    // An address that fuzzed frames are likely to contain, so that plain IPv4 frames are the bot's.
     let sources = match panes % 8 {
         0..4 => Sources::Any,
         _ => Sources::Bot { first: Address::v4([0; 4]), others: vec![] },
     };
     let tally = Tally::new(PacketFilter::new(sources, vec![]), 4);
-    let mut books = Books {
+    let mut totals = Totals {
         engine: Engine::new(policy),
         frames: 0,
         panes: Ledger::default(),
         windows: Ledger::default(),
         reported: 0,
     };
-    let _ = Replay::new(clock, tally).run(reader, &Stop::default(), &mut books);
-    let (windows, reported) = (&mut books.windows, &mut books.reported);
-    books.engine.finish(&mut |report| enter(windows, reported, &report));
-    assert_eq!(books.panes.seen(), books.frames, "every frame is in a pane");
+    let _ = Replay::new(clock, tally).run(reader, &Stop::default(), &mut totals);
+    let (windows, reported) = (&mut totals.windows, &mut totals.reported);
+    totals.engine.finish(&mut |report| add(windows, reported, &report));
+    assert_eq!(totals.panes.seen(), totals.frames, "every frame is in a pane");
     if tumbling {
-        assert_eq!(books.windows, books.panes, "every pane is in a window");
+        assert_eq!(totals.windows, totals.panes, "every pane is in a window");
     }
-    assert!(books.reported <= 1001 * (books.frames + 1), "output is bounded by the frames");
+    assert!(totals.reported <= 1001 * (totals.frames + 1), "output is bounded by the frames");
 });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use gomon::core::{PacketFilter, Sources, Timestamp, WindowCounts};
 use gomon::frame::{Frame, RemoteHosts};
 use gomon::source::live::{AttachMode, CounterConfig, Live};
-use gomon::source::{PaneSink, Stop};
+use gomon::source::{PacketSink, PaneSink, Stop};
 
 use super::{BOT, net, packet, until_counted};
 use crate::support::frames::ip;
@@ -43,6 +43,14 @@ fn live_clsact_process() {
 /// Sums the counted packets.
 struct CountedPackets(u64);
 
+impl PacketSink for CountedPackets {
+    fn wants_packets(&self) -> bool {
+        false
+    }
+
+    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
+}
+
 impl PaneSink for CountedPackets {
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
         self.0 += counts.ledger.counted;
@@ -52,12 +60,6 @@ impl PaneSink for CountedPackets {
     fn silence(&mut self, _: Timestamp, _: u64) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
-
-    fn wants_packets(&self) -> bool {
-        false
-    }
-
-    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
 
     fn packets_lost(&mut self, _: u64) {}
 

@@ -1,12 +1,12 @@
-//! Names of artifacts: nothing in them can lead out of their directory.
+//! File names of artifacts, which can't refer outside their directory.
 
 use crate::core::Timestamp;
 use crate::sink::calendar;
 
-/// The longest part of a name, in bytes; a name of four parts then fits every file system.
+/// The longest part of a name, in bytes: a name of four parts then fits on every file system.
 const LONGEST_PART: usize = 96;
 
-/// `<class>_<sample>_<subject>_<start>`, without empty parts.
+/// Returns `<class>_<sample>_<subject>_<start>`, without empty parts.
 pub(super) fn stem(class: &str, sample: Option<&str>, subject: &str, start: Timestamp) -> String {
     let start = calendar(start).strftime("%Y%m%dT%H%M%SZ").to_string();
     let parts = [class, sample.unwrap_or_default(), subject, &start].map(part);
@@ -14,7 +14,7 @@ pub(super) fn stem(class: &str, sample: Option<&str>, subject: &str, start: Time
     parts.join("_")
 }
 
-/// A part of a name, with everything replaced that means something in a path or to a terminal.
+/// Replaces the characters of a part that are special in a path or on a terminal.
 fn part(text: &str) -> String {
     let mut part = String::new();
     for c in text.trim().chars() {
@@ -40,7 +40,7 @@ mod tests {
     const START: Timestamp = Timestamp::from_nanoseconds(1_769_680_800_123_456_789);
 
     #[test]
-    fn parts_are_joined_and_cleaned() {
+    fn parts_are_joined_and_special_characters_replaced() {
         assert_eq!(
             stem("attack", Some("be a/con:42"), "2001:db8::1", START),
             "attack_be_a-con-42_2001-db8--1_20260129T100000Z"

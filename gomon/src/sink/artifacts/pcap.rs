@@ -1,30 +1,31 @@
-//! Writing a classic pcap file.
+//! Writes a classic pcap file.
 //!
-//! libpcap could write it, but only with the snap length of the handle it was opened with, which the
-//! binding fixes at 65535; offloaded frames are longer. The format is
+//! libpcap can write one too, but only with the snap length of its handle, which the binding fixes at 65535;
+//! frames with segmentation offload are longer. The format is
 //! <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html>.
 
 use std::io::{self, Write};
 
-use super::rings::Stored;
+use super::packet::StoredPacket;
 
-/// Timestamps count nanoseconds.
+/// The magic number of files with nanosecond timestamps.
 const MAGIC: u32 = 0xa1b2_3c4d;
-/// What readers have to expect of a frame at most, in bytes.
+/// The longest frame in a file, in bytes.
 pub(super) const SNAP_LENGTH: u32 = 262_144;
 
-/// Whether the format can hold `packets`: it has one link type, and 32 bits for the seconds since the epoch.
-pub(super) fn holds(packets: &[&Stored]) -> bool {
+/// Whether the format can represent `packets`: a file has one link type, and timestamps have 32 bits for the
+/// seconds since the epoch.
+pub(super) fn can_represent(packets: &[&StoredPacket]) -> bool {
     let link = packets.first().map(|packet| packet.link);
     packets.iter().all(|packet| Some(packet.link) == link && seconds(packet).is_some())
 }
 
-fn seconds(packet: &Stored) -> Option<u32> {
+fn seconds(packet: &StoredPacket) -> Option<u32> {
     u32::try_from(packet.time.nanoseconds().div_euclid(1_000_000_000)).ok()
 }
 
-/// Writes `packets`, which the format [`holds`].
-pub(super) fn write(out: &mut impl Write, packets: &[&Stored]) -> io::Result<()> {
+/// Writes `packets`, which the format [can represent](can_represent).
+pub(super) fn write(out: &mut impl Write, packets: &[&StoredPacket]) -> io::Result<()> {
     let version = 2u32 | 4 << 16; // 2.4: two 16-bit numbers
     let link = packets.first().map_or(0, |packet| packet.link.number());
     let header = [MAGIC, version, 0, 0, SNAP_LENGTH, link];

@@ -1,4 +1,4 @@
-//! Writing a pcapng file, for packets that no classic one can hold.
+//! Writes a pcapng file, for packets that a classic pcap file can't represent.
 //!
 //! The format is <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html>.
 
@@ -6,24 +6,24 @@ use std::io::{self, Write};
 
 use gomon_common::LinkType;
 
+use super::packet::StoredPacket;
 use super::pcap::SNAP_LENGTH;
-use super::rings::Stored;
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
 const INTERFACE_DESCRIPTION: u32 = 1;
 const ENHANCED_PACKET: u32 = 6;
-/// Options of an interface: what a tick of its clock is, and where the clock starts.
+/// Options of an interface: the resolution of its timestamps, and their offset.
 const RESOLUTION: u16 = 9;
 const OFFSET: u16 = 14;
 const NANOSECONDS: u8 = 9;
 
-/// Writes `packets` in one section, with an interface for each of their link types.
-pub(super) fn write(out: &mut impl Write, packets: &[&Stored]) -> io::Result<()> {
+/// Writes `packets` into one section, with an interface for each link type.
+pub(super) fn write(out: &mut impl Write, packets: &[&StoredPacket]) -> io::Result<()> {
     let version = 1u32; // 1.0: two 16-bit numbers
     let section = [BYTE_ORDER, version, u32::MAX, u32::MAX];
     block(out, SECTION_HEADER, section.map(u32::to_le_bytes).as_flattened())?;
-    // Clocks count up from their start, in unsigned numbers.
+    // Timestamps are unsigned, relative to the offset.
     let first = packets.iter().map(|packet| packet.time.nanoseconds()).min().unwrap_or(0);
     let start = first.div_euclid(1_000_000_000).min(0);
     let mut links: Vec<LinkType> = packets.iter().map(|packet| packet.link).collect();
@@ -40,7 +40,7 @@ pub(super) fn write(out: &mut impl Write, packets: &[&Stored]) -> io::Result<()>
         let interface = links.iter().position(|link| *link == packet.link).unwrap_or(0);
         let interface = u32::try_from(interface).unwrap_or(0);
         let past = i128::from(packet.time.nanoseconds()) - i128::from(start) * 1_000_000_000;
-        // Two numbers of 64 bits are no farther apart.
+        // The difference of two 64-bit numbers fits into an unsigned 64-bit number.
         let ticks = u64::try_from(past).unwrap_or(0);
         let halves =
             [ticks >> 32, ticks & 0xffff_ffff].map(|half| u32::try_from(half).unwrap_or(0));
@@ -54,7 +54,7 @@ pub(super) fn write(out: &mut impl Write, packets: &[&Stored]) -> io::Result<()>
     Ok(())
 }
 
-/// Appends an option of an interface, padded.
+/// Appends an option of an interface, with padding.
 fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
     let length = u16::try_from(value.len()).unwrap_or(0);
     body.extend([code, length].map(u16::to_le_bytes).as_flattened());
@@ -62,7 +62,7 @@ fn option(body: &mut Vec<u8>, code: u16, value: &[u8]) {
     body.resize(body.len().next_multiple_of(4), 0);
 }
 
-/// Writes a block, padded, with its length on both ends.
+/// Writes a block, with padding, and its length at both ends.
 fn block(out: &mut impl Write, kind: u32, body: &[u8]) -> io::Result<()> {
     let padding = body.len().next_multiple_of(4) - body.len();
     let length = u32::try_from(12 + body.len() + padding).map_err(io::Error::other)?.to_le_bytes();

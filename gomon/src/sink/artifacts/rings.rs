@@ -4,55 +4,39 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use bytes::{Bytes, BytesMut};
-use gomon_common::{Address, LinkType};
+use gomon_common::Address;
 use hashbrown::HashMap;
 
-use crate::core::Timestamp;
+use super::packet::StoredPacket;
 
-/// What all packets together may take, in bytes.
+/// The memory limit for all packets together, in bytes.
 pub const MEMORY: usize = 64 << 20;
-/// Hosts whose packets are kept although the bot has not sent them anything (yet).
+/// The most unsolicited hosts: those that the bot has not sent anything (yet).
 const MAX_UNSOLICITED: usize = 1024;
-/// What keeping a packet costs beside its bytes.
-const OVERHEAD: usize = size_of::<Stored>();
+/// The memory of a stored packet in addition to its data, in bytes.
+const OVERHEAD: usize = size_of::<StoredPacket>();
 
-/// What a ring asks for at once for short packets, in bytes: as much again as it holds, up to this.
-const ROOM: usize = 4 << 10;
-
-/// One packet, kept or to be.
-#[derive(Clone, Debug)]
-pub struct Stored<Data = Bytes> {
-    /// Its place in the order of arrival: a number that grows.
-    pub number: u64,
-    /// The pane it was counted in.
-    pub pane: u64,
-    /// When it was captured.
-    pub time: Timestamp,
-    /// What its frame starts with.
-    pub link: LinkType,
-    /// How long its frame was on the wire.
-    pub length: u32,
-    /// What was captured of it.
-    pub data: Data,
-}
+/// The largest buffer that a ring allocates for several short packets, in bytes. It allocates as much as it has
+/// stored, up to this.
+const MAX_BUFFER: usize = 4 << 10;
 
 #[derive(Debug, Default)]
 struct Ring {
-    packets: VecDeque<Stored>,
+    packets: VecDeque<StoredPacket>,
     bytes: usize,
-    /// Where the next packets go.
-    room: BytesMut,
-    /// Whether older packets than it has are expected, and wanted.
-    wants_older: bool,
-    /// The last pane in which the bot sent to the host and it was counted on its own.
-    known: Option<u64>,
+    /// The buffer for the next packets.
+    buffer: BytesMut,
+    /// Whether the ring is being filled in reverse order, and is not full.
+    fills_in_reverse: bool,
+    /// The last pane in which the host was a listed host that the bot sent to.
+    listed_in: Option<u64>,
 }
 
-/// The last packets of every host that matters.
+/// The last packets of each host, in a ring per host.
 ///
-/// A host the bot has sent to and that is counted on its own is always kept; of others the latest
-/// `MAX_UNSOLICITED`, since what reaches the bot first may turn out to belong to a flood it answers with.
-/// When [`MEMORY`] is used up, the hosts that take most give up their oldest packets.
+/// There is a ring for every listed host that the bot has sent to. Of unsolicited hosts there are the latest
+/// `MAX_UNSOLICITED`, since packets to the bot may precede a flood that it sends in reply. When [`MEMORY`] is used
+/// up, the largest rings drop their oldest packets.
 #[derive(Debug)]
 pub struct Rings {
     packets_per_host: usize,
@@ -60,13 +44,13 @@ pub struct Rings {
     hosts: HashMap<Address, Ring>,
     unsolicited: VecDeque<Address>,
     bytes: usize,
-    given_up: bool,
-    /// Rings that want older packets than they have.
-    wanting: usize,
+    evicted: bool,
+    /// The number of rings with `fills_in_reverse`.
+    unfilled: usize,
 }
 
 impl Rings {
-    /// Keeps the last `packets_per_host` packets of each host.
+    /// Creates rings of `packets_per_host` packets.
     #[must_use]
     pub fn new(packets_per_host: usize) -> Self {
         Self {
@@ -75,26 +59,26 @@ impl Rings {
             hosts: HashMap::new(),
             unsolicited: VecDeque::new(),
             bytes: 0,
-            given_up: false,
-            wanting: 0,
+            evicted: false,
+            unfilled: 0,
         }
     }
 
-    /// Whether packets were given up for lack of memory since this was last asked.
-    pub fn take_given_up(&mut self) -> bool {
-        std::mem::take(&mut self.given_up)
+    /// Returns whether packets were evicted for lack of memory since the last call.
+    pub fn take_evicted(&mut self) -> bool {
+        std::mem::take(&mut self.evicted)
     }
 
-    /// Keeps a packet of `host`.
-    pub fn push(&mut self, host: Address, known: bool, packet: &Stored<&[u8]>) {
+    /// Stores a packet of `host`, the latest one so far.
+    pub fn push(&mut self, host: Address, is_listed: bool, packet: &StoredPacket<&[u8]>) {
         let ring = self.hosts.entry(host).or_insert_with(|| {
-            if !known {
+            if !is_listed {
                 self.unsolicited.push_back(host);
             }
             Ring::default()
         });
-        if known {
-            ring.known = Some(packet.pane);
+        if is_listed {
+            ring.listed_in = Some(packet.pane);
         }
         if ring.packets.len() == self.packets_per_host {
             self.bytes -= ring.drop_oldest();
@@ -103,49 +87,49 @@ impl Rings {
         self.bytes += size(&packet);
         ring.packets.push_back(packet);
         if self.unsolicited.len() > MAX_UNSOLICITED {
-            self.forget_unsolicited();
+            self.drop_unsolicited();
         }
         if self.bytes > self.memory {
-            self.give_up_packets();
+            self.evict();
         }
     }
 
-    /// Forgets everything, and makes place for packets of `hosts`, which come from the last to the first,
-    /// and of no other.
-    pub fn expect(&mut self, hosts: impl IntoIterator<Item = Address>) {
-        let ring = |host| (host, Ring { wants_older: true, ..Ring::default() });
+    /// Drops everything, and prepares for packets of `hosts` only, which [`Rings::push_reverse`] adds from the
+    /// last to the first.
+    pub fn start_reverse(&mut self, hosts: impl IntoIterator<Item = Address>) {
+        let ring = |host| (host, Ring { fills_in_reverse: true, ..Ring::default() });
         self.hosts = hosts.into_iter().map(ring).collect();
         self.unsolicited.clear();
         self.bytes = 0;
-        self.wanting = self.hosts.len();
+        self.unfilled = self.hosts.len();
     }
 
-    /// Keeps a packet of `host`, older than those that are kept of it, if it is wanted, and says whether
-    /// any more are.
-    pub fn push_older(&mut self, host: Address, packet: &Stored<&[u8]>) -> ControlFlow<()> {
-        if let Some(ring) = self.hosts.get_mut(&host).filter(|ring| ring.wants_older) {
+    /// Stores a packet of `host` in front of those already stored, if its ring is not full. Breaks when all rings
+    /// are full.
+    pub fn push_reverse(&mut self, host: Address, packet: &StoredPacket<&[u8]>) -> ControlFlow<()> {
+        if let Some(ring) = self.hosts.get_mut(&host).filter(|ring| ring.fills_in_reverse) {
             let packet = ring.store(packet);
             self.bytes += size(&packet);
             ring.packets.push_front(packet);
             if ring.packets.len() == self.packets_per_host {
-                ring.wants_older = false;
-                self.wanting -= 1;
+                ring.fills_in_reverse = false;
+                self.unfilled -= 1;
             }
             if self.bytes > self.memory {
-                self.give_up_packets();
+                self.evict();
             }
         }
-        if self.wanting == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.unfilled == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// The packets of `host` in panes from `first_pane` on, oldest first.
-    pub fn of(&self, host: Address, first_pane: u64) -> impl Iterator<Item = &Stored> {
+    /// Returns the packets of `host` in panes from `first_pane` on, oldest first.
+    pub fn packets(&self, host: Address, first_pane: u64) -> impl Iterator<Item = &StoredPacket> {
         let packets = self.hosts.get(&host).map(|ring| ring.packets.iter());
         packets.into_iter().flatten().filter(move |packet| packet.pane >= first_pane)
     }
 
-    /// Forgets what no window from `first_pane` on can ask for.
-    pub fn forget_before(&mut self, first_pane: u64) {
+    /// Drops the packets that no window from the pane `first_pane` on needs.
+    pub fn drop_before(&mut self, first_pane: u64) {
         let bytes = &mut self.bytes;
         let mut now_unsolicited = Vec::new();
         #[expect(clippy::disallowed_methods, reason = "what is collected is sorted below")]
@@ -153,8 +137,8 @@ impl Rings {
             while ring.packets.front().is_some_and(|packet| packet.pane < first_pane) {
                 *bytes -= ring.drop_oldest();
             }
-            if ring.known.is_some_and(|pane| pane < first_pane) {
-                ring.known = None;
+            if ring.listed_in.is_some_and(|pane| pane < first_pane) {
+                ring.listed_in = None;
                 now_unsolicited.push(*host);
             }
             !ring.packets.is_empty()
@@ -164,56 +148,56 @@ impl Rings {
         self.unsolicited.retain(|host| self.hosts.contains_key(host));
     }
 
-    /// Makes room among the hosts the bot has not sent to.
-    fn forget_unsolicited(&mut self) {
+    /// Drops the oldest unsolicited host.
+    fn drop_unsolicited(&mut self) {
         if let Some(host) = self.unsolicited.pop_front()
-            && self.hosts.get(&host).is_some_and(|ring| ring.known.is_none())
+            && self.hosts.get(&host).is_some_and(|ring| ring.listed_in.is_none())
             && let Some(ring) = self.hosts.remove(&host)
         {
             self.bytes -= ring.bytes;
         }
     }
 
-    /// Brings memory down to three quarters by cutting the largest rings to one level. It frees so
-    /// much at once that its cost, a sort of the hosts, is spread over many packets.
-    fn give_up_packets(&mut self) {
+    /// Reduces memory to three quarters of the limit, by cutting the largest rings to the same size. It frees so
+    /// much at once that its cost, sorting the hosts, is amortized over many packets.
+    fn evict(&mut self) {
         #[expect(clippy::disallowed_methods, reason = "sorted below")]
         let mut sizes: Vec<usize> = self.hosts.values().map(|ring| ring.bytes).collect();
         sizes.sort_unstable();
         let level = water_level(&sizes, self.memory / 4 * 3);
         #[expect(clippy::disallowed_methods, reason = "independent of the order")]
         for ring in self.hosts.values_mut() {
-            if ring.bytes > level && std::mem::take(&mut ring.wants_older) {
-                self.wanting -= 1;
+            if ring.bytes > level && std::mem::take(&mut ring.fills_in_reverse) {
+                self.unfilled -= 1;
             }
-            // Of very many hosts with very long packets not even one each has room.
+            // With very many hosts and very long packets there may not be room for one packet each.
             while ring.bytes > level {
                 self.bytes -= ring.drop_oldest();
-                self.given_up = true;
+                self.evicted = true;
             }
         }
     }
 }
 
 impl Ring {
-    /// Copies a packet.
-    fn store(&mut self, packet: &Stored<&[u8]>) -> Stored {
-        let &Stored { number, pane, time, link, length, data } = packet;
-        let data = if data.len() > ROOM / 8 {
+    /// Copies a packet into the memory of the ring.
+    fn store(&mut self, packet: &StoredPacket<&[u8]>) -> StoredPacket {
+        let &StoredPacket { number, pane, time, link, length, data } = packet;
+        let data = if data.len() > MAX_BUFFER / 8 {
             Bytes::copy_from_slice(data)
         } else {
-            // Asking for memory packet by packet would cost more than all the rest.
-            if self.room.capacity() < data.len() {
-                self.room = BytesMut::with_capacity(data.len().max(self.bytes.min(ROOM)));
+            // Allocating memory for each packet would cost more than everything else.
+            if self.buffer.capacity() < data.len() {
+                self.buffer = BytesMut::with_capacity(data.len().max(self.bytes.min(MAX_BUFFER)));
             }
-            self.room.extend_from_slice(data);
-            self.room.split().freeze()
+            self.buffer.extend_from_slice(data);
+            self.buffer.split().freeze()
         };
         self.bytes += data.len() + OVERHEAD;
-        Stored { number, pane, time, link, length, data }
+        StoredPacket { number, pane, time, link, length, data }
     }
 
-    /// Drops the oldest packet and returns the bytes that frees.
+    /// Drops the oldest packet and returns the number of bytes freed.
     fn drop_oldest(&mut self) -> usize {
         let size = self.packets.pop_front().map_or(0, |packet| size(&packet));
         self.bytes -= size;
@@ -221,11 +205,11 @@ impl Ring {
     }
 }
 
-fn size(packet: &Stored) -> usize {
+fn size(packet: &StoredPacket) -> usize {
     packet.data.len() + OVERHEAD
 }
 
-/// The level to which the largest of the ascending `sizes` must be cut so that the sum is `total`.
+/// Returns the size to which the largest of the ascending `sizes` must be cut so that the sum is `total`.
 fn water_level(sizes: &[usize], total: usize) -> usize {
     let mut left = total;
     for (position, &size) in sizes.iter().enumerate() {
@@ -244,13 +228,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::core::Timestamp;
+    use gomon_common::LinkType;
 
     fn host(n: u8) -> Address {
         Address::v4([192, 0, 2, n])
     }
 
-    fn packet(number: u64, pane: u64, length: usize) -> Stored<&'static [u8]> {
-        Stored {
+    fn packet(number: u64, pane: u64, length: usize) -> StoredPacket<&'static [u8]> {
+        StoredPacket {
             number,
             pane,
             time: Timestamp::default(),
@@ -264,70 +250,70 @@ mod tests {
         #[test]
         fn exactly_the_last_packets_of_each_host_and_window(
             hosts in prop::collection::vec(0u8..4, 0..200),
-            kept in 1usize..20,
+            size in 1usize..20,
             window_start in 0u64..10,
         ) {
-            let mut rings = Rings::new(kept);
+            let mut rings = Rings::new(size);
             for (number, &n) in (0u64..).zip(&hosts) {
                 rings.push(host(n), n % 2 == 0, &packet(number, number / 20, 60));
             }
-            rings.forget_before(window_start);
+            rings.drop_before(window_start);
             for n in 0..4 {
                 let all = (0u64..).zip(&hosts).filter(|(_, seen)| **seen == n).map(|(number, _)| number);
                 let all: Vec<_> = all.collect();
-                let last = all[all.len().saturating_sub(kept)..].iter().copied();
+                let last = all[all.len().saturating_sub(size)..].iter().copied();
                 let expected: Vec<_> = last.filter(|number| number / 20 >= window_start).collect();
-                let got: Vec<_> = rings.of(host(n), window_start).map(|p| p.number).collect();
+                let got: Vec<_> = rings.packets(host(n), window_start).map(|p| p.number).collect();
                 prop_assert_eq!(got, expected);
             }
         }
 
         #[test]
-        fn packets_that_come_from_the_last_make_the_same_rings(
+        fn packets_pushed_in_reverse_make_the_same_rings(
             hosts in prop::collection::vec(0u8..6, 0..200),
-            kept in 1usize..40,
+            size in 1usize..40,
         ) {
-            let mut forwards = Rings::new(kept);
+            let mut forwards = Rings::new(size);
             let packets: Vec<_> = (0u64..).zip(hosts).collect();
             for &(number, n) in &packets {
                 forwards.push(host(n), true, &packet(number, 0, 60));
             }
-            let mut backwards = Rings::new(kept);
-            backwards.expect([0, 1, 2, 3, 1].map(host));
-            let asked = packets.iter().rev().take_while(|&&(number, n)| {
-                backwards.push_older(host(n), &packet(number, 0, 60)).is_continue()
+            let mut backwards = Rings::new(size);
+            backwards.start_reverse([0, 1, 2, 3, 1].map(host));
+            let pushed = packets.iter().rev().take_while(|&&(number, n)| {
+                backwards.push_reverse(host(n), &packet(number, 0, 60)).is_continue()
             });
-            let asked = asked.count();
-            let of = |rings: &Rings, n| rings.of(host(n), 0).map(|p| p.number).collect::<Vec<_>>();
+            let pushed = pushed.count();
+            let numbers = |rings: &Rings, n| rings.packets(host(n), 0).map(|p| p.number).collect::<Vec<_>>();
             for n in 0..4 {
-                prop_assert_eq!(of(&backwards, n), of(&forwards, n));
+                prop_assert_eq!(numbers(&backwards, n), numbers(&forwards, n));
             }
-            prop_assert_eq!(backwards.of(host(4), 0).count(), 0, "nobody asked for it");
-            let all_full = (0..4).all(|n| forwards.of(host(n), 0).count() == kept);
-            prop_assert_eq!(asked < packets.len(), all_full, "it stops as soon as all have enough");
+            prop_assert_eq!(backwards.packets(host(4), 0).count(), 0, "its packets were not requested");
+            let all_full = (0..4).all(|n| forwards.packets(host(n), 0).count() == size);
+            prop_assert_eq!(pushed < packets.len(), all_full, "it breaks as soon as all rings are full");
         }
 
         #[test]
-        fn memory_is_bounded_also_backwards(
+        fn memory_is_bounded_in_reverse_order_too(
             pushes in prop::collection::vec((0u8..30, 0usize..3000), 1..300),
         ) {
             let mut rings = Rings::new(1000);
             rings.memory = 40_000;
-            rings.expect((0..30).map(host));
+            rings.start_reverse((0..30).map(host));
             let packets: Vec<_> = (0u64..).zip(pushes).collect();
             for &(number, (n, length)) in packets.iter().rev() {
-                let more = rings.push_older(host(n), &packet(number, 0, length));
+                let more = rings.push_reverse(host(n), &packet(number, 0, length));
                 prop_assert!(rings.bytes <= rings.memory);
-                prop_assert_eq!(more.is_continue(), rings.hosts.values().any(|ring| ring.wants_older));
+                prop_assert_eq!(more.is_continue(), rings.hosts.values().any(|ring| ring.fills_in_reverse));
                 let sum: usize = rings.hosts.values().map(|ring| ring.bytes).sum();
                 prop_assert_eq!(sum, rings.bytes);
             }
             for n in 0..30 {
                 let all = packets.iter().filter(|(_, push)| push.0 == n).map(|(number, _)| *number);
                 let all: Vec<_> = all.collect();
-                let kept: Vec<_> = rings.of(host(n), 0).map(|p| p.number).collect();
-                prop_assert!(all.ends_with(&kept));
-                prop_assert!(kept.len() == all.len() || rings.given_up, "that is told");
+                let stored: Vec<_> = rings.packets(host(n), 0).map(|p| p.number).collect();
+                prop_assert!(all.ends_with(&stored));
+                prop_assert!(stored.len() == all.len() || rings.evicted, "eviction is reported");
             }
         }
 
@@ -342,33 +328,33 @@ mod tests {
                 prop_assert!(rings.bytes <= rings.memory);
                 let sum: usize = rings.hosts.values().map(|ring| ring.bytes).sum();
                 prop_assert_eq!(sum, rings.bytes);
-                let newest = rings.of(host(n), 0).last().map(|p| p.number);
+                let newest = rings.packets(host(n), 0).last().map(|p| p.number);
                 prop_assert_eq!(newest, Some(number));
             }
         }
     }
 
     #[test]
-    fn strangers_of_a_later_pane_do_not_drive_out_a_host_of_the_window() {
+    fn unsolicited_hosts_of_a_later_pane_do_not_replace_a_host_of_the_window() {
         let mut rings = Rings::new(10);
         rings.push(host(1), true, &packet(0, 0, 60));
-        rings.forget_before(0); // the pane is over, the window is not
+        rings.drop_before(0); // the pane is over, the window is not
         for n in 0..3000u32 {
             rings.push(Address::v4(n.to_be_bytes()), false, &packet(u64::from(n), 1, 60));
         }
-        assert_eq!(rings.of(host(1), 0).count(), 1);
-        rings.forget_before(1);
-        assert_eq!(rings.of(host(1), 0).count(), 0);
+        assert_eq!(rings.packets(host(1), 0).count(), 1);
+        rings.drop_before(1);
+        assert_eq!(rings.packets(host(1), 0).count(), 0);
     }
 
     #[test]
-    fn strangers_do_not_fill_memory() {
+    fn unsolicited_hosts_do_not_fill_memory() {
         let mut rings = Rings::new(10);
         for n in 0..10_000u32 {
             rings.push(Address::v4(n.to_be_bytes()), false, &packet(u64::from(n), 0, 60));
         }
         assert_eq!(rings.hosts.len(), MAX_UNSOLICITED);
         rings.push(host(1), true, &packet(10_000, 0, 60));
-        assert_eq!(rings.of(host(1), 0).count(), 1);
+        assert_eq!(rings.packets(host(1), 0).count(), 1);
     }
 }

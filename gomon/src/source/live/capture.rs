@@ -15,11 +15,12 @@ use super::attach_error::explain;
 use super::config::CounterConfig;
 use super::interface;
 use super::mode::AttachMode;
-use super::reorder::Waiting;
+use super::reorder::ReorderQueue;
 use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts, nanoseconds};
-use crate::frame::{Frame, FrameLink, KeptFrame};
+use crate::frame::{Frame, FrameLink, OwnedFrame};
+use crate::source::counting::{count, parse_frame, pass_on};
 use crate::source::replay::libpcap::{message, unsupported};
-use crate::source::{PaneSink, Stop, count, hand_on, read, wall};
+use crate::source::{PaneSink, Stop, wall};
 
 /// The snap length in bytes: whole frames, as tcpdump captures them.
 const SNAP_LENGTH: i32 = 262_144;
@@ -55,7 +56,7 @@ pub(super) struct PcapCounter {
     /// Whether artifacts need the outgoing packets.
     captures_packets: bool,
     /// Packets of both directions that may be out of order.
-    waiting: Waiting,
+    waiting: ReorderQueue,
     /// The number of frames read, for the log.
     frames: u64,
     /// The read error and its time. Reading also fails when the interface is removed, which may be
@@ -115,7 +116,7 @@ fn wait_readable<'a>(handles: impl IntoIterator<Item = &'a CaptureHandle>, timeo
 struct CaptureHandle {
     capture: pcap::Capture<Active>,
     /// The first frame of the next pane.
-    next: Option<KeptFrame>,
+    next: Option<OwnedFrame>,
     /// Frames lost so far, by the kernel and by the interface. These counters wrap around.
     lost: (u32, u32),
 }
@@ -157,7 +158,7 @@ impl PcapCounter {
             outgoing: outgoing.transpose()?,
             replies: VecDeque::new(),
             captures_packets,
-            waiting: Waiting::default(),
+            waiting: ReorderQueue::default(),
             frames: 0,
             failed: None,
         })
@@ -187,7 +188,7 @@ impl PcapCounter {
         }
         // All frames from before this time have been read.
         let delivered = wall::now().after(-nanoseconds(CAPTURE_LATENCY));
-        self.waiting.hand_on(delivered, sink);
+        self.waiting.release(delivered, sink);
         self.record_replies(delivered);
         match &self.failed {
             Some((why, since)) if since.elapsed() >= CLOSE_TIMEOUT => bail!("{why}"),
@@ -216,7 +217,7 @@ impl PcapCounter {
         }
         // Packets of the next pane have not been read yet.
         let all = Timestamp::from_nanoseconds(i64::MAX);
-        self.waiting.hand_on(all, sink);
+        self.waiting.release(all, sink);
         self.record_replies(all);
         self.tally.ledger_mut().lost = self.incoming.newly_lost();
         let missed = self.outgoing.as_mut().map_or(0, CaptureHandle::newly_lost);
@@ -245,7 +246,7 @@ impl PcapCounter {
     fn record_replies(&mut self, time: Timestamp) {
         let earlier = self.replies.partition_point(|(replied, _)| *replied < time);
         for (replied, packet) in self.replies.drain(..earlier) {
-            self.tally.answer(&packet, replied);
+            self.tally.record_reply(&packet, replied);
         }
     }
 
@@ -267,7 +268,7 @@ impl PcapCounter {
             frames,
             failed,
         } = self;
-        let sink = &mut waiting.before(sink);
+        let sink = &mut waiting.in_front_of(sink);
         let mut latest = None;
         let end = incoming.read(*link, closed, |frame| {
             *frames += 1;
@@ -279,9 +280,9 @@ impl PcapCounter {
             // If there are more incoming frames, outgoing frames must not be read ahead of them.
             let until = if end == Ok(ReadEnd::BatchFull) { latest } else { closed };
             outgoing.read(*link, until, |frame| {
-                if let Ok(packet) = read(*link, frame) {
+                if let Ok(packet) = parse_frame(*link, frame) {
                     if *captures_packets {
-                        hand_on(tally, *link, &packet, frame, sink);
+                        pass_on(tally, *link, &packet, frame, sink);
                     }
                     if packet.destination.protocol() == protocol::UDP {
                         replies.extend(frame.time.map(|time| (time, packet)));
@@ -371,7 +372,7 @@ impl CaptureHandle {
                 data: packet.data,
             };
             if is_in_next_pane(&frame) {
-                self.next = Some(frame.keep());
+                self.next = Some(frame.to_owned_frame());
                 return Ok(ReadEnd::NextPane);
             }
             handle_frame(&frame);

@@ -19,9 +19,9 @@ use perf_event::events::Software;
 use perf_event::{Builder, SampleFlag, Sampler};
 
 use super::clock::{MonotonicClock, monotonic_now};
-use super::reorder::Waiting;
+use super::reorder::ReorderQueue;
 use crate::core::Timestamp;
-use crate::frame::{Frame, FrameLink};
+use crate::frame::{Frame, FrameLink, RemoteHost, RemoteHosts};
 use crate::source::PaneSink;
 
 /// The interval between reads of busy buffers, so that a flood does not wake the reader at every watermark.
@@ -49,7 +49,7 @@ pub(super) struct PacketBuffers {
     watermark: usize,
     /// Whether to poll every [`DRAIN_INTERVAL`] instead of waiting for readiness.
     is_polling: bool,
-    waiting: [Waiting; GENERATIONS as usize],
+    waiting: [ReorderQueue; GENERATIONS as usize],
     /// The kernel releases the buffers when this is closed.
     _map: Array<MapData, u32>,
 }
@@ -142,12 +142,13 @@ impl PacketBuffers {
                         length: packet.length(),
                         data: &with_vlan_tag(&packet, data),
                     };
-                    waiting.push([Some((packet.host(), true)), None], &frame);
+                    let host = RemoteHost { address: packet.host(), is_listed: true };
+                    waiting.push(RemoteHosts::one(host), &frame);
                 }
             }
             max_held = max_held.max(held);
         }
-        self.waiting[generation as usize].hand_on(until, sink);
+        self.waiting[generation as usize].release(until, sink);
         max_held
     }
 }

@@ -1,71 +1,53 @@
-//! Packets that come up by several ways, each in its own time, put back into the order of time.
+//! Puts packets from several buffers, each in its own order of time, back into one order of time.
 
-use std::ops::ControlFlow;
+use crate::core::Timestamp;
+use crate::frame::{Frame, OwnedFrame, RemoteHosts};
+use crate::source::PacketSink;
 
-use crate::core::{Timestamp, WindowCounts};
-use crate::frame::{Frame, KeptFrame, RemoteHosts};
-use crate::source::PaneSink;
-
-/// Packets that wait until no earlier one can come any more.
+/// Packets that are held back until no earlier packet can arrive.
 #[derive(Default)]
-pub(super) struct Waiting(Vec<(RemoteHosts, KeptFrame)>);
+pub(super) struct ReorderQueue(Vec<(RemoteHosts, OwnedFrame)>);
 
-impl Waiting {
-    /// Hands on what was captured before `time`, in order.
-    pub(super) fn hand_on(&mut self, time: Timestamp, receiver: &mut impl PaneSink) {
-        // Frames of one time stay in the order they came in.
+impl ReorderQueue {
+    /// Passes the packets captured before `time` on to `sink`, in the order of time.
+    pub(super) fn release(&mut self, time: Timestamp, sink: &mut impl PacketSink) {
+        // The sort is stable: frames with the same time stay in the order of arrival.
         self.0.sort_by_key(|(_, frame)| frame.frame().time);
         let later = self.0.partition_point(|(_, frame)| frame.frame().time < Some(time));
         for (hosts, frame) in self.0.drain(..later) {
-            receiver.packet(hosts, &frame.frame());
+            sink.packet(hosts, &frame.frame());
         }
     }
 
-    /// Has a packet wait here.
+    /// Adds a packet.
     pub(super) fn push(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
-        self.0.push((hosts, frame.keep()));
+        self.0.push((hosts, frame.to_owned_frame()));
     }
 
-    /// Moves the times of packets that wait by so many nanoseconds.
+    /// Makes the times of the queued packets `by` nanoseconds later.
     pub(super) fn clock_set(&mut self, by: i64) {
-        self.0.iter_mut().for_each(|(_, frame)| frame.move_time(by));
+        self.0.iter_mut().for_each(|(_, frame)| frame.shift_time(by));
     }
 
-    /// A receiver that has packets wait here, and hands everything else on to `receiver`.
-    pub(super) fn before<'a, R>(&'a mut self, receiver: &'a mut R) -> Before<'a, R> {
-        Before { waiting: self, receiver }
+    /// Returns a sink that adds packets to the queue if `sink` wants packets.
+    pub(super) fn in_front_of<'a, S>(&'a mut self, sink: &'a S) -> ReorderingSink<'a, S> {
+        ReorderingSink { queue: self, sink }
     }
 }
 
-/// See [`Waiting::before`].
-pub(super) struct Before<'a, R> {
-    waiting: &'a mut Waiting,
-    receiver: &'a mut R,
+/// See [`ReorderQueue::in_front_of`].
+pub(super) struct ReorderingSink<'a, S> {
+    queue: &'a mut ReorderQueue,
+    sink: &'a S,
 }
 
-impl<R: PaneSink> PaneSink for Before<'_, R> {
-    fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()> {
-        self.receiver.pane(counts)
-    }
-
-    fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()> {
-        self.receiver.silence(start, panes)
-    }
-
+impl<S: PacketSink> PacketSink for ReorderingSink<'_, S> {
     fn wants_packets(&self) -> bool {
-        self.receiver.wants_packets()
+        self.sink.wants_packets()
     }
 
     fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
-        self.waiting.push(hosts, frame);
-    }
-
-    fn packets_lost(&mut self, packets: u64) {
-        self.receiver.packets_lost(packets);
-    }
-
-    fn progress(&mut self, frames: u64, bytes: u64) {
-        self.receiver.progress(frames, bytes);
+        self.queue.push(hosts, frame);
     }
 }
 
@@ -76,19 +58,11 @@ mod tests {
     use super::*;
     use crate::frame::FrameLink;
 
-    /// Keeps the first byte of each packet.
+    /// Records the first byte of each packet.
     #[derive(Default)]
     struct Bytes(Vec<u8>);
 
-    impl PaneSink for Bytes {
-        fn pane(&mut self, _: WindowCounts) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-
-        fn silence(&mut self, _: Timestamp, _: u64) -> ControlFlow<()> {
-            ControlFlow::Continue(())
-        }
-
+    impl PacketSink for Bytes {
         fn wants_packets(&self) -> bool {
             true
         }
@@ -96,15 +70,11 @@ mod tests {
         fn packet(&mut self, _: RemoteHosts, frame: &Frame<'_>) {
             self.0.push(frame.data[0]);
         }
-
-        fn packets_lost(&mut self, _: u64) {}
-
-        fn progress(&mut self, _: u64, _: u64) {}
     }
 
     #[test]
-    fn packets_are_handed_on_in_the_order_of_time_up_to_a_point_of_it() {
-        let (mut waiting, mut received) = (Waiting::default(), Bytes::default());
+    fn packets_are_released_in_the_order_of_time_up_to_a_given_time() {
+        let (mut queue, mut received) = (ReorderQueue::default(), Bytes::default());
         for (time, byte) in [(30, 3), (10, 1), (40, 5), (20, 2), (30, 4), (50, 6)] {
             let frame = Frame {
                 time: Some(Timestamp::from_nanoseconds(time)),
@@ -112,15 +82,15 @@ mod tests {
                 length: 1,
                 data: &[byte],
             };
-            waiting.before(&mut received).packet([None; 2], &frame);
+            queue.in_front_of(&received).packet(RemoteHosts::default(), &frame);
         }
-        waiting.hand_on(Timestamp::from_nanoseconds(40), &mut received);
+        queue.release(Timestamp::from_nanoseconds(40), &mut received);
         assert_eq!(received.0, [1, 2, 3, 4]);
-        // Those that wait go along with a clock that is set.
-        waiting.clock_set(-40);
-        waiting.hand_on(Timestamp::from_nanoseconds(10), &mut received);
+        // Queued packets move with a clock that is set.
+        queue.clock_set(-40);
+        queue.release(Timestamp::from_nanoseconds(10), &mut received);
         assert_eq!(received.0, [1, 2, 3, 4, 5]);
-        waiting.hand_on(Timestamp::from_nanoseconds(11), &mut received);
+        queue.release(Timestamp::from_nanoseconds(11), &mut received);
         assert_eq!(received.0, [1, 2, 3, 4, 5, 6]);
     }
 }

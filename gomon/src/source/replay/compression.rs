@@ -1,4 +1,4 @@
-//! Compressed captures, recognised by their first bytes.
+//! Compressed captures, recognised by their magic numbers.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -7,14 +7,14 @@ use liblzma::read::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 use lz4_flex::frame::FrameDecoder;
 
-use super::incomplete::Corrupt;
+use super::incomplete::CorruptInput;
 
-/// Input is read in pieces of this size.
+/// The size of the input buffer, in bytes.
 const BUFFER: usize = 256 << 10;
-/// The most memory an xz stream may ask for: presets up to -9 need 65 MiB.
+/// The memory limit of the xz decoder: presets up to -9 need 65 MiB.
 const XZ_MEMORY: u64 = 128 << 20;
 
-/// How a capture is compressed.
+/// A compression format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     /// RFC 1952.
@@ -28,15 +28,15 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Bytes that tell.
+    /// The length of the longest magic number.
     pub const MAGIC_LENGTH: usize = 6;
 
-    /// What the first bytes say.
+    /// Recognises the format of an input that starts with `head`.
     #[must_use]
     pub fn recognise(head: &[u8]) -> Option<Self> {
         Some(match head {
             [0x1f, 0x8b, ..] => Self::Gzip,
-            // A frame, or one of the skippable frames that parallel compressors put in front.
+            // A frame, or a skippable frame, which parallel compressors put in front.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             [0x04, 0x22, 0x4d, 0x18, ..] => Self::Lz4,
@@ -44,7 +44,7 @@ impl Compression {
         })
     }
 
-    /// The name of the format.
+    /// Returns the name of the format.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -55,7 +55,7 @@ impl Compression {
         }
     }
 
-    /// Reads what `input` compresses; files put together of several compressed ones included.
+    /// Returns a reader of the decompressed `input`, which may be several compressed files concatenated.
     ///
     /// # Errors
     ///
@@ -63,18 +63,18 @@ impl Compression {
     pub fn reader(self, input: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         let input = BufReader::with_capacity(BUFFER, input);
         Ok(match self {
-            Self::Gzip => Box::new(Marked(Streams {
+            Self::Gzip => Box::new(Decompressor(Streams {
                 decoder: Some(GzDecoder::new(input)),
                 start: GzDecoder::new,
                 end: GzDecoder::into_inner,
                 padded: true,
             })),
-            Self::Zstd => Box::new(Marked(zstd::stream::read::Decoder::with_buffer(input)?)),
+            Self::Zstd => Box::new(Decompressor(zstd::stream::read::Decoder::with_buffer(input)?)),
             Self::Xz => {
                 let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
-                Box::new(Marked(XzDecoder::new_stream(input, stream)))
+                Box::new(Decompressor(XzDecoder::new_stream(input, stream)))
             }
-            Self::Lz4 => Box::new(Marked(Streams {
+            Self::Lz4 => Box::new(Decompressor(Streams {
                 decoder: Some(FrameDecoder::new(input)),
                 start: FrameDecoder::new,
                 end: FrameDecoder::into_inner,
@@ -84,21 +84,21 @@ impl Compression {
     }
 }
 
-/// A decompressor whose complaints are told from those of its input.
-struct Marked<R>(R);
+/// A decompressor whose own errors are distinguished from those of its input.
+struct Decompressor<R>(R);
 
-impl<R: Read> Read for Marked<R> {
+impl<R: Read> Read for Decompressor<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(Corrupt::mark)
+        self.0.read(buffer).map_err(CorruptInput::wrap)
     }
 }
 
-/// Compressed streams one after the other, by a decoder that itself ends with the first.
+/// Decodes concatenated compressed streams with a decoder that ends after one.
 struct Streams<D, R> {
     decoder: Option<D>,
     start: fn(R) -> D,
     end: fn(D) -> R,
-    /// Whether zeros behind a stream are padding, as on tapes and for gzip(1).
+    /// Whether zeros after a stream are padding, as on tapes and for gzip(1).
     padded: bool,
 }
 
@@ -114,7 +114,7 @@ impl<D: Read, R: BufRead> Read for Streams<D, R> {
                 None => break,
             };
             if self.padded {
-                pass_zeros(&mut input)?;
+                skip_zeros(&mut input)?;
             }
             if !input.fill_buf()?.is_empty() {
                 self.decoder = Some((self.start)(input));
@@ -124,14 +124,14 @@ impl<D: Read, R: BufRead> Read for Streams<D, R> {
     }
 }
 
-/// Passes over the zeros that `input` goes on with.
-fn pass_zeros(input: &mut impl BufRead) -> io::Result<()> {
+/// Skips the zeros that `input` continues with.
+fn skip_zeros(input: &mut impl BufRead) -> io::Result<()> {
     loop {
         let bytes = input.fill_buf()?;
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-        let goes_on = zeros > 0 && zeros == bytes.len();
+        let is_all_zeros = zeros > 0 && zeros == bytes.len();
         input.consume(zeros);
-        if !goes_on {
+        if !is_all_zeros {
             return Ok(());
         }
     }

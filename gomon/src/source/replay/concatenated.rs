@@ -1,23 +1,18 @@
-//! A capture behind another one in the same input, as `cat` puts them together.
+//! Captures concatenated in one input, as by cat(1).
 //!
-//! Its header stands where the next record would. As one it would have no bytes, be of 2055, and stand for
-//! a frame of no bytes on the wire: there are no such records.
+//! The file header of the second capture is where the next record would be. As a record it would have no bytes,
+//! a time in 2055, and a length of 0 on the wire: there are no such records.
 
-use std::cell::RefCell;
 use std::io::{Error, ErrorKind};
-use std::rc::Rc;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use gomon_common::LinkType;
 
 use super::format::{FILE_HEADER, MAGIC, PcapFormat, RECORD_HEADER};
 use super::libpcap::unsupported;
 
-/// The most changes of format in a file that is to be read again: 2 MiB of them.
-const MAX_CHANGES: usize = 1 << 16;
-
-/// Whether the header of a classic pcap capture starts here: a magic number, version 2, and the time zone
-/// and accuracy of timestamps, which no program fills in.
+/// Whether `bytes` start with the file header of a classic pcap capture: a magic number, version 2, and the
+/// time zone and accuracy of timestamps, which every program leaves 0.
 pub(super) fn starts_pcap(bytes: &[u8]) -> bool {
     let Some([m0, m1, m2, m3, v0, v1, v2, v3, rest @ ..]) = bytes.first_chunk::<RECORD_HEADER>()
     else {
@@ -28,72 +23,30 @@ pub(super) fn starts_pcap(bytes: &[u8]) -> bool {
     *rest == [0; 8] && is_version && MAGIC.contains(&[*m0, *m1, *m2, *m3])
 }
 
-/// What the header of a pcap capture at the byte `position` says.
+/// Returns the format of the pcap capture whose file header is at `position`.
 ///
 /// # Errors
 ///
-/// When it is not of the common kind: that takes another reader, which starts with its input.
+/// When the format is not plain: it needs another reader, which can only start at the start of an input.
 pub(super) fn format(header: &[u8; FILE_HEADER], position: u64) -> Result<PcapFormat> {
     let Some(format) = PcapFormat::read(header) else {
         let [first, .., l0, l1, l2, l3] = *header;
         let link = [l0, l1, l2, l3];
         let link = if first == 0xa1 { u32::from_be_bytes(link) } else { u32::from_le_bytes(link) };
-        let link =
-            LinkType::from_number(link).map_or_else(|| unsupported(link), |_| ALONE.to_owned());
-        return Err(left("capture", position, &link).into());
+        let link = LinkType::from_number(link)
+            .map_or_else(|| unsupported(link), |_| OTHER_FORMAT.to_owned());
+        return Err(unread_capture("capture", position, &link).into());
     };
     Ok(format)
 }
 
-/// Why a capture of another format is not read on.
-pub(super) const ALONE: &str =
-    "its format is not that of the first: read it from a file of its own";
+/// Why a concatenated capture of another format is not read.
+pub(super) const OTHER_FORMAT: &str =
+    "its format is not that of the first: read it from a separate file";
 
-/// The error for a capture that is not read on. It is no damage.
-pub(super) fn left(what: &str, position: u64, why: &str) -> Error {
+/// Returns the error for a concatenated capture that is not read. It does not mean that the input is damaged.
+pub(super) fn unread_capture(what: &str, position: u64, why: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("a {what} starts at byte {position}: {why}"))
-}
-
-/// The formats of the captures in a file that is to be read again, each with the byte from which on it
-/// holds. Whoever reads the file first enters them.
-#[derive(Clone, Debug)]
-pub(super) struct Formats(Rc<RefCell<Vec<(u64, PcapFormat)>>>);
-
-impl Formats {
-    /// Those of a file that starts with a capture of this one.
-    pub(super) fn new(first: PcapFormat) -> Self {
-        Self(Rc::new(RefCell::new(vec![(0, first)])))
-    }
-
-    /// The format of a record that starts at this byte, if it is known by now.
-    pub(super) fn at(&self, position: u64) -> Option<PcapFormat> {
-        let formats = self.0.borrow();
-        let behind = formats.partition_point(|(start, _)| *start <= position);
-        formats.get(behind.checked_sub(1)?).map(|(_, format)| *format)
-    }
-
-    /// Enters that records from this byte on, behind those entered so far, are of `format`.
-    ///
-    /// # Errors
-    ///
-    /// When there are too many.
-    pub(super) fn change(&self, position: u64, format: PcapFormat) -> Result<()> {
-        let mut formats = self.0.borrow_mut();
-        if formats.last().is_none_or(|(_, last)| *last != format) {
-            ensure!(
-                formats.len() < MAX_CHANGES,
-                left(
-                    "capture",
-                    position,
-                    &format!(
-                        "its format is not that of the one before, for the {MAX_CHANGES}th time"
-                    )
-                )
-            );
-            formats.push((position, format));
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -105,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_known_by_magic_number_version_and_zeros() {
+    fn a_header_is_recognised_by_magic_number_version_and_zeros() {
         for magic in MAGIC {
             let version = |major, minor| match magic {
                 [0xa1, ..] => [0, major, 0, minor],
@@ -125,24 +78,5 @@ mod tests {
                 assert_eq!(starts_pcap(&other), is_minor, "{magic:x?}, byte {at}");
             }
         }
-    }
-
-    #[test]
-    fn formats_hold_from_where_they_change_and_are_bounded() {
-        let read = |magic| PcapFormat::of(&header(magic, [2, 0, 4, 0])).unwrap();
-        let (micro, nano) = (read(MAGIC[1]), read(MAGIC[3]));
-        let formats = Formats::new(micro);
-        for (position, format) in [(100, micro), (200, nano), (300, nano), (400, micro)] {
-            formats.change(position, format).unwrap();
-        }
-        for (position, format) in [(0, micro), (199, micro), (200, nano), (399, nano), (400, micro)]
-        {
-            assert_eq!(formats.at(position), Some(format), "{position}");
-        }
-        let mut changes = (0..).map(|n| (500 + n, if n % 2 == 0 { nano } else { micro }));
-        let refused =
-            changes.find(|(position, format)| formats.change(*position, *format).is_err());
-        assert_eq!(refused.unwrap().0, 500 + MAX_CHANGES as u64 - 3);
-        assert!(formats.change(1 << 20, nano).is_ok(), "that is no change");
     }
 }

@@ -1,18 +1,18 @@
-//! What the header of a plain pcap capture says, and its records.
+//! The file header and the records of a plain pcap capture.
 
 use gomon_common::LinkType;
 
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 
-/// The length of the file's header, in bytes.
+/// The length of the file header, in bytes.
 pub(super) const FILE_HEADER: usize = 24;
-/// The length of a record's header, in bytes.
+/// The length of a record header, in bytes.
 pub(super) const RECORD_HEADER: usize = 16;
-/// The longest record that is believed, as in libpcap.
+/// The longest record that is accepted, as in libpcap.
 pub(super) const MAX_RECORD: usize = 262_144;
 
-/// First bytes of a classic pcap file: microseconds, nanoseconds, and Alexey Kuznetsov's variant
+/// The magic numbers of classic pcap files: microseconds, nanoseconds, and Alexey Kuznetsov's variant
 /// with longer record headers, each in both byte orders.
 pub(super) const MAGIC: [[u8; 4]; 6] = [
     [0xa1, 0xb2, 0xc3, 0xd4],
@@ -23,7 +23,7 @@ pub(super) const MAGIC: [[u8; 4]; 6] = [
     [0x34, 0xcd, 0xb2, 0xa1],
 ];
 
-/// What the file's header says.
+/// The format of a plain pcap capture: version 2.4, and a supported link type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PcapFormat {
     pub(super) big_endian: bool,
@@ -33,12 +33,12 @@ pub(super) struct PcapFormat {
 }
 
 impl PcapFormat {
-    /// What the start of a capture says, if it is of the common kind.
+    /// Returns the format of a capture that starts with `head`, if it is plain.
     pub(super) fn of(head: &[u8]) -> Option<Self> {
         head.first_chunk().and_then(Self::read)
     }
 
-    /// What a header says, if it is of the common kind.
+    /// Returns the format in a file header, if it is plain.
     pub(super) fn read(header: &[u8; FILE_HEADER]) -> Option<Self> {
         let (magic, rest) = header.split_first_chunk::<4>()?;
         let (big_endian, unit) = match magic {
@@ -57,36 +57,36 @@ impl PcapFormat {
         (number(0)? == version).then_some(Self { big_endian, unit, link })
     }
 
-    /// The frame of the record that `bytes` start with, and the bytes behind it. `None` where not all
-    /// of it is there, or it is longer than is believed.
+    /// Returns the frame of the record that `bytes` start with, and the bytes after the record. Returns `None`
+    /// if the record is incomplete, or longer than [`MAX_RECORD`].
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the innermost loop of a replay")]
     pub(super) fn record<const BIG_ENDIAN: bool>(self, bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
-        let (header, behind) = bytes.split_first_chunk()?;
+        let (header, after) = bytes.split_first_chunk()?;
         let [seconds, fraction, captured, length] = Self::numbers::<BIG_ENDIAN>(*header);
         let captured = captured as usize;
-        if captured > MAX_RECORD || captured > behind.len() {
+        if captured > MAX_RECORD || captured > after.len() {
             return None;
         }
-        let (data, behind) = behind.split_at(captured);
-        // Two numbers of 32 bits: far from the ends of 64.
+        let (data, after) = after.split_at(captured);
+        // Two 32-bit numbers: no overflow in 64 bits.
         let time = i64::from(seconds) * 1_000_000_000 + i64::from(fraction) * self.unit;
         let frame = Frame {
             time: Some(Timestamp::from_nanoseconds(time)),
             link: FrameLink::Known(self.link),
             length,
-            // All that is there, whatever snap length the file's header claims.
+            // All captured bytes, whatever snap length the file header states.
             data,
         };
-        Some((frame, behind))
+        Some((frame, after))
     }
 
-    /// The same, of a capture in whichever byte order.
+    /// Does what [`PcapFormat::record`] does, in the byte order of the format.
     pub(super) fn any_record(self, bytes: &[u8]) -> Option<(Frame<'_>, &[u8])> {
         if self.big_endian { self.record::<true>(bytes) } else { self.record::<false>(bytes) }
     }
 
-    /// The four numbers a record starts with.
+    /// Returns the four numbers of a record header: seconds, fraction, captured length, length.
     #[inline]
     pub(super) fn numbers<const BIG_ENDIAN: bool>(bytes: [u8; RECORD_HEADER]) -> [u32; 4] {
         let number = |at: usize| {

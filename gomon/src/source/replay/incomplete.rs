@@ -1,53 +1,53 @@
-//! Why a replay did not get through all of its capture. The exit status depends on it.
+//! Why a replay is incomplete, which determines the exit status.
 
 use std::fmt;
 use std::io;
 
 use anyhow::Error;
 
-/// Why a replay is not complete. All that could be read was counted and handed on.
+/// Why a replay is incomplete. Everything that could be read was counted and passed on.
 #[derive(Debug)]
 pub enum Incomplete {
     /// The capture is damaged, or ends in the middle of a record.
     Damaged(Error),
-    /// What the capture holds could not be read, or not be looked into.
+    /// A part of the capture could not be read, or not be parsed.
     Missing(Error),
 }
 
 impl Incomplete {
-    /// What an error of a reader means. What a reader, or a decompressor, objects to is damage; what
-    /// fails on the way to the bytes is none. (Of a file that libpcap reads by itself, both are damage: it
-    /// tells them apart in words alone.)
-    pub(in crate::source) fn of_reading(error: Error) -> Self {
+    /// Classifies an error of a reader. Bytes that a reader or a decompressor rejects are damage; a failure to
+    /// get the bytes is not. (libpcap distinguishes the two in the text of its errors only, so for a file that
+    /// libpcap reads itself both are damage.)
+    pub(in crate::source) fn from_read_error(error: Error) -> Self {
         match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
-            Some(failed) if !Corrupt::is_marked(failed) => Self::Missing(error),
+            Some(failed) if !CorruptInput::is_cause_of(failed) => Self::Missing(error),
             _ => Self::Damaged(error),
         }
     }
 }
 
-/// Marks what a decompressor objects to in its input, among the failures of the input itself.
+/// The input of a decompressor is corrupt, as opposed to a failure to read it.
 #[derive(Debug)]
-pub(super) struct Corrupt(io::Error);
+pub(super) struct CorruptInput(io::Error);
 
-impl Corrupt {
-    /// Marks an error of a decompressor, unless it hands on one of the system.
-    pub(super) fn mark(error: io::Error) -> io::Error {
+impl CorruptInput {
+    /// Wraps an error of a decompressor, unless the decompressor passes on an operating system error.
+    pub(super) fn wrap(error: io::Error) -> io::Error {
         match error.raw_os_error() {
             Some(_) => error,
             None => io::Error::new(error.kind(), Self(error)),
         }
     }
 
-    fn is_marked(error: &io::Error) -> bool {
+    fn is_cause_of(error: &io::Error) -> bool {
         error.get_ref().is_some_and(|inner| inner.downcast_ref::<Self>().is_some())
     }
 }
 
-impl fmt::Display for Corrupt {
+impl fmt::Display for CorruptInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl std::error::Error for Corrupt {}
+impl std::error::Error for CorruptInput {}

@@ -1,4 +1,4 @@
-//! Opening what the command line names: a file, a FIFO, or standard input.
+//! Opens the input that the command line names: a file, a FIFO, or standard input.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek};
@@ -10,27 +10,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
 
-use super::concatenated::Formats;
-use super::reread::Reread;
 use crate::source::Stop;
 
-/// An input that was opened and not yet read.
+/// An open input, of which nothing was read yet.
 #[derive(Debug)]
 pub struct Input {
     file: File,
-    /// Bytes from here to the end, for a regular file.
+    /// The number of bytes from the current offset to the end, for a regular file.
     size: Option<u64>,
     read: Arc<AtomicU64>,
     stop: Stop,
 }
 
 impl Input {
-    /// Opens the capture at `path`, or standard input for `-`. Reading ends early when `stop` is
+    /// Opens the capture at `path`, or standard input for `-`. Reading of a stream ends early when `stop` is
     /// requested.
     ///
     /// # Errors
     ///
-    /// When there is nothing at `path` that could be read, with a text that says what is there.
+    /// When `path` can't be opened for reading, or is not a file or FIFO.
     pub fn open(path: &Path, stop: Stop) -> Result<Self> {
         let file = if path.as_os_str() == "-" {
             File::from(
@@ -44,7 +42,7 @@ impl Input {
             if kind.is_socket() || kind.is_block_device() {
                 bail!("it is neither a file nor a FIFO: name a capture file");
             }
-            // Without NONBLOCK, opening a FIFO waits for its writer and hears no signal.
+            // Without O_NONBLOCK, opening a FIFO blocks until there is a writer, also when a signal comes.
             let flags = if kind.is_file() { 0 } else { rustix::fs::OFlags::NONBLOCK.bits() };
             let flags = i32::try_from(flags).context("open flags")?;
             OpenOptions::new().read(true).custom_flags(flags).open(path)?
@@ -52,11 +50,11 @@ impl Input {
         Ok(Self::from_file(file, stop)?)
     }
 
-    /// Reads from an open file, from where it stands.
+    /// Reads from an open file, from its current offset.
     ///
     /// # Errors
     ///
-    /// When the kernel does not tell what the file is.
+    /// When the file's metadata can't be read.
     pub fn from_file(mut file: File, stop: Stop) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let size = if metadata.is_file() {
@@ -67,19 +65,19 @@ impl Input {
         Ok(Self { file, size, read: Arc::default(), stop })
     }
 
-    /// The number of bytes there are, for a regular file.
+    /// Returns the number of bytes to read, for a regular file.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         self.size
     }
 
-    /// The bytes read so far, kept up while somebody else reads.
+    /// Returns the counter of the bytes read so far, which stays up to date after the input was passed on.
     #[must_use]
     pub fn read_counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.read)
     }
 
-    /// The first bytes of a regular file, without reading past them. Nothing for a stream.
+    /// Returns the first bytes of a regular file, without consuming them, and `None` for a stream.
     ///
     /// # Errors
     ///
@@ -101,10 +99,9 @@ impl Input {
         Ok(Some(head))
     }
 
-    /// The same file to be read again, which has plain captures of these formats from where it stands.
-    pub(super) fn again(&mut self, formats: Formats) -> io::Result<Reread> {
-        let start = self.file.stream_position()?;
-        Ok(Reread::new(self.file.try_clone()?, start, formats))
+    /// Returns a second handle of the file, and the current offset in it.
+    pub(super) fn try_clone_file(&mut self) -> io::Result<(File, u64)> {
+        Ok((self.file.try_clone()?, self.file.stream_position()?))
     }
 }
 

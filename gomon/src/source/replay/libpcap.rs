@@ -1,4 +1,4 @@
-//! Classic pcap files, read by libpcap: every magic number, byte order and precision it knows.
+//! Classic pcap files, read by libpcap: every magic number, byte order and precision that it supports.
 #![expect(unsafe_code, reason = "libpcap takes over a file descriptor")]
 
 use std::fs::File;
@@ -17,9 +17,9 @@ use super::format::FILE_HEADER;
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 
-/// What the pipe from a decompressor to libpcap is asked to hold.
+/// The requested capacity of the pipe to libpcap, in bytes.
 const PIPE_SIZE: usize = 1 << 20;
-/// Where in a file's header the snap length lies, in either byte order.
+/// The range of the snap length in the file header, in either byte order.
 const SNAP_LENGTH: Range<usize> = 16..20;
 
 /// A classic pcap capture.
@@ -27,33 +27,32 @@ pub struct Pcap {
     capture: Capture<Offline>,
     link: LinkType,
     frames: u64,
-    /// How the thread ended that feeds libpcap through a pipe. It is
-    /// there before the pipe is closed, and nobody waits for it: behind damage the thread may be
-    /// stuck in a full pipe, or in an input that stays open.
+    /// The result of the thread that writes into the pipe to libpcap, which is sent before the pipe is closed.
+    /// The thread is not joined: after damage it may be blocked on a full pipe, or on an input that never closes.
     fed: Option<Receiver<io::Result<u64>>>,
 }
 
 impl Pcap {
-    /// Reads a stream, which a thread of its own hands to libpcap.
+    /// Reads a stream, which a separate thread writes into a pipe to libpcap.
     ///
     /// # Errors
     ///
-    /// When libpcap finds no capture in it, or none whose link type gomon can look into, and when there is
-    /// no pipe or thread to be had.
+    /// When libpcap does not recognise the capture, when its link type is not supported, and when a pipe or a
+    /// thread can't be created.
     pub fn from_stream(mut stream: Box<dyn Read + Send>) -> Result<Self> {
         let mut header = [0; FILE_HEADER];
         stream.read_exact(&mut header)?;
-        // libpcap cuts records to the snap length that the header claims. Without one it takes all that
-        // is there, as the other readers do.
+        // libpcap truncates records to the snap length in the header. Without one it returns all captured
+        // bytes, as the other readers do.
         header[SNAP_LENGTH].fill(0);
         let mut stream = Cursor::new(header).chain(stream);
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).context("make a pipe")?;
-        // A smaller pipe is slower and as good.
+        // A smaller pipe works too, more slowly.
         let _ = fcntl_setpipe_size(&write, PIPE_SIZE);
         let (outcome, fed) = mpsc::channel();
         thread::Builder::new().name("feeder".into()).spawn(move || {
             let mut write = File::from(write);
-            // Without a receiver there is nobody to tell.
+            // The receiver may have been dropped.
             let _ = outcome.send(io::copy(&mut stream, &mut write));
         })?;
         Ok(Self { fed: Some(fed), ..Self::from_fd(read)? })
@@ -72,25 +71,25 @@ impl Pcap {
         Ok(Self { capture, link, frames: 0, fed: None })
     }
 
-    /// The next frame, or `None` at the end.
+    /// Returns the next frame, or `None` at the end.
     ///
     /// # Errors
     ///
-    /// When the file is damaged here, with the number of the frame.
+    /// When the capture is damaged, with the number of the frame.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
         match self.capture.next_packet() {
             Ok(packet) => {
                 self.frames += 1;
-                // The format has unsigned seconds, which libpcap takes for signed ones: without this
-                // a capture of 2038 would be one of 1901.
+                // The format has unsigned seconds, which libpcap reads as signed: without this a capture of
+                // 2038 would be one of 1901.
                 #[expect(
                     clippy::cast_possible_truncation,
                     clippy::cast_sign_loss,
-                    reason = "meant"
+                    reason = "undoes the sign extension"
                 )]
                 let seconds = packet.header.ts.tv_sec as u32;
-                // With nanosecond precision libpcap keeps nanoseconds in `tv_usec`.
+                // With nanosecond precision libpcap stores nanoseconds in `tv_usec`.
                 let time = Timestamp::from_parts(seconds.into(), packet.header.ts.tv_usec);
                 Ok(Some(Frame {
                     time: Some(time),
@@ -119,7 +118,7 @@ impl Pcap {
     }
 }
 
-/// The error for a link type that gomon can't look into, by its number.
+/// Returns the error message for a link type that gomon does not parse, by its number.
 pub(in crate::source) fn unsupported(number: u32) -> String {
     let name = i32::try_from(number).ok().and_then(|n| pcap::Linktype(n).get_name().ok());
     let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
@@ -129,7 +128,7 @@ pub(in crate::source) fn unsupported(number: u32) -> String {
     )
 }
 
-/// libpcap's own words, without the prefix the binding puts in front.
+/// Returns libpcap's error message, without the prefix that the binding adds.
 pub(in crate::source) fn message(error: &pcap::Error) -> String {
     if let pcap::Error::PcapError(text) = error { text.clone() } else { error.to_string() }
 }

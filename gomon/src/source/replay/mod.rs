@@ -1,9 +1,10 @@
-//! Replay: a capture file, counted frame by frame on the clock of its timestamps.
+//! Replay: counts a capture frame by frame, in panes of its timestamps.
 
 mod compression;
 mod concatenated;
 mod format;
 mod incomplete;
+mod index;
 mod input;
 pub(super) mod libpcap;
 mod opaque;
@@ -13,6 +14,7 @@ mod plain;
 mod read_ahead;
 mod reader;
 mod reread;
+mod visitor;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -26,199 +28,218 @@ pub use input::Input;
 pub use libpcap::Pcap;
 pub use pcapng::Pcapng;
 pub use plain::Plain;
-pub use reader::{FrameVisitor, Reader};
-pub use reread::Reread;
+pub use reader::Reader;
+pub use reread::Rereader;
+pub use visitor::FrameVisitor;
 
+use self::index::CaptureIndex;
 use self::opaque::OpaqueLayers;
 use self::pace::Pace;
-use super::wall::Moment;
-use super::{PaneSink, Stop, quick};
-use crate::core::{Known, PaneClock, PanePosition, Tally, Timestamp, UnconfirmedFrames, seconds};
-use crate::frame::{Frame, FrameLink, KeptFrame};
+use super::counting::{count, try_count_fast};
+use super::pane_sink::PaneSink;
+use super::stop::Stop;
+use super::wall::ClockReading;
+use crate::core::{
+    Lookahead, PaneClock, PanePosition, Tally, Timestamp, UnconfirmedFrames, WindowCounts, seconds,
+};
+use crate::frame::{Frame, FrameLink, OwnedFrame};
 
-/// Counts the frames of a capture and hands the panes on.
+/// Counts the frames of a capture and passes the panes on.
 pub struct Replay {
     clock: PaneClock,
     tally: Tally,
-    /// Frames whose timestamps are in doubt, each with where its record starts.
-    doubts: UnconfirmedFrames<(KeptFrame, u64)>,
-    /// Whether the log has that the clock was set back.
-    step_logged: bool,
-    /// Whether windows of a stream close by the wall's clock, and up to when they did.
-    keeps_pace: bool,
+    /// Frames with unconfirmed timestamps, each with the position of its record.
+    unconfirmed: UnconfirmedFrames<(OwnedFrame, u64)>,
+    /// The index to maintain, if the capture is reread.
+    index: Option<CaptureIndex>,
+    /// Whether it was logged that the clock was set back.
+    is_step_logged: bool,
+    /// Whether panes of a stream are closed by wall-clock time, and the end of the last one that was.
+    follows_wall: bool,
     closed_by_wall: Option<Timestamp>,
-    /// Frames of link types that can't be looked into, by type.
+    /// Frames of unsupported link types, by number.
     unsupported: BTreeMap<u32, u64>,
-    hidden: OpaqueLayers,
-    /// With `--bot-mac`, frames that do not name their sender, by link type.
-    nameless: BTreeMap<LinkType, u64>,
+    opaque: OpaqueLayers,
+    /// With `--bot-mac`, frames without the sender's MAC address, by link type.
+    without_mac: BTreeMap<LinkType, u64>,
 }
 
 impl Replay {
-    /// A replay that counts with `tally` in the panes of `clock`.
+    /// Creates a replay that counts with `tally` in the panes of `clock`.
     #[must_use]
     pub fn new(clock: PaneClock, tally: Tally) -> Self {
         Self {
             clock,
             tally,
-            doubts: UnconfirmedFrames::default(),
-            step_logged: false,
-            keeps_pace: true,
+            unconfirmed: UnconfirmedFrames::default(),
+            index: None,
+            is_step_logged: false,
+            follows_wall: true,
             closed_by_wall: None,
             unsupported: BTreeMap::new(),
-            hidden: OpaqueLayers::default(),
-            nameless: BTreeMap::new(),
+            opaque: OpaqueLayers::default(),
+            without_mac: BTreeMap::new(),
         }
     }
 
-    /// Reads to the end, to the stop request, or to where the capture is damaged. The last pane is
-    /// handed on in each case.
+    /// Reads to the end, to the stop request, or to where the capture is damaged. The last pane is passed on in
+    /// each case.
     ///
     /// # Errors
     ///
-    /// When the capture is damaged or can't be read, or frames had to be left out.
+    /// When the capture is damaged or can't be read, or has frames that can't be parsed or attributed.
     pub fn run(
         mut self,
         mut reader: Reader,
         stop: &Stop,
-        receiver: &mut impl PaneSink,
+        sink: &mut impl PaneSink,
     ) -> Result<(), Incomplete> {
         let mut frames = 0;
         let mut pace = reader.is_stream().then(|| Pace::new(self.clock.window()));
         if let Some(waker) = reader.waker() {
             stop.on_status(waker);
         }
-        receiver.starts_at(reader.position());
+        self.index = reader.index();
+        if let Some(index) = &self.index {
+            index.open_first_pane(reader.position());
+        }
         let outcome = loop {
-            let due =
-                pace.as_ref().and_then(|pace| pace.due(!self.doubts.is_empty(), self.clock.pane()));
-            reader.wait_until(due);
-            let mut counting = Counting::new(&mut self, receiver);
-            let more = reader.frames(&mut counting);
-            let came = counting.frames;
-            frames += came;
+            let has_unconfirmed = !self.unconfirmed.is_empty();
+            let open = self.clock.pane();
+            let deadline = pace.as_ref().and_then(|pace| pace.deadline(has_unconfirmed, open));
+            reader.set_deadline(deadline);
+            let mut counter = FrameCounter::new(&mut self, sink);
+            let more = reader.read_batch(&mut counter);
+            let arrived = counter.frames;
+            frames += arrived;
             match more {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => break Ok(()),
-                // A stop may cut a stream anywhere; that is no damage.
+                // A stop request may cut a stream at any byte, which is not damage.
                 Err(_) if stop.is_requested() => break Ok(()),
-                Err(error) => break Err(Incomplete::of_reading(error)),
+                Err(error) => break Err(Incomplete::from_read_error(error)),
             }
-            receiver.progress(frames, reader.position());
+            if let Some(index) = &self.index {
+                index.add_checkpoint(reader.position());
+            }
+            sink.progress(frames, reader.position());
             if stop.take_status_request() {
-                receiver.status(self.tally.ledger());
+                sink.status(self.tally.ledger());
             }
             if stop.is_requested() {
                 break Ok(());
             }
             if let Some(pace) = &mut pace
-                && (came > 0 || reader.timed_out())
-                && self.keep(pace, came > 0, reader.position(), receiver).is_break()
+                && (arrived > 0 || reader.timed_out())
+                && self.follow_wall(pace, arrived > 0, reader.position(), sink).is_break()
             {
                 break Ok(());
             }
         };
-        // The receiver may have broken off already; what it does with the last panes is its own.
-        let _ = self.settle(Known::All, receiver);
+        // The sink may have broken before; it gets the last panes all the same.
+        let _ = self.count_confirmed(Lookahead::End, sink);
         let span = self.clock.pane();
         if frames > 0 {
-            receiver.starts_at(reader.position());
-            if frames > 1 && self.clock.stands_still() {
-                receiver.stands_still();
+            if frames > 1 && self.clock.timestamps_are_constant() {
+                sink.timestamps_are_constant();
             }
-            let _ = receiver.pane(self.tally.take(span));
+            let counts = self.tally.take(span);
+            let _ = self.close_pane(counts, reader.position(), sink);
         }
-        receiver.progress(frames, reader.position());
-        self.hidden.tell(frames);
-        let left_out = left_out(&self.unsupported).or_else(|| self.without_sender());
-        match (outcome, left_out) {
+        sink.progress(frames, reader.position());
+        self.opaque.log(frames);
+        let missing = unsupported_frames(&self.unsupported).or_else(|| self.frames_without_mac());
+        match (outcome, missing) {
             (outcome, None) => outcome,
-            (Ok(()), Some(left_out)) => Err(Incomplete::Missing(left_out)),
-            (Err(Incomplete::Damaged(error) | Incomplete::Missing(error)), Some(left_out)) => {
-                Err(Incomplete::Missing(anyhow!("{error:#}; {left_out}")))
+            (Ok(()), Some(missing)) => Err(Incomplete::Missing(missing)),
+            (Err(Incomplete::Damaged(error) | Incomplete::Missing(error)), Some(missing)) => {
+                Err(Incomplete::Missing(anyhow!("{error:#}; {missing}")))
             }
         }
     }
 
-    /// Whether a frame of the open pane has only to be counted: packets and senders are not asked for
-    /// the frame, and no frame waits for the next.
-    fn may_be_quick(&self, receiver: &impl PaneSink) -> bool {
-        !receiver.wants_packets()
-            && self.doubts.is_empty()
-            && !self.tally.selection().has_mac_rule()
+    /// Whether [`try_count_fast`] may count the frames of the open pane: their bytes are needed neither by the
+    /// sink nor for the sender's MAC address, and no earlier frame is held back.
+    fn allows_fast_path(&self, sink: &impl PaneSink) -> bool {
+        !sink.wants_packets() && self.unconfirmed.is_empty() && !self.tally.filter().has_mac_rule()
     }
 
-    /// Puts a frame into the pane where it belongs, as far as anybody can say.
+    /// Counts a frame in the pane of its timestamp, or holds it back until that is confirmed.
     #[inline(never)]
     fn frame(
         &mut self,
         frame: Frame<'_>,
         position: u64,
-        receiver: &mut impl PaneSink,
+        sink: &mut impl PaneSink,
     ) -> ControlFlow<()> {
-        // A record without bytes tells nothing of when, either: there are such with a time of 0.
+        // The time of a record without bytes is ignored: in some captures it is 0.
         let time = frame.time.filter(|_| !frame.data.is_empty());
-        if let Some(place) = self.doubts.place(time, &mut self.clock) {
-            return self.enter(place, &frame, position, receiver);
+        if let Some(pane) = self.unconfirmed.locate(time, &mut self.clock) {
+            return self.count_at(pane, &frame, position, sink);
         }
-        self.doubts.wait(time, (frame.keep(), position));
-        self.settle(Known::SoFar, receiver)
+        self.unconfirmed.push(time, (frame.to_owned_frame(), position));
+        self.count_confirmed(Lookahead::More, sink)
     }
 
-    /// Counts the frames whose timestamps are in doubt no more.
+    /// Counts the held-back frames whose pane is known by now.
     #[cold]
-    fn settle(&mut self, known: Known, receiver: &mut impl PaneSink) -> ControlFlow<()> {
-        while let Some((place, (frame, position))) = self.doubts.next(&mut self.clock, known) {
-            self.enter(place, &frame.frame(), position, receiver)?;
+    fn count_confirmed(
+        &mut self,
+        lookahead: Lookahead,
+        sink: &mut impl PaneSink,
+    ) -> ControlFlow<()> {
+        while let Some((pane, (frame, position))) = self.unconfirmed.pop(&mut self.clock, lookahead)
+        {
+            self.count_at(pane, &frame.frame(), position, sink)?;
         }
         ControlFlow::Continue(())
     }
 
-    /// Counts a frame where it belongs.
-    fn enter(
+    /// Counts a frame at a pane position, after closing panes if necessary.
+    fn count_at(
         &mut self,
-        place: PanePosition,
+        pane: PanePosition,
         frame: &Frame<'_>,
         position: u64,
-        receiver: &mut impl PaneSink,
+        sink: &mut impl PaneSink,
     ) -> ControlFlow<()> {
-        match place {
+        match pane {
             PanePosition::Current => {}
             PanePosition::Late => self.tally.ledger_mut().late += 1,
             PanePosition::Implausible | PanePosition::Unconfirmed => {
-                self.tally.ledger_mut().implausible += 1
+                self.tally.ledger_mut().implausible += 1;
             }
-            PanePosition::Ahead(panes) => self.advance(panes, position, receiver)?,
-            PanePosition::SetBack(start) => self.set_back(start, position, receiver)?,
+            PanePosition::Ahead(panes) => self.advance(panes, position, sink)?,
+            PanePosition::SetBack(start) => self.set_back(start, position, sink)?,
         }
-        self.count(frame, receiver);
+        self.count(frame, sink);
         ControlFlow::Continue(())
     }
 
-    /// Follows the wall's clock where a stream's frames do: closes what is over although nothing `came`.
-    fn keep(
+    /// Closes the panes of a live stream that have ended by wall-clock time, unless frames have `arrived`.
+    fn follow_wall(
         &mut self,
         pace: &mut Pace,
-        came: bool,
+        arrived: bool,
         position: u64,
-        receiver: &mut impl PaneSink,
+        sink: &mut impl PaneSink,
     ) -> ControlFlow<()> {
-        if !self.keeps_pace {
+        if !self.follows_wall {
             return ControlFlow::Continue(());
         }
-        let now = Moment::now();
-        if came {
-            pace.frames_came(now);
-        } else if pace.pauses(now.instant) {
-            self.settle(Known::ForNow, receiver)?;
+        let now = ClockReading::now();
+        if arrived {
+            pace.frames_arrived(now);
+        } else if pace.begins_pause(now.instant) {
+            self.count_confirmed(Lookahead::Paused, sink)?;
         }
-        if self.doubts.is_empty() {
-            pace.follow(self.clock.pane());
+        if self.unconfirmed.is_empty() {
+            pace.classify(self.clock.pane());
         }
         match pace.panes_over(self.clock.pane(), now.instant) {
-            panes if panes > 0 && !came => {
-                pace.closes(now.instant);
-                self.advance(panes, position, receiver)?;
+            panes if panes > 0 && !arrived => {
+                pace.panes_closed(now.instant);
+                self.advance(panes, position, sink)?;
                 self.closed_by_wall = Some(self.clock.pane().start);
                 ControlFlow::Continue(())
             }
@@ -226,59 +247,70 @@ impl Replay {
         }
     }
 
-    /// Closes the open pane and moves on to the one `panes` further, which starts with the record at
-    /// `position`.
-    fn advance(
-        &mut self,
-        panes: u64,
-        position: u64,
-        receiver: &mut impl PaneSink,
-    ) -> ControlFlow<()> {
+    /// Closes the open pane and opens the one `panes` after it, which starts with the record at `position`.
+    fn advance(&mut self, panes: u64, position: u64, sink: &mut impl PaneSink) -> ControlFlow<()> {
         let span = self.clock.pane();
         self.clock.advance(panes);
-        receiver.starts_at(position);
-        receiver.pane(self.tally.take(span))?;
+        let counts = self.tally.take(span);
+        self.close_pane(counts, position, sink)?;
         if panes > 1 {
-            receiver.silence(span.end, panes - 1)?;
+            sink.silence(span.end, panes - 1)?;
         }
         ControlFlow::Continue(())
     }
 
-    /// Closes the open pane, in which the clock was set back, and opens the first of a new grid, which
+    /// Passes the counts of the open pane, which ends before the record at `position`, on to `sink`, which may
+    /// reread its packets meanwhile.
+    fn close_pane(
+        &mut self,
+        counts: WindowCounts,
+        position: u64,
+        sink: &mut impl PaneSink,
+    ) -> ControlFlow<()> {
+        if let Some(index) = &self.index {
+            index.close_pane(position);
+        }
+        let flow = sink.pane(counts);
+        if let Some(index) = &self.index {
+            index.clear_closed_pane();
+        }
+        flow
+    }
+
+    /// Closes the open pane, during which the clock was set back, and opens the first pane of a new grid, which
     /// starts with the record at `position`.
     #[cold]
     fn set_back(
         &mut self,
         start: Timestamp,
         position: u64,
-        receiver: &mut impl PaneSink,
+        sink: &mut impl PaneSink,
     ) -> ControlFlow<()> {
-        let counts = self.tally.take_cut(self.clock.pane());
+        let counts = self.tally.take_truncated(self.clock.pane());
         let by = start.since(counts.observed_until());
-        if self.keeps_pace && self.closed_by_wall.is_some_and(|closed| start < closed) {
-            self.keeps_pace = false;
+        if self.follows_wall && self.closed_by_wall.is_some_and(|closed| start < closed) {
+            self.follows_wall = false;
             log::warn!(
-                "frames came {:.1} s late, after their windows were closed as silent: windows follow the \
-                 frames alone from here on: use tcpdump -U, and nothing that buffers behind it",
+                "frames arrived {:.1} s late, after their windows were closed as silent: from here on, \
+                 windows are closed by frames only: use tcpdump -U, and no buffering program after it",
                 seconds(by).abs()
             );
-        } else if !std::mem::replace(&mut self.step_logged, true) {
+        } else if !std::mem::replace(&mut self.is_step_logged, true) {
             log::warn!(
-                "the clock of the capture was set back by about {:.1} s: windows start anew there; \
-                 further steps are not logged",
+                "the clock of the capture was set back by about {:.1} s: a new grid of windows starts \
+                 there; further steps are not logged",
                 seconds(by).abs()
             );
         }
         self.tally.clock_set(by);
         self.clock.set_back(start);
-        receiver.starts_at(position);
-        receiver.pane(counts)?;
-        receiver.clock_set(by)
+        self.close_pane(counts, position, sink)?;
+        sink.clock_set(by)
     }
 
-    /// The error for frames that can't be told by their sender, if there were any.
-    fn without_sender(&self) -> Option<Error> {
-        let (link, frames) = self.nameless.first_key_value()?;
+    /// Returns the error for frames without the sender's MAC address, if there were any.
+    fn frames_without_mac(&self) -> Option<Error> {
+        let (link, frames) = self.without_mac.first_key_value()?;
         Some(anyhow!(
             "{frames} frame(s) counted as not from the bot: frames of link type {} do not name their \
              sender: leave --bot-mac out",
@@ -287,22 +319,22 @@ impl Replay {
     }
 
     /// Counts a frame in the open pane.
-    fn count(&mut self, frame: &Frame<'_>, receiver: &mut impl PaneSink) {
+    fn count(&mut self, frame: &Frame<'_>, sink: &mut impl PaneSink) {
         match frame.link {
             FrameLink::Known(link) => {
-                if self.tally.selection().has_mac_rule() && !Mac::is_in(link) {
-                    *self.nameless.entry(link).or_default() += 1;
+                if self.tally.filter().has_mac_rule() && !Mac::is_in(link) {
+                    *self.without_mac.entry(link).or_default() += 1;
                 }
-                match super::count(&mut self.tally, link, frame, receiver) {
-                    Ok(packet) if OpaqueLayers::concerns(&packet) => {
-                        let is_from_bot = self.tally.selection().is_from_bot(&packet)
-                            && self.tally.selection().is_sent_by_bot(link, frame.data);
+                match count(&mut self.tally, link, frame, sink) {
+                    Ok(packet) if OpaqueLayers::may_be_incomplete(&packet) => {
+                        let is_from_bot = self.tally.filter().is_from_bot(&packet)
+                            && self.tally.filter().is_sent_by_bot(link, frame.data);
                         if is_from_bot {
-                            self.hidden.packet(link, frame, &packet);
+                            self.opaque.add_packet(link, frame, &packet);
                         }
                     }
                     Ok(_) => {}
-                    Err(skip) => self.hidden.skipped(link, frame, skip),
+                    Err(skip) => self.opaque.add_skipped(link, frame, skip),
                 }
             }
             FrameLink::Unsupported(number) => {
@@ -313,51 +345,37 @@ impl Replay {
     }
 }
 
-/// The error for frames that could not be looked into, if there were any: how many, by link type.
-pub(super) fn left_out(unsupported: &BTreeMap<u32, u64>) -> Option<Error> {
+/// Returns the error for frames of unsupported link types, if there were any.
+pub(super) fn unsupported_frames(unsupported: &BTreeMap<u32, u64>) -> Option<Error> {
     let (&number, &frames) = unsupported.first_key_value()?;
     Some(anyhow!("{frames} frame(s) left out: {}", libpcap::unsupported(number)))
 }
 
-/// Takes the frames of a reader.
-struct Counting<'a, R> {
+/// Counts the frames of a reader.
+struct FrameCounter<'a, S> {
     replay: &'a mut Replay,
-    receiver: &'a mut R,
-    /// Whether the quick path may be taken.
-    is_quick: bool,
+    sink: &'a mut S,
+    /// Whether [`try_count_fast`] may count frames of the open pane.
+    is_fast: bool,
     frames: u64,
 }
 
-impl<'a, R: PaneSink> Counting<'a, R> {
-    fn new(replay: &'a mut Replay, receiver: &'a mut R) -> Self {
-        let is_quick = replay.may_be_quick(receiver);
-        Self { replay, receiver, is_quick, frames: 0 }
+impl<'a, S: PaneSink> FrameCounter<'a, S> {
+    fn new(replay: &'a mut Replay, sink: &'a mut S) -> Self {
+        let is_fast = replay.allows_fast_path(sink);
+        Self { replay, sink, is_fast, frames: 0 }
     }
 }
 
-/// Counts a packet of the common kind for which that is not done at once. It is parsed again, since
-/// keeping what was parsed would cost those that never come here.
-#[inline(never)]
-fn count_rest(tally: &mut Tally, data: &[u8], length: u32, time: Timestamp) {
-    if let Some(packet) = quick::parse(data) {
-        tally.count_v4(&packet, length, time);
-    }
-}
-
-impl<R: PaneSink> FrameVisitor for Counting<'_, R> {
+impl<S: PaneSink> FrameVisitor for FrameCounter<'_, S> {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the innermost loop")]
     fn visit_fast(&mut self, frame: &Frame<'_>) -> bool {
-        // As nearly all are: in the open pane, and of the common kind.
-        if self.is_quick
+        if self.is_fast
             && let Some(time) = frame.time
             && self.replay.clock.is_current(time)
-            && frame.link == FrameLink::Known(LinkType::Ethernet)
-            && let Some(packet) = quick::parse(frame.data)
+            && try_count_fast(&mut self.replay.tally, frame, time)
         {
-            if !self.replay.tally.try_count_cached(&packet, frame.length, time) {
-                count_rest(&mut self.replay.tally, frame.data, frame.length, time);
-            }
             self.frames += 1;
             return true;
         }
@@ -365,11 +383,11 @@ impl<R: PaneSink> FrameVisitor for Counting<'_, R> {
     }
 
     #[inline(always)]
-    #[expect(clippy::inline_always, reason = "else every frame would be written to memory for it")]
-    fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()> {
+    #[expect(clippy::inline_always, reason = "otherwise every frame would be written to memory")]
+    fn visit(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()> {
         self.frames += 1;
-        let flow = self.replay.frame(*frame, position, self.receiver);
-        self.is_quick = self.replay.may_be_quick(self.receiver);
+        let flow = self.replay.frame(*frame, position, self.sink);
+        self.is_fast = self.replay.allows_fast_path(self.sink);
         flow
     }
 }

@@ -1,32 +1,32 @@
-//! What a capture holds that stays hidden, told once at its end.
+//! Frames and packets of a capture that can't be parsed completely, reported once at its end.
 
 use std::collections::BTreeMap;
 
-use gomon_common::parse::{MAX_EXTENSIONS, hidden_by};
+use gomon_common::parse::{MAX_EXTENSIONS, opaque_ethertype};
 use gomon_common::{ContactFlag, LinkType, Packet, Skip, parse, protocol};
 
 use crate::frame::Frame;
 
-/// Ethernet types that hide nothing: they have no IP to show (ARP and reverse ARP).
+/// `EtherType`s of protocols that never carry IP: ARP and reverse ARP.
 const WITHOUT_IP: [u16; 2] = [0x0806, 0x8035];
-/// How many types are named at most, those with most frames.
+/// The most `EtherType`s that are named: those with the most frames.
 const NAMED: usize = 3;
 
-/// Counts of frames, in no more memory than one a type takes.
+/// Counts frames and packets by why they can't be parsed. Memory is bounded by the number of `EtherType`s.
 #[derive(Debug, Default)]
 pub(super) struct OpaqueLayers {
-    /// Frames in which there is no IP to be found, by the Ethernet type that hides it if there is one.
-    types: BTreeMap<Option<u16>, u64>,
-    /// TCP packets of the bot whose flags were not captured.
+    /// Frames in which no IP packet is found, by the `EtherType` at which parsing ends, if there is one.
+    ethertypes: BTreeMap<Option<u16>, u64>,
+    /// The bot's TCP packets whose flags were not captured.
     without_flags: u64,
-    /// Packets of the bot with more extension headers than are stepped over.
+    /// The bot's packets with more extension headers than are skipped.
     without_ports: u64,
 }
 
-/// A frame as it would be read if all that its headers claim had been captured. What is missing is zero.
-struct Whole<'a>(&'a [u8]);
+/// A frame with everything that was not captured read as zeros.
+struct ZeroPadded<'a>(&'a [u8]);
 
-impl gomon_common::Frame for Whole<'_> {
+impl gomon_common::Frame for ZeroPadded<'_> {
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         for (byte, captured) in bytes.iter_mut().zip(self.0.get(offset..).unwrap_or_default()) {
@@ -37,45 +37,45 @@ impl gomon_common::Frame for Whole<'_> {
 }
 
 impl OpaqueLayers {
-    /// Enters a frame in which there is no packet.
+    /// Records a frame without an IP packet.
     #[cold]
-    pub(super) fn skipped(&mut self, link: LinkType, frame: &Frame<'_>, skip: Skip) {
+    pub(super) fn add_skipped(&mut self, link: LinkType, frame: &Frame<'_>, skip: Skip) {
         if skip != Skip::NotIp {
             return;
         }
-        let kind = hidden_by(link, frame.data);
+        let kind = opaque_ethertype(link, frame.data);
         if kind.is_none_or(|kind| !WITHOUT_IP.contains(&kind)) {
-            *self.types.entry(kind).or_default() += 1;
+            *self.ethertypes.entry(kind).or_default() += 1;
         }
     }
 
-    /// Whether a packet may be one for [`OpaqueLayers::packet`].
+    /// Whether a packet may be incomplete, and [`OpaqueLayers::add_packet`] is to be called if the bot sent it.
     #[inline]
-    pub(super) fn concerns(packet: &Packet) -> bool {
+    pub(super) fn may_be_incomplete(packet: &Packet) -> bool {
         let protocol = packet.destination.protocol();
         packet.contact == ContactFlag::NONE
             && (protocol == protocol::TCP || protocol::is_extension(protocol))
     }
 
-    /// Enters a packet of the bot of which not all that matters was read.
+    /// Records a packet of the bot that may be incomplete.
     #[cold]
-    pub(super) fn packet(&mut self, link: LinkType, frame: &Frame<'_>, packet: &Packet) {
-        let Ok(whole) = parse(link, &Whole(frame.data)) else { return };
+    pub(super) fn add_packet(&mut self, link: LinkType, frame: &Frame<'_>, packet: &Packet) {
+        let Ok(padded) = parse(link, &ZeroPadded(frame.data)) else { return };
         let protocol = packet.destination.protocol();
         if protocol == protocol::TCP {
-            // Of a later fragment, or a packet that ends in front of the flags, there would be none.
-            self.without_flags += u64::from(whole.contact != ContactFlag::NONE);
+            // A later fragment, or a packet that ends before the flags, has no flags in the padded frame either.
+            self.without_flags += u64::from(padded.contact != ContactFlag::NONE);
         } else if !packet.destination.address().is_v4() {
-            // Where it is the capture that ends, the rest would have shown more.
-            self.without_ports += u64::from(whole == *packet);
+            // If the frame was truncated by the capture, the padded frame is parsed further.
+            self.without_ports += u64::from(padded == *packet);
         }
     }
 
-    /// Says what was hidden in a capture of so many frames.
-    pub(super) fn tell(&self, frames: u64) {
-        let hidden: u64 = self.types.values().sum();
-        if hidden > frames / 2 {
-            log::warn!("{hidden} of {frames} frames {}", self.what_hides());
+    /// Logs what could not be parsed in a capture of `frames` frames.
+    pub(super) fn log(&self, frames: u64) {
+        let opaque: u64 = self.ethertypes.values().sum();
+        if opaque > frames / 2 {
+            log::warn!("{opaque} of {frames} frames {}", self.ethertypes_text());
         }
         if self.without_flags > 0 {
             log::warn!(
@@ -93,11 +93,13 @@ impl OpaqueLayers {
         }
     }
 
-    fn what_hides(&self) -> String {
-        let mut types: Vec<_> = self.types.iter().map(|(kind, frames)| (*frames, *kind)).collect();
+    /// Returns the predicate of the warning: which `EtherType`s the frames carry.
+    fn ethertypes_text(&self) -> String {
+        let mut types: Vec<_> =
+            self.ethertypes.iter().map(|(kind, frames)| (*frames, *kind)).collect();
         types.sort_by_key(|(frames, kind)| (std::cmp::Reverse(*frames), *kind));
         if let [(_, Some(kind))] = types[..] {
-            return format!("carry EtherType {}, which is not looked into", name(kind));
+            return format!("carry EtherType {}, which is not parsed", name(kind));
         }
         let named = types.iter().take(NAMED).map(|(frames, kind)| match kind {
             Some(kind) => format!("{frames} with EtherType {}", name(*kind)),
@@ -108,11 +110,11 @@ impl OpaqueLayers {
             let rest: u64 = types[NAMED..].iter().map(|(frames, _)| frames).sum();
             named.push(format!("{rest} with one of {} others", types.len() - NAMED));
         }
-        format!("carry what is not looked into: {}", named.join(", "))
+        format!("carry layers that are not parsed: {}", named.join(", "))
     }
 }
 
-/// An Ethernet type by its number, and by its name where it is a common one.
+/// Formats an `EtherType` as its number, with its name if it is a common one.
 fn name(kind: u16) -> String {
     let name = match kind {
         0x22f3 => "TRILL",

@@ -1,8 +1,8 @@
 //! pcapng captures.
 //!
-//! libpcap reads them only as long as every interface has the link type and snap length of the
-//! first, so blocks are taken apart with `pcap-parser` here. Blocks are framed by hand: that keeps
-//! the byte offset for messages and bounds what a hostile length can cost.
+//! libpcap reads them only if every interface has the link type and snap length of the first, so blocks are
+//! parsed with `pcap-parser` here. Block boundaries are found without it, which provides the byte offset for
+//! messages and bounds the cost of a malicious length.
 
 use std::io::{self, BufRead, Read};
 
@@ -18,18 +18,18 @@ use pcap_parser::traits::PcapNGPacketBlock;
 
 use super::concatenated;
 use super::format::RECORD_HEADER;
-use super::read_ahead::{LONGEST, ReadAhead};
+use super::read_ahead::{MAX_WAIT_BYTES, ReadAhead};
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 
-/// The longest block that is kept in memory. libpcap and Wireshark stop at the same length.
+/// The longest block that is read into memory. libpcap and Wireshark have the same limit.
 const MAX_BLOCK: usize = 16 << 20;
-/// The most interfaces a section may describe.
+/// The most interfaces of a section.
 const MAX_INTERFACES: usize = 1 << 16;
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;
-/// The packet block that the enhanced one replaced.
+/// The packet block that the enhanced packet block replaced.
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
@@ -40,23 +40,23 @@ pub struct Pcapng {
     block: Vec<u8>,
     big_endian: bool,
     interfaces: Vec<Interface>,
-    /// Where the block in `block` starts, and where the next one does.
-    at: u64,
+    /// The offsets of the block in `block`, and of the next block.
+    block_start: u64,
     position: u64,
     frames: u64,
 }
 
-/// What a section says of one interface.
+/// The description of an interface in a section.
 struct Interface {
     link: FrameLink,
-    /// 0 for no limit.
+    /// In bytes, 0 for no limit.
     snap_length: u32,
     ticks_per_second: u128,
     offset_seconds: i64,
 }
 
 impl Pcapng {
-    /// The first bytes of every capture, in either byte order.
+    /// The first bytes of every pcapng capture, in either byte order.
     pub const MAGIC: [u8; 4] = SECTION_HEADER.to_be_bytes();
 
     /// Whether a capture that starts with these bytes is pcapng.
@@ -65,8 +65,8 @@ impl Pcapng {
         head.starts_with(&Self::MAGIC)
     }
 
-    /// Whether a section header starts here, by its byte-order magic too.
-    pub(super) fn starts(bytes: &[u8]) -> bool {
+    /// Whether `bytes` start with a section header, including its byte-order magic.
+    pub(super) fn starts_section(bytes: &[u8]) -> bool {
         let order = bytes.get(8..12);
         Self::recognise(bytes)
             && matches!(order, Some([0x1a, 0x2b, 0x3c, 0x4d] | [0x4d, 0x3c, 0x2b, 0x1a]))
@@ -76,70 +76,70 @@ impl Pcapng {
     ///
     /// # Errors
     ///
-    /// When it can't be read at all.
+    /// When the thread that reads it can't be created.
     pub fn new(input: impl Read + Send + 'static) -> io::Result<Self> {
         Ok(Self {
             input: ReadAhead::new(input)?,
             block: Vec::new(),
             big_endian: false,
             interfaces: Vec::new(),
-            at: 0,
+            block_start: 0,
             position: 0,
             frames: 0,
         })
     }
 
-    /// Bytes of the capture read so far.
+    /// Returns the number of bytes read so far.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// The bytes that are read.
+    /// Returns the input.
     pub(super) fn input(&mut self) -> &mut ReadAhead {
         &mut self.input
     }
 
-    /// The next frame, or `None` at the end, and where it did not come in time.
+    /// Returns the next frame, or `None` at the end, and when the wait for it timed out.
     ///
     /// # Errors
     ///
-    /// When the capture is damaged here, with the frame's number and the block's offset.
+    /// When the capture is damaged, with the frame's number and the block's offset.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
         let kind = loop {
-            self.at = self.position;
-            if !self.block_comes().with_context(|| self.place())? {
+            self.block_start = self.position;
+            if !self.wait_for_block().with_context(|| self.location())? {
                 return Ok(None);
             }
-            match self.read_block().with_context(|| self.place())? {
+            match self.read_block().with_context(|| self.location())? {
                 None => return Ok(None),
-                Some(SECTION_HEADER) => self.section().with_context(|| self.place())?,
-                Some(INTERFACE_DESCRIPTION) => self.interface().with_context(|| self.place())?,
+                Some(SECTION_HEADER) => self.section().with_context(|| self.location())?,
+                Some(INTERFACE_DESCRIPTION) => self.interface().with_context(|| self.location())?,
                 Some(kind @ (ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET)) => break kind,
                 Some(_) => {}
             }
         };
-        let place = self.place();
+        let location = self.location();
         self.frames += 1;
         if kind == OBSOLETE_PACKET {
-            self.renew_obsolete_packet();
+            self.convert_obsolete_packet();
         }
         let frame = if kind == SIMPLE_PACKET { self.simple() } else { self.enhanced() };
-        frame.map(Some).context(place)
+        frame.map(Some).context(location)
     }
 
-    /// Where in the capture something went wrong, before the next frame could be returned.
-    fn place(&self) -> String {
-        format!("frame {}, block at byte {}", self.frames + 1, self.at)
+    /// Returns the context of an error before the next frame could be returned.
+    fn location(&self) -> String {
+        format!("frame {}, block at byte {}", self.frames + 1, self.block_start)
     }
 
-    /// Reads the next block into `self.block` and returns its type. Of blocks that are of no use the
-    /// body is passed over. `None` at the end of the input.
+    /// Reads the next block into `self.block` and returns its type, or `None` at the end of the input. The bodies
+    /// of unused blocks are skipped.
     fn read_block(&mut self) -> Result<Option<u32>> {
         if self.input.fill_buf()?.is_empty() {
             return Ok(None);
         }
-        let mut header = [0; 12]; // no block is shorter; a section header has its byte order here
+        let mut header = [0; 12]; // the shortest block; a section header has its byte-order magic in it
         self.fill(&mut header)?;
         let [t0, t1, t2, t3, l0, l1, l2, l3, magic @ ..] = header;
         if [t0, t1, t2, t3] == SECTION_HEADER.to_be_bytes() {
@@ -161,7 +161,7 @@ impl Pcapng {
                 | SIMPLE_PACKET
                 | ENHANCED_PACKET
         ) {
-            self.pass_over(length - header.len())?;
+            self.skip(length - header.len())?;
             return Ok(Some(kind));
         }
         ensure!(length <= MAX_BLOCK, "a block length of {length}, more than {MAX_BLOCK}");
@@ -174,25 +174,30 @@ impl Pcapng {
         Ok(Some(kind))
     }
 
-    /// Whether the next block, or as much of it as there is, came in time.
-    fn block_comes(&mut self) -> io::Result<bool> {
+    /// Waits until the next block, or what there is of it before the end, is buffered. Returns false if the
+    /// deadline passed first.
+    fn wait_for_block(&mut self) -> io::Result<bool> {
         // No block with a frame is shorter.
-        if !self.input.comes(RECORD_HEADER)? {
+        if !self.input.wait_for(RECORD_HEADER)? {
             return Ok(false);
         }
-        if concatenated::starts_pcap(self.input.at_hand()) {
-            return Err(concatenated::left("pcap capture", self.position, concatenated::ALONE));
+        if concatenated::starts_pcap(self.input.buffered()) {
+            return Err(concatenated::unread_capture(
+                "pcap capture",
+                self.position,
+                concatenated::OTHER_FORMAT,
+            ));
         }
-        let Some(&[t0, t1, t2, t3, l0, l1, l2, l3]) = self.input.at_hand().first_chunk() else {
+        let Some(&[t0, t1, t2, t3, l0, l1, l2, l3]) = self.input.buffered().first_chunk() else {
             return Ok(true);
         };
         if [t0, t1, t2, t3] == SECTION_HEADER.to_be_bytes() {
-            // Its byte order may be another one. It comes at once with the frames behind it.
+            // Its length may be in the other byte order. Programs write it together with the frames after it.
             return Ok(true);
         }
         match self.number([l0, l1, l2, l3]) as usize {
-            length @ ..=MAX_BLOCK => self.input.comes(length.min(LONGEST)),
-            _ => Ok(true), // damage, or of no use
+            length @ ..=MAX_BLOCK => self.input.wait_for(length.min(MAX_WAIT_BYTES)),
+            _ => Ok(true), // damaged, or unused
         }
     }
 
@@ -208,11 +213,11 @@ impl Pcapng {
         Ok(())
     }
 
-    fn pass_over(&mut self, length: usize) -> Result<()> {
+    fn skip(&mut self, length: usize) -> Result<()> {
         let length = length as u64;
-        let passed = io::copy(&mut (&mut self.input).take(length), &mut io::sink())?;
-        self.position += passed;
-        ensure!(passed == length, "the capture ends in the middle of a block");
+        let skipped = io::copy(&mut (&mut self.input).take(length), &mut io::sink())?;
+        self.position += skipped;
+        ensure!(skipped == length, "the capture ends in the middle of a block");
         Ok(())
     }
 
@@ -250,9 +255,9 @@ impl Pcapng {
         Ok(())
     }
 
-    /// Makes an enhanced packet block of an obsolete one: they differ in the interface number, which
-    /// there has 16 bits, followed by a drop count.
-    fn renew_obsolete_packet(&mut self) {
+    /// Converts an obsolete packet block to an enhanced one. They differ in the interface number, which has 16
+    /// bits in the obsolete block, followed by a drop count.
+    fn convert_obsolete_packet(&mut self) {
         if let [t0, t1, t2, t3, _, _, _, _, a, b, c, d, ..] = self.block.as_mut_slice() {
             let kind = if self.big_endian {
                 [*c, *d] = [*a, *b];
@@ -266,6 +271,7 @@ impl Pcapng {
         }
     }
 
+    /// Parses an enhanced packet block.
     fn enhanced(&self) -> Result<Frame<'_>> {
         let parse = if self.big_endian {
             parse_enhancedpacketblock_be
@@ -288,7 +294,7 @@ impl Pcapng {
         })
     }
 
-    /// A packet of the first interface, without a timestamp.
+    /// Parses a simple packet block: a packet of the first interface, without a timestamp.
     fn simple(&self) -> Result<Frame<'_>> {
         let parse =
             if self.big_endian { parse_simplepacketblock_be } else { parse_simplepacketblock_le };
@@ -309,7 +315,7 @@ impl Pcapng {
 
 impl Interface {
     fn time(&self, ticks: u64) -> Timestamp {
-        // At most 2^64 * 10^9 and at most 2^63 * 10^9: no overflow in 127 bits.
+        // At most 2^64 * 10^9, and at most 2^63 * 10^9: no overflow in 127 bits.
         let nanoseconds = u128::from(ticks) * 1_000_000_000 / self.ticks_per_second;
         let offset = i128::from(self.offset_seconds) * 1_000_000_000;
         Timestamp::saturating(
@@ -318,15 +324,15 @@ impl Interface {
     }
 }
 
-/// `if_tsresol`: a negative power of 10, or of 2 when the highest bit is set. Ticks finer than 128
-/// bits can count are all at time zero.
+/// Returns the unit of `if_tsresol`: a negative power of 10, or of 2 if the highest bit is set. With units too
+/// small for 128 bits, every time is 0.
 fn ticks_per_second(resolution: u8) -> u128 {
     let exponent = u32::from(resolution & 0x7f);
     let base: u128 = if resolution & 0x80 == 0 { 10 } else { 2 };
     base.checked_pow(exponent).unwrap_or(u128::MAX)
 }
 
-/// `if_tsoffset`, in the section's byte order (`pcap-parser` 0.17 reads it as little-endian always).
+/// Returns `if_tsoffset`, in the section's byte order (`pcap-parser` 0.17 always reads it as little-endian).
 fn offset_seconds(description: &InterfaceDescriptionBlock<'_>, big_endian: bool) -> i64 {
     let option = description.options.iter().find(|o| o.code == OptionCode::IfTsoffset);
     match option.and_then(|option| option.value.first_chunk()) {

@@ -1,4 +1,4 @@
-//! From an input to frames, whatever the format and compression. The seam for faster readers.
+//! Reads the frames of an input of any supported format and compression.
 
 use std::io::{self, Cursor, Read};
 use std::ops::ControlFlow;
@@ -9,49 +9,31 @@ use std::time::Instant;
 use anyhow::{Error, Result, anyhow, bail};
 
 use super::compression::Compression;
-use super::concatenated::Formats;
-use super::format::{self, FILE_HEADER, MAGIC};
+use super::format::{FILE_HEADER, MAGIC, PcapFormat};
+use super::index::CaptureIndex;
 use super::input::Input;
 use super::libpcap::Pcap;
 use super::pcapng::Pcapng;
 use super::plain::Plain;
 use super::read_ahead::ReadAhead;
-use super::reread::Reread;
-use crate::frame::Frame;
+use super::reread::Rereader;
+use super::visitor::FrameVisitor;
 
-/// Bytes that tell every format: the header of a classic pcap file is the longest.
+/// The number of bytes that identify every format: the file header of classic pcap is the longest.
 const HEAD: usize = FILE_HEADER;
 
-/// Frames that libpcap and pcapng yield at once.
+/// The most frames in a batch of libpcap and pcapng.
 const BATCH: u32 = 1 << 12;
-
-/// Takes frames one by one. A closure does; a loop that is to be fast says with a type of its own what
-/// is compiled into it.
-pub trait FrameVisitor {
-    /// Takes a frame if it is one of those that are taken without a look at where they lie; never one without
-    /// bytes. False leaves it to [`FrameVisitor::frame`].
-    #[inline]
-    fn visit_fast(&mut self, _frame: &Frame<'_>) -> bool {
-        false
-    }
-
-    /// Takes a frame whose record starts at the byte `position` of the capture, as far as the reader
-    /// knows, and says whether more are wanted.
-    fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()>;
-}
-
-impl<F: FnMut(&Frame<'_>, u64) -> ControlFlow<()>> FrameVisitor for F {
-    fn frame(&mut self, frame: &Frame<'_>, position: u64) -> ControlFlow<()> {
-        self(frame, position)
-    }
-}
 
 /// Yields the frames of a capture, in the order of the file.
 pub struct Reader {
     format: FormatReader,
-    /// Bytes taken from an input whose bytes are not those of the capture.
+    /// Counts the bytes read from the input, if the position in the capture does not.
     read: Option<Arc<AtomicU64>>,
-    again: Option<Reread>,
+    /// For a capture that can be reread, until it is taken.
+    rereader: Option<Rereader>,
+    /// The index of a capture that is reread.
+    index: Option<CaptureIndex>,
     is_stream: bool,
 }
 
@@ -59,31 +41,28 @@ enum FormatReader {
     Plain(Box<Plain>),
     Pcap(Box<Pcap>),
     Pcapng(Box<Pcapng>),
-    /// Damaged before its first frame.
+    /// Damaged before the first frame.
     Damaged(Option<Error>),
 }
 
 impl Reader {
-    /// Looks at the first bytes of `input` and starts to read. A capture that is damaged already
-    /// there, an empty file for one, says so when its first frame is asked for.
+    /// Recognises the format of `input` and starts reading. For a capture that is damaged before its first frame,
+    /// such as an empty file, the first [`Reader::read_batch`] returns the error.
     ///
     /// # Errors
     ///
-    /// When this is no capture, or none that could be looked into.
+    /// When the input is not a capture, or its format or link type is not supported.
     pub fn new(mut input: Input) -> Result<Self> {
         if let Some(head) = input.peek(HEAD)?
-            && let Some(first) = format::PcapFormat::of(&head)
+            && let Some(first) = PcapFormat::of(&head)
         {
-            let formats = Formats::new(first);
-            let again = Some(input.again(formats.clone())?);
+            let index = CaptureIndex::new(first);
+            let (file, start) = input.try_clone_file()?;
+            let rereader = Some(Rereader::new(file, start, index.clone()));
             let mut plain = Box::new(Plain::new(input)?);
-            plain.enter_formats(formats);
-            return Ok(Self {
-                format: FormatReader::Plain(plain),
-                read: None,
-                again,
-                is_stream: false,
-            });
+            plain.set_index(index);
+            let format = FormatReader::Plain(plain);
+            return Ok(Self { format, read: None, rereader, index: None, is_stream: false });
         }
         let read = Some(input.read_counter());
         let is_stream = input.size().is_none();
@@ -97,34 +76,34 @@ impl Reader {
                 }
             },
         };
-        Ok(Self { format, read, again: None, is_stream })
+        Ok(Self { format, read, rereader: None, index: None, is_stream })
     }
 
-    /// Whether the input is a FIFO, a pipe or the like, where more may be long in coming.
+    /// Whether the input is a stream (a FIFO or a pipe), where the wait for more frames may be long.
     #[must_use]
     pub fn is_stream(&self) -> bool {
         self.is_stream
     }
 
-    /// Ends the wait for frames of a stream as if it was due; nothing for what libpcap reads.
+    /// Returns a function that ends the wait for frames of a stream as if the deadline had passed, or `None` if
+    /// libpcap reads the stream.
     pub fn waker(&mut self) -> Option<impl Fn() + Send + 'static> {
-        self.ahead().map(|input| input.waker())
+        self.read_ahead().map(|input| input.waker())
     }
 
-    /// Has [`Reader::frames`] wait for a frame no longer than until `due`. What libpcap reads is waited for
-    /// in any case.
-    pub fn wait_until(&mut self, due: Option<Instant>) {
-        if let Some(input) = self.ahead() {
-            input.wait_until(due);
+    /// Sets until when [`Reader::read_batch`] waits for a frame. There is no limit if libpcap reads the stream.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
+        if let Some(input) = self.read_ahead() {
+            input.set_deadline(deadline);
         }
     }
 
-    /// Whether [`Reader::frames`] waited in vain.
+    /// Whether the last [`Reader::read_batch`] timed out.
     pub fn timed_out(&mut self) -> bool {
-        self.ahead().is_some_and(|input| input.timed_out())
+        self.read_ahead().is_some_and(|input| input.timed_out())
     }
 
-    fn ahead(&mut self) -> Option<&mut ReadAhead> {
+    fn read_ahead(&mut self) -> Option<&mut ReadAhead> {
         match &mut self.format {
             FormatReader::Plain(plain) => Some(plain.input()),
             FormatReader::Pcapng(pcapng) => Some(pcapng.input()),
@@ -132,21 +111,21 @@ impl Reader {
         }
     }
 
-    /// Hands the next frames to `each`, so many that it is worth looking up from them. Breaks at the
-    /// end, or where `each` does.
+    /// Passes the next batch of frames to `visitor`. A batch is large enough that the cost of what the caller does
+    /// between two of them is negligible. Breaks at the end, or when `visitor` does.
     ///
     /// # Errors
     ///
-    /// When the capture is damaged here. What came before it was whole.
+    /// When the capture is damaged. All frames before the damage were passed on.
     #[inline]
-    pub fn frames(&mut self, each: &mut impl FrameVisitor) -> Result<ControlFlow<()>> {
+    pub fn read_batch(&mut self, visitor: &mut impl FrameVisitor) -> Result<ControlFlow<()>> {
         if let FormatReader::Plain(plain) = &mut self.format {
-            return plain.frames(each);
+            return plain.read_batch(visitor);
         }
         for number in 0..BATCH {
-            // Those that are there are worth to be looked up from.
+            // After the first frame of a stream, the batch is those that are available without waiting.
             if number == 1 && self.is_stream {
-                self.wait_until(Some(Instant::now()));
+                self.set_deadline(Some(Instant::now()));
             }
             let next = match &mut self.format {
                 FormatReader::Pcap(pcap) => pcap.next_frame()?,
@@ -158,19 +137,27 @@ impl Reader {
                 let ended = !self.timed_out();
                 return Ok(if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
             };
-            if !each.visit_fast(&frame) && each.frame(&frame, 0).is_break() {
+            if !visitor.visit_fast(&frame) && visitor.visit(&frame, 0).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    /// What can be read again, if the capture can be.
-    pub fn take_reread(&mut self) -> Option<Reread> {
-        self.again.take()
+    /// Returns what rereads the capture, if it can be reread. A replay of this reader then maintains the index.
+    pub fn take_rereader(&mut self) -> Option<Rereader> {
+        let rereader = self.rereader.take()?;
+        self.index = Some(rereader.index());
+        Some(rereader)
     }
 
-    /// Bytes of the input read so far.
+    /// Returns the index to maintain, if the capture is reread.
+    pub(super) fn index(&self) -> Option<CaptureIndex> {
+        self.index.clone()
+    }
+
+    /// Returns the number of bytes of the input read so far. Between two batches of a capture that is reread, it
+    /// is the position of a record.
     #[must_use]
     pub fn position(&self) -> u64 {
         match (&self.read, &self.format) {
@@ -203,12 +190,12 @@ impl FormatReader {
     }
 }
 
-/// Whether `head` is the whole header of a classic pcap file.
+/// Whether `head` is a complete file header of a classic pcap file.
 fn is_pcap(head: &[u8]) -> bool {
     head.len() == HEAD && MAGIC.iter().any(|magic| head.starts_with(magic))
 }
 
-/// The first bytes of a stream, and the stream with them still in it.
+/// Returns the first bytes of a stream, and the stream from its start.
 fn sniff(mut stream: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Box<dyn Read + Send>)> {
     let mut head = Vec::with_capacity(HEAD);
     (&mut stream).take(HEAD as u64).read_to_end(&mut head)?;

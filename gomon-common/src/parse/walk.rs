@@ -1,70 +1,49 @@
-//! What lies between a link header and IP: tags and encapsulations, each announced by an Ethernet type.
+//! Walking from the link header to IP: VLAN tags and encapsulations, each announced by an `EtherType`.
 
-use super::{MAX_LABELS, MAX_LAYERS, MAX_TAGS, Malformed, Skip, TRUNCATED, ppp, read_u16};
+use super::layer::{IPV4, IPV6, LAST_LENGTH, Layer, by_version, ethernet, typed};
+use super::ppp;
+use super::skip::{Malformed, Skip, TRUNCATED};
 use crate::Frame;
 
-pub(super) const IPV4: u16 = 0x0800;
-pub(super) const IPV6: u16 = 0x86dd;
-/// The highest length of an LLC frame (IEEE 802.3); lengths up to 0x05ff are out of its bounds, but no
-/// Ethernet types either.
-pub(super) const LAST_LENGTH: u16 = 0x05ff;
-/// Stands for the length of an LLC frame that is longer (draft-ietf-isis-ext-eth).
+/// The most consecutive VLAN tags in a frame.
+pub const MAX_TAGS: usize = 3;
+/// The most other layers between the link header and IP. An MPLS label stack is one.
+pub const MAX_LAYERS: usize = 4;
+/// The most consecutive MPLS labels in a frame.
+pub const MAX_LABELS: usize = 8;
+
+/// Replaces the length field of an LLC frame that is longer than the field can express (draft-ietf-isis-ext-eth).
 const JUMBO_LENGTH: u16 = 0x8870;
 const VLAN: u16 = 0x8100;
 const PROVIDER_VLAN: u16 = 0x88a8;
-/// What stacked tags carried before 802.1ad settled on 0x88a8.
+/// Used for stacked tags before 802.1ad chose 0x88a8.
 const OLD_PROVIDER_VLAN: u16 = 0x9100;
 const MPLS: u16 = 0x8847;
 const MPLS_MULTICAST: u16 = 0x8848;
 pub(super) const PPPOE_SESSION: u16 = 0x8864;
-/// A whole Ethernet frame follows: GRE's number for it (RFC 7637).
+/// Transparent Ethernet bridging: a whole Ethernet frame follows, with GRE's number for it (RFC 7637).
 const ETHERNET: u16 = 0x6558;
-/// The instance tag of provider backbone bridges (IEEE 802.1ah), with a whole Ethernet frame behind it.
+/// The instance tag of provider backbone bridges (IEEE 802.1ah), followed by a whole Ethernet frame.
 const BACKBONE_INSTANCE: u16 = 0x88e7;
-/// Cisco `FabricPath`: a forwarding tag, and a whole Ethernet frame behind it.
+/// Cisco `FabricPath`: a forwarding tag, followed by a whole Ethernet frame.
 const FABRICPATH: u16 = 0x8903;
-/// The tag of virtual interfaces between a switch and its extenders (Cisco VN-Tag, IEEE 802.1BR's
-/// forerunner).
+/// The tag of virtual interfaces between a switch and its extenders (Cisco VN-Tag, the predecessor of IEEE
+/// 802.1BR).
 const VN_TAG: u16 = 0x8926;
 /// Cisco metadata, which carries a security group tag.
 const METADATA: u16 = 0x8909;
-/// High-availability seamless redundancy (IEC 62439-3). Its sibling PRP puts its tag behind the packet,
-/// where it is in nobody's way.
+/// High-availability seamless redundancy (IEC 62439-3). PRP, of the same standard, puts its tag after the
+/// packet, where it needs no parsing.
 const SEAMLESS_REDUNDANCY: u16 = 0x892f;
 /// IEEE 802.1AE.
 const MACSEC: u16 = 0x88e5;
-/// Arista's own, with timestamps of its switches among them.
+/// Arista's vendor type, used for the timestamps of its switches among others.
 const ARISTA: u16 = 0xd28b;
 /// The network service header (RFC 8300).
 const NSH: u16 = 0x894f;
 
-/// A place in a frame, and what is said to lie there.
-#[derive(Clone, Copy)]
-pub(super) struct Layer {
-    /// An Ethernet type; a number below 0x0600 stands for an LLC header.
-    pub(super) kind: u16,
-    pub(super) offset: usize,
-}
-
-/// An LLC header at `offset`.
-pub(super) const fn llc(offset: usize) -> Layer {
-    Layer { kind: 0, offset }
-}
-
-/// What an Ethernet header at `offset` announces.
-#[inline]
-pub(super) fn ethernet<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
-    typed(frame, offset + 12)
-}
-
-/// What an Ethernet type at `offset` announces right behind it.
-#[inline]
-pub(super) fn typed<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
-    Ok(Layer { kind: read_u16(frame, offset)?, offset: offset + 2 })
-}
-
-/// Goes on from `layer` to the outermost IP header. Where there is none, `layer` is left at the one that
-/// can't be looked into.
+/// Walks from `layer` to the outermost IP header. If there is none, `layer` is left at the layer that is not
+/// parsed.
 #[inline]
 pub(super) fn walk<F: Frame + ?Sized>(frame: &F, layer: &mut Layer) -> Result<(), Skip> {
     for _ in 0..=MAX_LAYERS {
@@ -73,11 +52,11 @@ pub(super) fn walk<F: Frame + ?Sized>(frame: &F, layer: &mut Layer) -> Result<()
                 *layer = typed(frame, layer.offset + 2)?;
             }
         }
-        layer.offset = frame.anywhere(layer.offset);
+        layer.offset = frame.forget_value(layer.offset);
         if matches!(layer.kind, IPV4 | IPV6) {
             return Ok(());
         }
-        *layer = behind(frame, *layer)?;
+        *layer = next(frame, *layer)?;
     }
     Err(Skip::Malformed(Malformed::Nesting))
 }
@@ -87,11 +66,11 @@ const fn is_tag(kind: u16) -> bool {
     matches!(kind, VLAN | PROVIDER_VLAN | OLD_PROVIDER_VLAN)
 }
 
-/// What a layer that is no VLAN tag announces.
+/// Returns the layer that a layer other than a VLAN tag announces.
 #[inline]
-fn behind<F: Frame + ?Sized>(frame: &F, Layer { kind, offset }: Layer) -> Result<Layer, Skip> {
+fn next<F: Frame + ?Sized>(frame: &F, Layer { kind, offset }: Layer) -> Result<Layer, Skip> {
     match kind {
-        0..=LAST_LENGTH | JUMBO_LENGTH => behind_llc(frame, offset),
+        0..=LAST_LENGTH | JUMBO_LENGTH => after_llc(frame, offset),
         PPPOE_SESSION => {
             let [_, code, _, _, _, _] = frame.read(offset).ok_or(TRUNCATED)?;
             if code == 0 { ppp::protocol(frame, offset + 6) } else { Err(Skip::NotIp) }
@@ -110,12 +89,12 @@ fn behind<F: Frame + ?Sized>(frame: &F, Layer { kind, offset }: Layer) -> Result
     }
 }
 
-/// An LLC header: IP by its own number, or an Ethernet type behind the extension for one (SNAP).
+/// An LLC header: IP by its own LSAP, or an `EtherType` after the SNAP extension.
 #[inline]
-fn behind_llc<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
+fn after_llc<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     const IP: [u8; 3] = [0x06, 0x06, 0x03];
     const SNAP: [u8; 3] = [0xaa, 0xaa, 0x03];
-    /// RFC 1042, and IEEE 802.1H for the types that bridges could mistake.
+    /// RFC 1042, and IEEE 802.1H for the types that bridges could misinterpret.
     const ORGANISATIONS: [[u8; 3]; 2] = [[0, 0, 0], [0, 0, 0xf8]];
 
     let header = frame.read(offset).ok_or(Skip::NotIp)?;
@@ -129,8 +108,8 @@ fn behind_llc<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip
     typed(frame, offset + 6)
 }
 
-/// An MPLS label stack (RFC 3032). The stack does not name its payload; the first four bits tell IP
-/// from a pseudowire, as routers have it (RFC 4928).
+/// An MPLS label stack (RFC 3032). The stack does not name its payload; the first four bits of the payload
+/// distinguish IP from a pseudowire, as routers do (RFC 4928).
 #[inline]
 fn mpls<F: Frame + ?Sized>(frame: &F, mut offset: usize) -> Result<Layer, Skip> {
     for _ in 0..MAX_LABELS {
@@ -143,20 +122,8 @@ fn mpls<F: Frame + ?Sized>(frame: &F, mut offset: usize) -> Result<Layer, Skip> 
     Err(Skip::Malformed(Malformed::Nesting))
 }
 
-/// IP of the version its own first four bits give.
-#[inline]
-pub(super) fn by_version<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
-    let [first] = frame.read(offset).ok_or(TRUNCATED)?;
-    let kind = match first >> 4 {
-        4 => IPV4,
-        6 => IPV6,
-        _ => return Err(Skip::NotIp),
-    };
-    Ok(Layer { kind, offset })
-}
-
-/// A `MACsec` tag. What is behind one that encrypts, or changes anything but by a checksum at the end,
-/// can't be read.
+/// A `MACsec` tag. The payload can be parsed only if the tag neither encrypts nor changes it, other than by
+/// a checksum at its end.
 #[inline]
 fn macsec<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     const VERSION: u8 = 0x80;
@@ -172,7 +139,7 @@ fn macsec<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     typed(frame, offset + 6 + channel)
 }
 
-/// A timestamp of 64 or 48 bits, of either time scale.
+/// An Arista timestamp of 64 or 48 bits, of either time scale.
 #[inline]
 fn arista<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     match frame.read(offset).ok_or(TRUNCATED)? {
@@ -182,7 +149,7 @@ fn arista<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     }
 }
 
-/// A network service header: its length is in words of four bytes.
+/// A network service header, whose length is in words of four bytes.
 #[inline]
 fn nsh<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     let [version, length, _, next] = frame.read(offset).ok_or(TRUNCATED)?;

@@ -1,0 +1,88 @@
+//! Where the packets of artifacts come from.
+
+use anyhow::Result;
+use gomon_common::Address;
+
+use super::packet::StoredPacket;
+use super::reread::Reread;
+use super::retained::Retained;
+use super::rings::Rings;
+use crate::core::WindowReport;
+use crate::frame::{Frame, RemoteHosts};
+
+/// Provides the last packets of hosts.
+#[derive(Debug)]
+pub(super) enum PacketStore {
+    /// Packets are retained as they arrive.
+    Retained(Retained),
+    /// Packets are reread from the capture when a report needs them.
+    Reread(Reread),
+}
+
+impl PacketStore {
+    /// Whether [`PacketStore::packet`] is to be called.
+    pub(super) fn wants_packets(&self) -> bool {
+        matches!(self, Self::Retained(_))
+    }
+
+    /// Receives a packet between the bot and `hosts`, counted in the open pane.
+    pub(super) fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
+        match self {
+            Self::Retained(retained) => retained.packet(hosts, frame),
+            Self::Reread(_) => {}
+        }
+    }
+
+    /// Closes `panes` panes: later packets are in a later one.
+    pub(super) fn advance(&mut self, panes: u64) {
+        match self {
+            Self::Retained(retained) => retained.advance(panes),
+            Self::Reread(_) => {}
+        }
+    }
+
+    /// Drops the packets that no window from the pane `first_pane` on needs.
+    pub(super) fn drop_before(&mut self, first_pane: u64) {
+        match self {
+            Self::Retained(retained) => retained.drop_before(first_pane),
+            Self::Reread(_) => {}
+        }
+    }
+
+    /// Provides the packets that the artifacts of `report` need. To be called before
+    /// [`PacketStore::packets`].
+    ///
+    /// # Errors
+    ///
+    /// When they can't be reread.
+    pub(super) fn load(&mut self, report: &WindowReport) -> Result<()> {
+        match self {
+            Self::Retained(_) => Ok(()),
+            Self::Reread(reread) => reread.load(report),
+        }
+    }
+
+    /// Returns the packets of `host` in panes from `first_pane` on, oldest first.
+    pub(super) fn packets(
+        &self,
+        host: Address,
+        first_pane: u64,
+    ) -> impl Iterator<Item = &StoredPacket> {
+        self.rings().packets(host, first_pane)
+    }
+
+    /// Returns whether packets were evicted for lack of memory since the last call.
+    pub(super) fn take_evicted(&mut self) -> bool {
+        match self {
+            Self::Retained(retained) => retained.rings_mut().take_evicted(),
+            Self::Reread(reread) => reread.rings_mut().take_evicted(),
+        }
+    }
+
+    fn rings(&self) -> &Rings {
+        match self {
+            Self::Retained(retained) => retained.rings(),
+            Self::Reread(reread) => reread.rings(),
+        }
+    }
+}
