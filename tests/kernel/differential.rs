@@ -9,7 +9,7 @@ use gomon::core::{PacketFilter, Prefix, Senders, Sources, Span, Tally, Timestamp
 use gomon::frame::{Frame, FrameLink, RemoteHosts};
 use gomon::source::live::{CounterConfig, KernelCounter, MonotonicClock, load_with_retry};
 use gomon::source::replay::{Input, Reader};
-use gomon::source::{PaneSink, Stop};
+use gomon::source::{PacketSink, PaneSink, Stop};
 use gomon_common::kernel::names;
 use gomon_common::{Address, LinkType, parse};
 use proptest::strategy::{Strategy, ValueTree};
@@ -98,6 +98,14 @@ fn close_pane(kernel: &mut KernelCounter) -> WindowCounts {
 /// A sink for a counter that is not configured to send packets.
 struct NoPackets;
 
+impl PacketSink for NoPackets {
+    fn wants_packets(&self) -> bool {
+        false
+    }
+
+    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
+}
+
 impl PaneSink for NoPackets {
     fn pane(&mut self, _: WindowCounts) -> ControlFlow<()> {
         ControlFlow::Continue(())
@@ -106,12 +114,6 @@ impl PaneSink for NoPackets {
     fn silence(&mut self, _: Timestamp, _: u64) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
-
-    fn wants_packets(&self) -> bool {
-        false
-    }
-
-    fn packet(&mut self, _: RemoteHosts, _: &Frame<'_>) {}
 
     fn packets_lost(&mut self, _: u64) {}
 

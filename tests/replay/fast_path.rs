@@ -64,8 +64,8 @@ impl PaneSink for Panes {
 /// A tally that counts what `bot` sends, except to one host.
 fn tally(bot: IpAddr, capacity: usize) -> Tally {
     let sources = Sources::Bot { first: bot.into(), others: vec![] };
-    let ignored = Address::from(frames::ip("192.0.2.3"));
-    Tally::new(PacketFilter::new(sources, vec![Prefix::host(ignored)]), capacity)
+    let ignored = Prefix::host(frames::ip("192.0.2.3").into());
+    Tally::new(PacketFilter::new(sources, vec![ignored]), capacity)
 }
 
 fn replay(path: &Path, bot: IpAddr, capacity: usize) -> Panes {
