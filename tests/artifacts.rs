@@ -26,7 +26,7 @@ use support::capture::{Captured, PLAIN, Pcapng, SECOND, at, pcap};
 use support::frames::{ip, syn, udp, without_ethernet};
 use support::program::{Outcome, Scratch, command, gomon, outcome, run};
 use support::real::frames;
-use support::tools::{done, have};
+use support::tools::{checked, have};
 
 const BOT: &str = "10.0.0.5";
 
@@ -115,7 +115,7 @@ fn tcpdump_and_wireshark_read_artifacts() {
     assert_eq!(header[16..20], 262_144_u32.to_le_bytes(), "snap length");
     for (tool, flags) in [("tcpdump", &["-n", "-r"][..]), ("tshark", &["-n", "-r"])] {
         if have(tool) {
-            let listing = done(Command::new(tool).args(flags).arg(&path));
+            let listing = checked(Command::new(tool).args(flags).arg(&path));
             assert_eq!(listing.lines().count(), 50, "{tool}");
         }
     }

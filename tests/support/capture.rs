@@ -1,6 +1,6 @@
-//! Capture files, written byte by byte in every variant of the formats.
+//! Builds capture files byte by byte, in every variant of the formats.
 
-/// Start of the captures made here: 2026-01-29T10:00:00Z, in nanoseconds since the epoch.
+/// The start of the captures: 2026-01-29T10:00:00Z, in nanoseconds since the epoch.
 pub const START: u64 = 1_769_680_800_000_000_000;
 /// A second, in nanoseconds.
 pub const SECOND: u64 = 1_000_000_000;
@@ -16,18 +16,18 @@ pub struct Captured {
     pub length: u32,
 }
 
-/// A frame captured whole, so many nanoseconds after [`START`].
+/// Returns a complete frame, captured `offset` nanoseconds after [`START`].
 pub fn at(offset: u64, data: Vec<u8>) -> Captured {
     let length = u32::try_from(data.len()).expect("a frame's length");
     Captured { time: START + offset, data, length }
 }
 
-/// Byte order and precision of a classic pcap file.
+/// The variant of a classic pcap file.
 #[derive(Clone, Copy, Debug)]
 pub struct Classic {
     pub big_endian: bool,
     pub nanoseconds: bool,
-    /// Alexey Kuznetsov's variant, whose record headers have eight more bytes.
+    /// Alexey Kuznetsov's variant, whose record headers have eight additional bytes.
     pub modified: bool,
     pub link: u32,
 }
@@ -35,7 +35,7 @@ pub struct Classic {
 pub const PLAIN: Classic =
     Classic { big_endian: false, nanoseconds: true, modified: false, link: ETHERNET };
 
-/// A classic pcap file.
+/// Builds a classic pcap file.
 pub fn pcap(format: Classic, frames: &[Captured]) -> Vec<u8> {
     let u32 = |n: u32| if format.big_endian { n.to_be_bytes() } else { n.to_le_bytes() };
     let u16 = |n: u16| if format.big_endian { n.to_be_bytes() } else { n.to_le_bytes() };
@@ -74,7 +74,7 @@ pub struct Pcapng {
 }
 
 impl Pcapng {
-    /// A file with the header of its first section.
+    /// Starts a file with a section header.
     pub fn new(big_endian: bool) -> Self {
         let mut file = Self { big_endian, bytes: Vec::new() };
         file.section();
@@ -111,7 +111,7 @@ impl Pcapng {
         self
     }
 
-    /// Describes an interface: link type, `if_tsresol`, `if_tsoffset` in seconds.
+    /// Appends an interface description: link type, `if_tsresol`, `if_tsoffset` in seconds.
     pub fn interface(&mut self, link: u16, resolution: u8, offset: i64) -> &mut Self {
         let mut body = self.u16(link).to_vec();
         body.extend([0; 2]);
@@ -126,7 +126,7 @@ impl Pcapng {
         self.block(1, &body)
     }
 
-    /// An enhanced packet of interface `number`, `ticks` of its clock after the epoch.
+    /// Appends an enhanced packet of interface `number`, at `ticks` of its clock after the epoch.
     pub fn packet(&mut self, number: u32, ticks: u64, data: &[u8]) -> &mut Self {
         let length = u32::try_from(data.len()).expect("a length");
         let halves = [(ticks >> 32) as u32, (ticks & 0xffff_ffff) as u32];
@@ -136,25 +136,25 @@ impl Pcapng {
         self.block(6, &body)
     }
 
-    /// The packet block that the enhanced one replaced.
+    /// Appends an obsolete packet block, which the enhanced one replaced.
     pub fn obsolete_packet(&mut self, number: u16, ticks: u64, data: &[u8]) -> &mut Self {
         let length = u32::try_from(data.len()).expect("a length");
         let mut body = self.u16(number).to_vec();
-        body.extend(self.u16(7)); // packets dropped before it
+        body.extend(self.u16(7)); // drop count
         let halves = [(ticks >> 32) as u32, (ticks & 0xffff_ffff) as u32];
         body.extend([halves[0], halves[1], length, length].iter().flat_map(|n| self.u32(*n)));
         body.extend(data);
         self.block(2, &body)
     }
 
-    /// A packet of the first interface, without a timestamp.
+    /// Appends a simple packet: of the first interface, without a timestamp.
     pub fn simple_packet(&mut self, data: &[u8]) -> &mut Self {
         let mut body = self.u32(u32::try_from(data.len()).expect("a length")).to_vec();
         body.extend(data);
         self.block(3, &body)
     }
 
-    /// The file.
+    /// Returns the file.
     pub fn bytes(&self) -> Vec<u8> {
         self.bytes.clone()
     }

@@ -1,5 +1,5 @@
-//! The second opinion on what is in front of IP: etherparse's for what it knows, and another reading of
-//! the documents for the rest.
+//! The part of the reference parser that finds the IP packet: with etherparse where it supports the headers, and an
+//! independent implementation of the specifications for the rest.
 
 use etherparse::err::macsec::HeaderSliceError;
 use etherparse::{
@@ -8,7 +8,7 @@ use etherparse::{
 use gomon_common::parse::Malformed;
 use gomon_common::{LinkType, Skip};
 
-// The limits the parser documents, spelled again: they are what is tested.
+// The parser's documented limits, repeated here because they are under test.
 const MAX_TAGS: usize = 3;
 const MAX_LAYERS: usize = 4;
 const MAX_LABELS: usize = 8;
@@ -16,7 +16,7 @@ const MAX_LABELS: usize = 8;
 const TRUNCATED: Skip = Skip::Malformed(Malformed::Truncated);
 const NESTING: Skip = Skip::Malformed(Malformed::Nesting);
 
-/// The version of IP that the layer below announces.
+/// The IP version that the layer below announces.
 #[derive(Clone, Copy)]
 pub enum Version {
     V4,
@@ -25,7 +25,7 @@ pub enum Version {
 
 type Found<'a> = Result<(Version, &'a [u8]), Skip>;
 
-/// The outermost IP packet of a frame, and the version it is said to have.
+/// Returns the outermost IP packet of a frame, and its announced version.
 pub fn packet(link: LinkType, frame: &[u8]) -> Found<'_> {
     if link == LinkType::Pktap {
         return wrapped(frame, u16_le(frame, 0), frame.get(8..));
@@ -33,7 +33,7 @@ pub fn packet(link: LinkType, frame: &[u8]) -> Found<'_> {
     if link == LinkType::Ppi {
         return wrapped(frame, u16_le(frame, 2), frame.get(4..));
     }
-    behind_link(link, frame)
+    after_link_type(link, frame)
 }
 
 fn wrapped<'a>(frame: &'a [u8], length: Option<u16>, number: Option<&'a [u8]>) -> Found<'a> {
@@ -42,11 +42,11 @@ fn wrapped<'a>(frame: &'a [u8], length: Option<u16>, number: Option<&'a [u8]>) -
     match LinkType::from_number(u32::from_le_bytes(*number)) {
         None | Some(LinkType::Pktap | LinkType::Ppi) => Err(Skip::NotIp),
         Some(_) if length == 0 => Err(Skip::NotIp),
-        Some(link) => behind_link(link, frame.get(length..).unwrap_or_default()),
+        Some(link) => after_link_type(link, frame.get(length..).unwrap_or_default()),
     }
 }
 
-fn behind_link(link: LinkType, frame: &[u8]) -> Found<'_> {
+fn after_link_type(link: LinkType, frame: &[u8]) -> Found<'_> {
     match link {
         LinkType::Ethernet => ethernet(frame, 0),
         LinkType::LinuxSll => {
@@ -54,7 +54,7 @@ fn behind_link(link: LinkType, frame: &[u8]) -> Found<'_> {
             cooked(kind, payload)
         }
         LinkType::LinuxSll2 => {
-            // The type is in front: it is there even where the rest of the header is cut off.
+            // The type comes first, so it is known even if the rest of the header is truncated.
             let payload = frame.get(20..).unwrap_or_default();
             cooked(u16_at(frame, 0).ok_or(TRUNCATED)?, payload)
         }
@@ -110,12 +110,12 @@ fn ethernet(frame: &[u8], layers: usize) -> Found<'_> {
     typed(header.ether_type().0, header.payload_slice(), layers)
 }
 
-/// What the Ethernet type at `at` announces, with so many layers in front of it.
+/// Parses what the Ethernet type at offset `at` announces, after `layers` layers.
 fn announced(bytes: &[u8], at: usize, layers: usize) -> Found<'_> {
     typed(u16_at(bytes, at).ok_or(TRUNCATED)?, &bytes[at + 2..], layers)
 }
 
-/// What an Ethernet type announces, with so many layers in front of it.
+/// Parses what an Ethernet type announces, after `layers` layers.
 fn typed(mut kind: u16, mut payload: &[u8], layers: usize) -> Found<'_> {
     if layers > MAX_LAYERS {
         return Err(NESTING);
@@ -130,7 +130,7 @@ fn typed(mut kind: u16, mut payload: &[u8], layers: usize) -> Found<'_> {
         (kind, payload) = (tag.ether_type().0, tag.payload_slice());
     }
     let layers = layers + 1;
-    let behind = |bytes| payload.get(bytes..).unwrap_or_default();
+    let after = |bytes| payload.get(bytes..).unwrap_or_default();
     match kind {
         0x0800 => Ok((Version::V4, payload)),
         0x86dd => Ok((Version::V6, payload)),
@@ -138,8 +138,8 @@ fn typed(mut kind: u16, mut payload: &[u8], layers: usize) -> Found<'_> {
         0x8847 | 0x8848 => unless_nested(mpls(payload), layers),
         0x8864 => unless_nested(pppoe(payload), layers),
         0x6558 => ethernet(payload, layers),
-        0x8903 => ethernet(behind(2), layers),
-        0x88e7 => ethernet(behind(4), layers),
+        0x8903 => ethernet(after(2), layers),
+        0x88e7 => ethernet(after(4), layers),
         0x8926 | 0x892f => announced(payload, 4, layers),
         0x8909 => announced(payload, 6, layers),
         0x88e5 => macsec(payload, layers),
@@ -153,7 +153,7 @@ fn typed(mut kind: u16, mut payload: &[u8], layers: usize) -> Found<'_> {
     }
 }
 
-/// What was found, unless there are too many layers in front of it.
+/// Returns `found`, or an error if too many layers precede it.
 fn unless_nested(found: Found<'_>, layers: usize) -> Found<'_> {
     if layers > MAX_LAYERS { found.and(Err(NESTING)) } else { found }
 }
@@ -161,7 +161,7 @@ fn unless_nested(found: Found<'_>, layers: usize) -> Found<'_> {
 fn llc(payload: &[u8], layers: usize) -> Found<'_> {
     match payload {
         [0x06, 0x06, 0x03, packet @ ..] => unless_nested(Ok((Version::V4, packet)), layers),
-        [0xaa, 0xaa, 0x03, 0, 0, 0 | 0xf8, behind @ ..] => announced(behind, 0, layers),
+        [0xaa, 0xaa, 0x03, 0, 0, 0 | 0xf8, rest @ ..] => announced(rest, 0, layers),
         _ => Err(Skip::NotIp),
     }
 }
@@ -181,10 +181,10 @@ fn macsec(payload: &[u8], layers: usize) -> Found<'_> {
         return Err(Skip::NotIp);
     }
     match MacsecHeaderSlice::from_slice(payload) {
-        // The short length it may have is of no interest: an IP packet has its own.
+        // The short length field is ignored: an IP packet has its own length.
         Ok(tag) => announced(payload, tag.slice().len() - 2, layers),
         Err(HeaderSliceError::Len(_)) => Err(TRUNCATED),
-        // Of a short length that there can't be.
+        // An invalid short length.
         Err(_) => announced(payload, if payload[0] & 0x20 == 0 { 6 } else { 14 }, layers),
     }
 }
@@ -201,8 +201,8 @@ fn nsh(payload: &[u8], layers: usize) -> Found<'_> {
 }
 
 fn pppoe(payload: &[u8]) -> Found<'_> {
-    let (header, behind) = payload.split_first_chunk::<6>().ok_or(TRUNCATED)?;
-    if header[1] == 0 { protocol(behind) } else { Err(Skip::NotIp) }
+    let (header, rest) = payload.split_first_chunk::<6>().ok_or(TRUNCATED)?;
+    if header[1] == 0 { protocol(rest) } else { Err(Skip::NotIp) }
 }
 
 fn ppp(frame: &[u8]) -> Found<'_> {
@@ -221,15 +221,15 @@ fn protocol(frame: &[u8]) -> Found<'_> {
 
 fn frame_relay(frame: &[u8]) -> Found<'_> {
     let last = frame.iter().take(4).skip(1).position(|byte| byte % 2 == 1);
-    let behind = match last {
+    let rest = match last {
         Some(last) => &frame[last + 2..],
         None => frame.get(4..).ok_or(TRUNCATED)?,
     };
-    if *behind.first().ok_or(TRUNCATED)? != 3 {
-        return announced(behind, 0, 0);
+    if *rest.first().ok_or(TRUNCATED)? != 3 {
+        return announced(rest, 0, 0);
     }
-    let behind = behind[1..].strip_prefix(&[0]).unwrap_or(&behind[1..]);
-    match behind {
+    let rest = rest[1..].strip_prefix(&[0]).unwrap_or(&rest[1..]);
+    match rest {
         []
         | [0x80]
         | [0x80, _]
@@ -238,7 +238,7 @@ fn frame_relay(frame: &[u8]) -> Found<'_> {
         | [0x80, 0, 0x80, 0xc2, _] => Err(TRUNCATED),
         [0xcc, packet @ ..] => Ok((Version::V4, packet)),
         [0x8e, packet @ ..] => Ok((Version::V6, packet)),
-        [0x80, 0, 0, 0, behind @ ..] => announced(behind, 0, 0),
+        [0x80, 0, 0, 0, rest @ ..] => announced(rest, 0, 0),
         [0x80, 0, 0x80, 0xc2, 0, 1 | 7, frame @ ..] => ethernet(frame, 0),
         _ => Err(Skip::NotIp),
     }
@@ -278,8 +278,8 @@ fn radiotap(frame: &[u8]) -> Found<'_> {
     let mut words = Vec::new();
     for word in frame[4..].chunks(4).chain([&[][..]]).take(8) {
         words.push(u32::from_le_bytes(word.try_into().map_err(|_| TRUNCATED)?));
-        let (has_flags, goes_on) = (words[0] & 2 != 0, words[words.len() - 1] >> 31 == 1);
-        if !has_flags || !goes_on {
+        let (has_flags, continues) = (words[0] & 2 != 0, words[words.len() - 1] >> 31 == 1);
+        if !has_flags || !continues {
             break;
         }
     }
@@ -295,7 +295,7 @@ fn radiotap(frame: &[u8]) -> Found<'_> {
 
 fn wifi(frame: &[u8], padded: bool) -> Found<'_> {
     let [kind, flags] = *frame.first_chunk().ok_or(TRUNCATED)?;
-    // Version 0, a data frame, with data in it; not protected.
+    // Version 0, a data frame that carries data, not encrypted.
     if kind & 0b1111 != 0b1000 || kind & 0b0100_0000 != 0 || flags & 0b0100_0000 != 0 {
         return Err(Skip::NotIp);
     }

@@ -1,4 +1,4 @@
-//! Frames, built by etherparse.
+//! Frames, built with etherparse.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -6,22 +6,22 @@ use etherparse::{IpHeaders, IpNumber, PacketBuilder, PacketBuilderStep};
 
 const MAC: [[u8; 6]; 2] = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
 
-/// An address from its text.
+/// Parses an address.
 pub fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// The Ethernet and IP headers of a packet. Both addresses are of one family.
+/// Starts a packet with Ethernet and IP headers. Both addresses must have the same family.
 fn packet(source: IpAddr, destination: IpAddr) -> PacketBuilderStep<IpHeaders> {
     let ethernet = PacketBuilder::ethernet2(MAC[0], MAC[1]);
     match (source, destination) {
         (IpAddr::V4(s), IpAddr::V4(d)) => ethernet.ipv4(s.octets(), d.octets(), 64),
         (IpAddr::V6(s), IpAddr::V6(d)) => ethernet.ipv6(s.octets(), d.octets(), 64),
-        _ => panic!("one family"),
+        _ => panic!("addresses of the same family"),
     }
 }
 
-/// A UDP packet in an Ethernet frame. Both addresses are of one family.
+/// A UDP packet in an Ethernet frame. Both addresses must have the same family.
 pub fn udp(source: IpAddr, destination: IpAddr, port: u16, payload: usize) -> Vec<u8> {
     let mut frame = Vec::new();
     let builder = packet(source, destination);
@@ -29,7 +29,7 @@ pub fn udp(source: IpAddr, destination: IpAddr, port: u16, payload: usize) -> Ve
     frame
 }
 
-/// A TCP SYN in an Ethernet frame. Both addresses are of one family.
+/// A TCP SYN in an Ethernet frame. Both addresses must have the same family.
 pub fn syn(source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
     let mut frame = Vec::new();
     let builder = packet(source, destination);
@@ -37,7 +37,7 @@ pub fn syn(source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
     frame
 }
 
-/// A TCP ACK in an Ethernet frame. Both addresses are of one family.
+/// A TCP ACK in an Ethernet frame. Both addresses must have the same family.
 pub fn ack(source: IpAddr, destination: IpAddr, port: u16) -> Vec<u8> {
     let mut frame = Vec::new();
     let builder = packet(source, destination);
@@ -73,12 +73,12 @@ pub fn arp() -> Vec<u8> {
     frame
 }
 
-/// An IP packet without the Ethernet header that [`udp`] and the others put in front.
+/// Removes the Ethernet header of a frame.
 pub fn without_ethernet(frame: &[u8]) -> Vec<u8> {
     frame[14..].to_vec()
 }
 
-/// An IP packet of any protocol in an Ethernet frame. Both addresses are of one family.
+/// An IP packet of any protocol in an Ethernet frame. Both addresses must have the same family.
 pub fn ip_packet(source: IpAddr, destination: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     let builder = packet(source, destination);

@@ -1,11 +1,11 @@
-//! What the test targets share: frames, captures, the program under test, and real captures.
+//! Shared by the test targets: frames, captures, the program under test, and real captures.
 #![allow(
     dead_code,
     unreachable_pub,
     missing_docs,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "each test target uses its own part, and a test that can't be set up fails"
+    reason = "each test target uses some of it, and a failed setup fails the test"
 )]
 
 pub mod capture;

@@ -1,4 +1,4 @@
-//! Networks of a test's own: two namespaces joined by a pair of interfaces.
+//! A private network of a test: two network namespaces connected by a veth pair.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,23 +12,23 @@ use gomon_xdpgen::{Attached, Sent, Traffic};
 
 use super::capture::{PLAIN, at, pcap};
 use super::program::Scratch;
-use super::tools::{Tool, done};
+use super::tools::{Tool, checked};
 
-/// The interface that gomon counts on, in its own namespace. tcpreplay takes every `tap*` for a tun device
-/// of its own.
+/// The interface on which gomon counts, in gomon's namespace. It is not named `tap*`, because tcpreplay treats such
+/// an interface as a tun device to be created.
 pub const TAP: &str = "vnet0";
-/// The other end, in the bot's namespace.
+/// The other end of the veth pair, in the bot's namespace.
 pub const BOT_END: &str = "bot0";
 
-/// A bot's namespace, and the one gomon runs in. Nothing but what a test sends is on the wire between
-/// them: there are no addresses, and no IPv6 that makes itself some.
+/// A namespace for the bot, and one for gomon. The link between them has no other traffic than what a test sends:
+/// there are no addresses, and IPv6 autoconfiguration is off.
 pub struct Net {
     gomon: String,
     bot: String,
 }
 
 impl Net {
-    /// Makes the namespaces and the interfaces, both up.
+    /// Creates the namespaces, and the interfaces, which are up.
     pub fn new() -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -39,49 +39,49 @@ impl Net {
         }
         net.ip(["link", "add", TAP, "type", "veth", "peer", BOT_END, "netns", &net.bot]);
         net.ip(["link", "set", TAP, "up"]);
-        done(within(&net.bot, "ip").args(["link", "set", BOT_END, "up"]));
+        checked(within(&net.bot, "ip").args(["link", "set", BOT_END, "up"]));
         net.until_up();
         net
     }
 
-    /// Waits until both ends of the wire are up.
+    /// Waits until both ends are up.
     pub fn until_up(&self) {
         until("the interfaces are up", || self.read("operstate") == "up");
     }
 
-    /// A command in gomon's namespace, its output piped.
+    /// Returns a command in gomon's namespace, with piped output.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = within(&self.gomon, program);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    /// A command in the bot's namespace, its output piped.
+    /// Returns a command in the bot's namespace, with piped output.
     pub fn bot_command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = within(&self.bot, program);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    /// gomon, in its namespace, counting on [`TAP`].
+    /// Returns a command that runs gomon on [`TAP`].
     pub fn gomon(&self, source: &str, args: &str) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_gomon"));
         command.args([TAP, source]).args(args.split_whitespace());
         command
     }
 
-    /// Runs ip(8) in gomon's namespace, and returns what it prints.
+    /// Runs ip(8) in gomon's namespace, and returns its output.
     #[track_caller]
     pub fn ip<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> String {
-        done(within(&self.gomon, "ip").args(args))
+        checked(within(&self.gomon, "ip").args(args))
     }
 
-    /// Takes an interface of this process's namespace into gomon's.
+    /// Moves an interface of this process's namespace into gomon's.
     pub fn adopt(&self, interface: &str) {
-        done(Command::new("ip").args(["link", "set", interface, "netns", &self.gomon]));
+        checked(Command::new("ip").args(["link", "set", interface, "netns", &self.gomon]));
     }
 
-    /// Sends frames from the bot's end, one after the other.
+    /// Sends frames from the bot's end.
     #[track_caller]
     pub fn send(&self, frames: &[Vec<u8>]) {
         let scratch = Scratch::new();
@@ -95,30 +95,30 @@ impl Net {
         replaying(&self.gomon, TAP, &scratch, frames, 1).finish();
     }
 
-    /// Starts to send frames as fast as can be, all of them `times` times.
+    /// Starts sending frames as fast as possible, all of them `times` times.
     pub fn sender(&self, scratch: &Scratch, frames: &[Vec<u8>], times: u32) -> Tool {
         replaying(&self.bot, BOT_END, scratch, frames, times)
     }
 
-    /// Sends frames from the bot's end inside the kernel, as fast as it can. They arrive only where an
-    /// XDP program is in the driver of [`TAP`].
+    /// Sends frames from the bot's end inside the kernel, as fast as possible. They arrive only if [`TAP`] has an XDP
+    /// program in its driver.
     #[track_caller]
     pub fn generate(&self, traffic: &Traffic, frames: u64) -> Sent {
         traffic.send(&self.bot, BOT_END, frames).expect("the generator sends")
     }
 
-    /// Runs ip(8) in the bot's namespace, and returns what it prints.
+    /// Runs ip(8) in the bot's namespace, and returns its output.
     #[track_caller]
     pub fn bot_ip<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> String {
-        done(within(&self.bot, "ip").args(args))
+        checked(within(&self.bot, "ip").args(args))
     }
 
-    /// A TCP connection from the bot to gomon's side, each with an address of its own in 10.0.0.0/24.
+    /// Opens a TCP connection from the bot to gomon's side, with an address in 10.0.0.0/24 each.
     #[track_caller]
     pub fn connection(&self, bot: &str, other: &str) -> (TcpStream, TcpStream) {
         self.bot_ip(["addr", "add", &format!("{bot}/24"), "dev", BOT_END]);
         self.ip(["addr", "add", &format!("{other}/24"), "dev", TAP]);
-        // A socket stays in the namespace it was made in.
+        // A socket stays in the namespace in which it was created.
         let listen = || Ok(TcpListener::bind((other, 0))?);
         let listener = gomon_xdpgen::within(&self.gomon, listen).expect("a listener");
         let address = listener.local_addr().expect("its address");
@@ -127,37 +127,39 @@ impl Net {
         (client, listener.accept().expect("the connection").0)
     }
 
-    /// Puts an XDP program that does nothing into the driver of [`TAP`].
+    /// Attaches an XDP program that does nothing to the driver of [`TAP`].
     #[track_caller]
     pub fn passing(&self) -> Attached {
         Attached::passing(&self.gomon, TAP).expect("the kernel takes the program")
     }
 
-    /// Gives every frame that the bot sends a VLAN tag beside it, as hardware does that takes it out.
+    /// Adds a VLAN tag to the metadata of every frame that the bot sends, as hardware does that strips tags.
     #[track_caller]
     pub fn tagging(&self, vlan: u16) -> Attached {
         Attached::tagging(&self.bot, BOT_END, vlan).expect("the kernel takes the program")
     }
 
-    /// Frames that the kernel says arrived at [`TAP`].
+    /// Returns the number of frames that arrived at [`TAP`], by the kernel's counter.
     pub fn arrived(&self) -> u64 {
         self.statistic("rx_packets")
     }
 
-    /// What the kernel counts under a name at [`TAP`].
+    /// Returns a statistic of [`TAP`].
     pub fn statistic(&self, name: &str) -> u64 {
         self.read(&format!("statistics/{name}")).parse().expect("a number")
     }
 
-    /// Sockets that capture frames in gomon's namespace.
+    /// Returns the number of packet sockets in gomon's namespace.
     pub fn captures(&self) -> usize {
-        // A line each behind one of headings.
-        done(within(&self.gomon, "cat").arg("/proc/net/packet")).lines().count() - 1
+        // A header line, then one line per socket.
+        checked(within(&self.gomon, "cat").arg("/proc/net/packet")).lines().count() - 1
     }
 
-    /// What the kernel says about [`TAP`], without the newline.
+    /// Reads an attribute of [`TAP`] in sysfs.
     pub fn read(&self, name: &str) -> String {
-        done(within(&self.gomon, "cat").arg(format!("/sys/class/net/{TAP}/{name}"))).trim().into()
+        checked(within(&self.gomon, "cat").arg(format!("/sys/class/net/{TAP}/{name}")))
+            .trim()
+            .into()
     }
 }
 
@@ -169,7 +171,7 @@ impl Drop for Net {
     }
 }
 
-/// A process that sends frames out of an interface.
+/// Starts a process that sends frames out of an interface.
 fn replaying(
     namespace: &str,
     interface: &str,
@@ -189,32 +191,32 @@ fn replaying(
     Tool::start(&mut tcpreplay)
 }
 
-/// Makes a namespace, without IPv6.
+/// Creates a namespace without IPv6.
 pub fn make_namespace(name: &str) {
-    done(Command::new("ip").args(["netns", "add", name]));
+    checked(Command::new("ip").args(["netns", "add", name]));
     let off = "cd /proc/sys/net/ipv6/conf && for f in */disable_ipv6; do echo 1 > $f; done";
     let off = format!("[ ! -d /proc/sys/net/ipv6 ] || {{ {off}; }}");
-    done(within(name, "sh").args(["-c", &off]));
+    checked(within(name, "sh").args(["-c", &off]));
 }
 
-/// A command in a namespace: the process that is started becomes `program`.
+/// Returns a command in a namespace. The started process executes `program`, so its ID is that of `program`.
 pub fn within(namespace: &str, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", namespace]).arg(program);
     command
 }
 
-/// Waits for a state.
+/// Waits until `reached` returns true.
 #[track_caller]
 pub fn until(what: &str, mut reached: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !reached() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// The kernel's numbers of what a process holds in it: `kind` is `prog_id`, `link_id` or `map_id`.
+/// Returns the IDs of the BPF objects that a process holds. `kind` is `prog_id`, `link_id` or `map_id`.
 pub fn held(process: u32, kind: &str) -> Vec<u32> {
     let Ok(entries) = fs::read_dir(format!("/proc/{process}/fdinfo")) else { return Vec::new() };
     let texts = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());

@@ -1,4 +1,4 @@
-//! The program under test, run as its users run it.
+//! Runs the program under test as its users do.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::tools::done;
+use super::tools::checked;
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Outcome {
     pub status: Option<i32>,
@@ -22,13 +22,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The records on standard output, without the one that closes the run.
+    /// Returns the records on standard output, without the closing record.
     #[track_caller]
     pub fn records(&self) -> Vec<Value> {
         records(&self.stdout)
     }
 
-    /// The record that closes the run.
+    /// Returns the closing record.
     #[track_caller]
     pub fn closing(&self) -> Value {
         let last = self.stdout.lines().last().expect("a record");
@@ -37,12 +37,12 @@ impl Outcome {
         last
     }
 
-    /// The error lines, without what the log and the summary say.
+    /// Returns the error lines, without the log and the summary.
     pub fn errors(&self) -> Vec<&str> {
         self.stderr.lines().filter(|line| line.starts_with("gomon: ")).collect()
     }
 
-    /// The line of standard error that starts with `start`.
+    /// Returns the line on standard error that starts with `start`.
     #[track_caller]
     pub fn line(&self, start: &str) -> &str {
         let mut lines = self.stderr.lines();
@@ -52,27 +52,27 @@ impl Outcome {
     }
 }
 
-/// Records, one a line, without those that close a run.
+/// Parses records, one per line, without closing records.
 #[track_caller]
 pub fn records(text: &str) -> Vec<Value> {
     let records =
-        text.lines().map(|line| serde_json::from_str(line).expect("a JSON object a line"));
+        text.lines().map(|line| serde_json::from_str(line).expect("one JSON object per line"));
     records.filter(|record| !is_closing(record)).collect()
 }
 
-/// Whether a record is the last of a run.
+/// Whether a record is the closing record of a run.
 pub fn is_closing(record: &Value) -> bool {
     record["metadata"]["gomon"]["final"] == true
 }
 
-/// The program, ready for arguments.
+/// Returns a command for the program, without arguments.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gomon"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-/// Runs the program to its end.
+/// Runs the program until it exits.
 pub fn gomon<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Outcome {
     run(command().args(args))
 }
@@ -88,7 +88,7 @@ pub fn gomon_with_input<A: AsRef<OsStr>>(
     let input = input.to_vec();
     let writer = thread::spawn(move || {
         for piece in input.chunks(piece.max(1)) {
-            // A program that has seen enough closes its input.
+            // The program closes its input when it stops early.
             if stdin.write_all(piece).is_err() {
                 break;
             }
@@ -99,20 +99,20 @@ pub fn gomon_with_input<A: AsRef<OsStr>>(
     outcome
 }
 
-/// Runs a command, made of [`command`] or with its output piped, to its end.
+/// Runs a command until it exits. It must come from [`command`], or have piped output.
 pub fn run(command: &mut Command) -> Outcome {
     finish(command.spawn().expect("gomon starts"))
 }
 
-/// What the program came to, once it ends.
+/// Waits until the program exits, and returns the result.
 pub fn finish(child: Child) -> Outcome {
-    let watchdog = Watchdog::over(&child);
-    let output = child.wait_with_output().expect("gomon ends");
+    let watchdog = Watchdog::start(&child);
+    let output = child.wait_with_output().expect("gomon exits");
     watchdog.dismiss();
     outcome(&output)
 }
 
-/// What a finished process printed.
+/// Converts the output of a finished process.
 pub fn outcome(output: &std::process::Output) -> Outcome {
     Outcome {
         status: output.status.code(),
@@ -121,21 +121,21 @@ pub fn outcome(output: &std::process::Output) -> Outcome {
     }
 }
 
-/// Ends a program that hangs, so that its test fails instead of hanging with it.
+/// Kills a program that hangs, so that its test fails instead of hanging.
 pub struct Watchdog {
     done: Sender<()>,
     thread: JoinHandle<bool>,
 }
 
 impl Watchdog {
-    /// Longer than any run here takes on a slow machine.
-    const PATIENCE: Duration = Duration::from_secs(120);
+    /// Longer than any run takes on a slow machine.
+    const TIMEOUT: Duration = Duration::from_secs(120);
 
-    pub fn over(child: &Child) -> Self {
-        let (done, over) = mpsc::channel();
+    pub fn start(child: &Child) -> Self {
+        let (done, exited) = mpsc::channel();
         let id = child.id();
         let thread = thread::spawn(move || {
-            let hangs = over.recv_timeout(Self::PATIENCE) == Err(RecvTimeoutError::Timeout);
+            let hangs = exited.recv_timeout(Self::TIMEOUT) == Err(RecvTimeoutError::Timeout);
             if hangs {
                 signal(id, "KILL");
             }
@@ -144,7 +144,7 @@ impl Watchdog {
         Self { done, thread }
     }
 
-    /// The program has ended.
+    /// Stops watching. Fails if the program was killed.
     #[track_caller]
     pub fn dismiss(self) {
         drop(self.done);
@@ -152,12 +152,12 @@ impl Watchdog {
     }
 }
 
-/// Sends a signal, named as kill(1) names it.
+/// Sends a signal, with its name for kill(1).
 pub fn signal(process: u32, name: &str) {
-    done(Command::new("sh").args(["-c", &format!("kill -{name} {process}")]));
+    checked(Command::new("sh").args(["-c", &format!("kill -{name} {process}")]));
 }
 
-/// A directory of a test's own, gone when the test is over.
+/// A temporary directory of a test, removed when this is dropped.
 pub struct Scratch(TempDir);
 
 impl Scratch {
@@ -176,7 +176,7 @@ impl Scratch {
         path
     }
 
-    /// The names in a directory below, sorted.
+    /// Returns the sorted names in a subdirectory.
     pub fn names(&self, directory: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.path().join(directory)).expect("a directory");
         let mut names: Vec<_> = entries

@@ -1,5 +1,4 @@
-//! Real captures with what tshark counts in them, where they lie beside the project; and what is in a
-//! capture, by the reader of replays.
+//! Real captures with tshark's counts, if available; and the frames of a capture, read as in a replay.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -12,11 +11,11 @@ use gomon::source::replay::{Input, Reader};
 
 use super::skip::skip_in_ci_too;
 
-/// The folder of real captures: `$GOMON_CAPTURES`, or `../shared/captures` beside the project. Tests
-/// that use it are skipped when it is not there.
+/// Returns the directory of real captures: `$GOMON_CAPTURES`, or `../shared/captures` relative to the project. Skips
+/// the test if it does not exist.
 pub fn captures() -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/captures");
-    let folder = std::env::var_os("GOMON_CAPTURES").map_or_else(|| beside.into(), PathBuf::from);
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/captures");
+    let folder = std::env::var_os("GOMON_CAPTURES").map_or_else(|| default.into(), PathBuf::from);
     let found = folder.join("MANIFEST.tsv").is_file();
     if !found {
         skip_in_ci_too(format_args!("no real captures in {}", folder.display()));
@@ -24,7 +23,7 @@ pub fn captures() -> Option<PathBuf> {
     found.then_some(folder)
 }
 
-/// Every capture in that folder, sorted by name.
+/// Returns every capture in that directory, sorted by name.
 pub fn capture_files() -> Vec<PathBuf> {
     let Some(folder) = captures() else { return Vec::new() };
     let entries = std::fs::read_dir(folder).expect("the folder can be read");
@@ -39,7 +38,7 @@ pub fn capture_files() -> Vec<PathBuf> {
 /// Frames with their times.
 pub type Frames = Vec<(Timestamp, Vec<u8>)>;
 
-/// Time and bytes of every frame in a file.
+/// Returns time and bytes of every frame in a file.
 pub fn frames(path: &Path) -> Frames {
     let input = Input::open(path, Stop::default()).expect("the capture opens");
     let reader = Reader::new(input).expect("it is a capture");
@@ -51,7 +50,7 @@ pub fn frames(path: &Path) -> Frames {
     frames
 }
 
-/// Hands every frame of a capture to `each`, up to its end or to where it is damaged.
+/// Calls `each` with every frame of a capture, up to its end or to damage.
 pub fn every_frame(mut reader: Reader, mut each: impl FnMut(&Frame<'_>)) -> Result<()> {
     let mut next = |frame: &Frame<'_>, _: u64| {
         each(frame);

@@ -1,4 +1,4 @@
-//! The program while it runs: fed, read from and signalled step by step.
+//! The running program: its input, output and signals, step by step.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::program::{Outcome, Watchdog, signal};
 
-/// A process of the program. Its standard input stays open until [`Running::close_input`].
+/// A running process. Its standard input stays open until [`Running::close_input`].
 pub struct Running {
     child: Child,
     watchdog: Option<Watchdog>,
@@ -15,7 +15,7 @@ pub struct Running {
     stdout: Option<BufReader<ChildStdout>>,
     stderr: BufReader<ChildStderr>,
     /// What was read from standard error so far.
-    said: String,
+    log: String,
 }
 
 impl Running {
@@ -23,16 +23,16 @@ impl Running {
     pub fn start(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).spawn().expect("gomon starts");
         Self {
-            watchdog: Some(Watchdog::over(&child)),
+            watchdog: Some(Watchdog::start(&child)),
             stdin: child.stdin.take(),
             stdout: child.stdout.take().map(BufReader::new),
             stderr: BufReader::new(child.stderr.take().expect("a pipe")),
-            said: String::new(),
+            log: String::new(),
             child,
         }
     }
 
-    /// The number of the process.
+    /// Returns the process ID.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -44,7 +44,7 @@ impl Running {
         stdin.write_all(bytes).expect("gomon reads its input");
     }
 
-    /// Ends standard input.
+    /// Closes standard input.
     pub fn close_input(&mut self) {
         self.stdin = None;
     }
@@ -58,7 +58,7 @@ impl Running {
         serde_json::from_str(&line).expect("a record")
     }
 
-    /// Stops reading standard output for good.
+    /// Closes standard output.
     pub fn close_output(&mut self) {
         self.stdout = None;
     }
@@ -67,24 +67,24 @@ impl Running {
     #[track_caller]
     pub fn wait_for(&mut self, start: &str) {
         loop {
-            let before = self.said.len();
-            let read = self.stderr.read_line(&mut self.said).expect("a line");
-            assert!(read > 0, "no line {start:?} in:\n{}", self.said);
-            if self.said[before..].starts_with(start) {
+            let before = self.log.len();
+            let read = self.stderr.read_line(&mut self.log).expect("a line");
+            assert!(read > 0, "no line {start:?} in:\n{}", self.log);
+            if self.log[before..].starts_with(start) {
                 return;
             }
         }
     }
 
-    /// Waits for a line on standard error with `part` in it, and returns the line.
+    /// Waits for a line on standard error that contains `part`, and returns it.
     #[track_caller]
     pub fn wait_for_part(&mut self, part: &str) -> String {
         loop {
-            let before = self.said.len();
-            let read = self.stderr.read_line(&mut self.said).expect("a line");
-            assert!(read > 0, "no line with {part:?} in:\n{}", self.said);
-            if self.said[before..].contains(part) {
-                return self.said[before..].to_owned();
+            let before = self.log.len();
+            let read = self.stderr.read_line(&mut self.log).expect("a line");
+            assert!(read > 0, "no line with {part:?} in:\n{}", self.log);
+            if self.log[before..].contains(part) {
+                return self.log[before..].to_owned();
             }
         }
     }
@@ -94,8 +94,8 @@ impl Running {
         signal(self.id(), name);
     }
 
-    /// Reads standard output to its end and waits for the end of the process. The outcome holds what
-    /// was not read before.
+    /// Reads standard output to its end and waits until the process exits. The outcome has the output that was not read
+    /// before.
     #[track_caller]
     pub fn finish(mut self) -> Outcome {
         let mut rest = String::new();
@@ -105,18 +105,18 @@ impl Running {
         Outcome { stdout: rest, ..self.end() }
     }
 
-    /// Waits for the end without reading standard output.
+    /// Waits until the process exits, without reading standard output.
     #[track_caller]
     pub fn end(mut self) -> Outcome {
-        self.stderr.read_to_string(&mut self.said).expect("UTF-8 on standard error");
-        let status = self.child.wait().expect("gomon ends").code();
-        self.watchdog.take().expect("it watches to the end").dismiss();
-        Outcome { status, stdout: String::new(), stderr: std::mem::take(&mut self.said) }
+        self.stderr.read_to_string(&mut self.log).expect("UTF-8 on standard error");
+        let status = self.child.wait().expect("gomon exits").code();
+        self.watchdog.take().expect("a watchdog").dismiss();
+        Outcome { status, stdout: String::new(), stderr: std::mem::take(&mut self.log) }
     }
 }
 
 impl Drop for Running {
-    /// Leaves no process behind when a test fails.
+    /// Kills the process when a test fails.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -1,5 +1,5 @@
-//! An interface whose other end is a file: what is written to it comes in through the interface.
-#![expect(unsafe_code, reason = "a tun interface is made by an ioctl")]
+//! A tun interface: packets written to its file arrive on the interface.
+#![expect(unsafe_code, reason = "a tun interface is created by an ioctl")]
 
 use std::fs::File;
 use std::io::Write;
@@ -11,23 +11,22 @@ use super::skip::skip;
 
 /// `TUNSETIFF`.
 const SET_INTERFACE: u32 = 0x4004_54ca;
-/// Where the driver is asked for one.
-const DRIVER: &str = "/dev/net/tun";
-/// `IFF_TUN | IFF_NO_PI`: IP packets, and nothing in front of them.
+/// The device file of the driver.
+const DEVICE: &str = "/dev/net/tun";
+/// `IFF_TUN | IFF_NO_PI`: IP packets without a preceding header.
 const FLAGS: u16 = 0x0001 | 0x1000;
 
-/// A tun interface, gone when this is dropped.
+/// A tun interface, removed when this is dropped.
 pub struct Tun(File);
 
 impl Tun {
-    /// Makes one in the network namespace of this thread; the test is skipped when this
-    /// machine has none.
+    /// Creates one in the network namespace of this thread. Skips the test if the machine has no tun driver.
     pub fn new(name: &str) -> Option<Self> {
-        if !Path::new(DRIVER).exists() {
-            skip(format_args!("there is no {DRIVER}"));
+        if !Path::new(DEVICE).exists() {
+            skip(format_args!("there is no {DEVICE}"));
             return None;
         }
-        let file = File::options().read(true).write(true).open(DRIVER).expect("the driver");
+        let file = File::options().read(true).write(true).open(DEVICE).expect("the driver");
         let mut request = [0u8; 40];
         request[..name.len()].copy_from_slice(name.as_bytes());
         request[16..18].copy_from_slice(&FLAGS.to_ne_bytes());
@@ -36,8 +35,8 @@ impl Tun {
         Some(Self(file))
     }
 
-    /// Has an IP packet come in.
+    /// Makes an IP packet arrive on the interface.
     pub fn send(&mut self, packet: &[u8]) {
-        self.0.write_all(packet).expect("a packet comes in");
+        self.0.write_all(packet).expect("a packet arrives");
     }
 }

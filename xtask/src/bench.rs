@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: how fast gomon is on this machine, beside the program that a user would otherwise
-//! run on the same packets.
+//! `cargo xtask bench`: measures gomon on this machine, compared with the program that a user would otherwise run
+//! on the same packets.
 
 mod growth;
 mod live;
@@ -22,32 +22,31 @@ use crate::{prerequisites, workspace};
 use traffic::{Destinations, Traffic};
 
 #[derive(Subcommand)]
-pub(crate) enum Options {
-    /// Replay generated captures, and real ones where they lie beside the project, in turn with tcpdump
-    /// and others
-    Replay(Replay),
-    /// Count on an interface, in turn with tcpdump and with the least a counting program can do
-    Live(live::Options),
-    /// See how costs grow with destinations, windows and file size, and draw it
+pub(crate) enum BenchCommand {
+    /// Replay generated captures, and real ones if available, in turn with tcpdump and others
+    Replay(ReplayArgs),
+    /// Count on an interface, in turn with tcpdump and with a minimal counting program
+    Live(live::LiveArgs),
+    /// Measure how costs grow with destinations, windows and file size, and draw a plot
     Growth,
-    /// Measure all of it, and keep it as BENCHMARKS.md
+    /// Measure all of it, and write BENCHMARKS.md
     All {
         #[command(flatten)]
-        replay: Replay,
+        replay: ReplayArgs,
         #[command(flatten)]
-        live: live::Options,
+        live: live::LiveArgs,
     },
 }
 
 #[derive(Args)]
-pub(crate) struct Replay {
+pub(crate) struct ReplayArgs {
     /// Measured runs of each program
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
 }
 
-/// Captures whose replays the guard counts the instructions of, by name: known destinations, new ones, and
-/// windows.
+/// Returns the captures whose replays `cargo xtask guard` counts the instructions of, by name: known destinations,
+/// new destinations, and windows.
 pub(crate) fn guarded() -> [(&'static str, Traffic); 3] {
     let known = Traffic { frames: 400_000, seconds: 120, ..replay::ORDINARY };
     let new = Traffic { destinations: Destinations::NewEveryTime, ..known };
@@ -55,17 +54,17 @@ pub(crate) fn guarded() -> [(&'static str, Traffic); 3] {
     [("known destinations", known), ("new destinations", new), ("windows", windows)]
 }
 
-/// Where the newest results are kept, and what stands above them.
+/// The file with the latest results, and the text at its start.
 const RESULTS: &str = "BENCHMARKS.md";
 const METHOD: &str = include_str!("bench/method.md");
 
-pub(crate) fn run(options: &Options) -> Result<()> {
-    let (gomon, directory) = prepare(options)?;
-    let text = match options {
-        Options::Replay(Replay { pairs }) => replays(&gomon, &directory, *pairs)?,
-        Options::Live(options) => live::measure(options, &gomon, &directory)?,
-        Options::Growth => growth::measure(&gomon, &directory)?,
-        Options::All { replay, live } => {
+pub(crate) fn run(command: &BenchCommand) -> Result<()> {
+    let (gomon, directory) = prepare(command)?;
+    let text = match command {
+        BenchCommand::Replay(ReplayArgs { pairs }) => replays(&gomon, &directory, *pairs)?,
+        BenchCommand::Live(args) => live::measure(args, &gomon, &directory)?,
+        BenchCommand::Growth => growth::measure(&gomon, &directory)?,
+        BenchCommand::All { replay, live } => {
             let text = [
                 METHOD.to_owned(),
                 format!("## Where\n\n```\n{}```\n", report::setting(&gomon)?),
@@ -82,18 +81,19 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(io::stdout().lock().write_all(text.as_bytes())?)
 }
 
-/// Has everything there, and says where gomon and the captures are.
-fn prepare(options: &Options) -> Result<(PathBuf, PathBuf)> {
-    match options {
-        Options::Replay(_) | Options::Growth => prerequisites::for_measuring()?,
-        Options::Live(_) => live::prepare()?,
-        Options::All { .. } => {
+/// Installs what the command needs, and returns the paths of gomon and of the captures.
+fn prepare(command: &BenchCommand) -> Result<(PathBuf, PathBuf)> {
+    match command {
+        BenchCommand::Replay(_) | BenchCommand::Growth => prerequisites::for_measuring()?,
+        BenchCommand::Live(_) => live::prepare()?,
+        BenchCommand::All { .. } => {
             prerequisites::for_measuring()?;
             live::prepare()?;
         }
     }
     let gomon = workspace::root().join(workspace::build_gomon()?);
-    Ok((gomon, workspace::root().join(workspace::target()?.join("bench"))))
+    let captures = workspace::root().join(workspace::target()?.join("bench"));
+    Ok((gomon, captures))
 }
 
 fn replays(gomon: &Path, directory: &Path, pairs: u32) -> Result<String> {

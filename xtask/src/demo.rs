@@ -1,4 +1,4 @@
-//! `cargo xtask run`: what gomon does, shown on a bot of our own making.
+//! `cargo xtask run`: shows what gomon finds in the capture of a synthetic bot.
 
 mod scenario;
 mod table;
@@ -15,11 +15,11 @@ use serde_json::Value;
 
 use crate::{frames::BOT, pcap, prerequisites, workspace};
 
-/// Builds gomon, lets it replay the demo capture, and shows the records it wrote.
+/// Builds gomon, replays the demo capture, and prints the records as a table.
 pub(crate) fn show() -> Result<()> {
     prerequisites::for_building()?;
     let gomon = workspace::build_gomon()?;
-    let files = Files::fresh()?;
+    let files = Files::create()?;
     files.write_capture()?;
 
     let mut replay = files.replay(&gomon);
@@ -30,11 +30,11 @@ pub(crate) fn show() -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "\nWhat the bot did (UTC, windows of 30 s):\n")?;
     write!(out, "{}", table::render(&records))?;
-    write!(out, "{}", files.closing_words(&gomon, records.len()))?;
+    write!(out, "{}", files.closing_text(&gomon, records.len()))?;
     Ok(())
 }
 
-/// Shows an artifact as it is named from `here`: records have absolute paths.
+/// Makes the absolute path of an artifact relative to `here`, for display.
 fn shorten(record: &mut Value, here: &Path) {
     if let Some(Value::String(path)) = record.get_mut("capture_file")
         && let Ok(below) = Path::new(path.as_str()).strip_prefix(here)
@@ -43,7 +43,7 @@ fn shorten(record: &mut Value, here: &Path) {
     }
 }
 
-/// Everything a demo leaves behind.
+/// The files that a demo writes.
 struct Files {
     capture: PathBuf,
     eve: PathBuf,
@@ -51,12 +51,12 @@ struct Files {
 }
 
 impl Files {
-    /// gomon appends to its log and never overwrites an artifact: what an earlier demo left goes.
-    fn fresh() -> Result<Self> {
+    /// Removes the files of an earlier demo, because gomon appends to its log and never overwrites an artifact.
+    fn create() -> Result<Self> {
         let directory = workspace::target()?.join("demo");
         if directory.exists() {
             fs::remove_dir_all(&directory)
-                .with_context(|| format!("remove the last demo {}", directory.display()))?;
+                .with_context(|| format!("remove the previous demo {}", directory.display()))?;
         }
         Ok(Self {
             capture: directory.join("bot.pcap"),
@@ -87,7 +87,7 @@ impl Files {
         let text = fs::read_to_string(&self.eve).with_context(attempt)?;
         let records: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
         let mut records = records.with_context(attempt)?;
-        // The table is about windows, and the last record about the run.
+        // The table shows windows; the closing record is about the run.
         records.retain(|record| record["metadata"]["gomon"]["final"] != true);
         let here = env::current_dir().context("find the current directory")?;
         for record in &mut records {
@@ -96,14 +96,14 @@ impl Files {
         Ok(records)
     }
 
-    fn closing_words(&self, gomon: &Path, records: usize) -> String {
+    fn closing_text(&self, gomon: &Path, records: usize) -> String {
         let [capture, eve, artifacts] =
             [&self.capture, &self.eve, &self.artifacts].map(|path| path.display().to_string());
         let width = artifacts.len();
         format!(
             "
 Files:
-  {capture:width$}  what passed the bot's interface
+  {capture:width$}  the traffic on the bot's interface
   {eve:width$}  {records} records, Suricata EVE JSON
   {artifacts:width$}  the packets around each alert
 

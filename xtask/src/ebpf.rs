@@ -1,7 +1,7 @@
-//! `cargo xtask ebpf`: the kernel program, whose object file is checked in because the compiler it
-//! takes is not on most machines.
+//! `cargo xtask ebpf`: builds the kernel program. Its object file is checked in, because most machines lack the
+//! compiler for it.
 //!
-//! The same sources and compiler make the same bytes, in whatever directory they lie.
+//! The build is reproducible: the same sources and compiler make the same bytes in any directory.
 
 pub(crate) mod rustc;
 mod sources;
@@ -18,45 +18,45 @@ use clap::Args;
 use crate::workspace::{self, run, target};
 use toolchain::Toolchain;
 
-/// What gomon is built with.
+/// The object that gomon is built with.
 const OBJECT: &str = "gomon/ebpf/gomon.o";
 /// The hash of the sources that the object was built from.
 const RECORD: &str = "gomon/ebpf/gomon.o.sources";
 
 #[derive(Args)]
-pub(crate) struct Options {
-    /// Build nothing: fail when the object is older than its sources
+pub(crate) struct EbpfArgs {
+    /// Build nothing; fail if the object was built from other sources
     #[arg(long)]
     check: bool,
 }
 
-pub(crate) fn execute(options: &Options) -> Result<()> {
-    if options.check { check() } else { build() }
+pub(crate) fn execute(args: &EbpfArgs) -> Result<()> {
+    if args.check { check() } else { build() }
 }
 
-/// Whether `build` finds all it needs.
+/// Whether everything that [`build`] needs is installed.
 pub(crate) fn can_build() -> Result<bool> {
     Ok(Toolchain::find()?.is_some())
 }
 
-/// Has all there that `build` needs, and installs what is not.
+/// Installs what [`build`] needs and is missing.
 pub(crate) fn prepare() -> Result<()> {
     Toolchain::find_or_install()?.cargo().map(drop)
 }
 
-/// Fails when the sources are no longer those the object was built from.
+/// Fails when the sources differ from those that the object was built from.
 pub(crate) fn check() -> Result<()> {
     let recorded = fs::read_to_string(RECORD).unwrap_or_default();
     if recorded.trim() != sources::hash(workspace::root())? {
-        bail!("{OBJECT} was not built from the sources as they are: run cargo xtask ebpf");
+        bail!("{OBJECT} was built from other sources: run cargo xtask ebpf");
     }
     Ok(())
 }
 
-/// Builds the object and puts it in its place, where it is touched only when it differs.
+/// Builds the object. The file is written only when its contents change.
 pub(crate) fn build() -> Result<()> {
     let toolchain = Toolchain::find_or_install()?;
-    // Before the build: what is edited meanwhile then counts as newer than the object.
+    // Hashed before the build, so that an edit during the build makes the object outdated.
     let sources = sources::hash(workspace::root())?;
 
     let directory = workspace::root().join(target()?).join("ebpf");
@@ -69,23 +69,23 @@ pub(crate) fn build() -> Result<()> {
 
     let linked = directory.join("bpfel-unknown-none/release/gomon");
     let stripped = directory.join("gomon.o");
-    // Leaves BTF, which the kernel reads.
+    // Keeps BTF, which the kernel reads.
     let mut objcopy = toolchain.objcopy()?;
     run(objcopy.arg("--strip-debug").arg(&linked).arg(&stripped))?;
 
     let object = fs::read(&stripped).with_context(|| format!("read {}", stripped.display()))?;
-    if put(OBJECT, &object)? {
-        eprintln!("xtask: ebpf: {OBJECT} was another one: the one just built is in its place");
+    if write_if_changed(OBJECT, &object)? {
+        eprintln!("xtask: ebpf: {OBJECT} has changed");
     } else {
-        eprintln!("xtask: ebpf: {OBJECT} is what was just built");
+        eprintln!("xtask: ebpf: {OBJECT} is unchanged");
     }
-    put(RECORD, format!("{sources}\n").as_bytes())?;
+    write_if_changed(RECORD, format!("{sources}\n").as_bytes())?;
     Ok(())
 }
 
-/// Gives a file these contents, whole or not at all, and says whether it had others.
-fn put(path: &str, contents: &[u8]) -> Result<bool> {
-    if fs::read(path).is_ok_and(|there| there == contents) {
+/// Writes a file atomically, unless it has these contents already. Returns whether it was written.
+fn write_if_changed(path: &str, contents: &[u8]) -> Result<bool> {
+    if fs::read(path).is_ok_and(|current| current == contents) {
         return Ok(false);
     }
     let unfinished = PathBuf::from(format!("{path}.part"));

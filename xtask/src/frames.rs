@@ -1,5 +1,4 @@
-//! Builds the Ethernet frames of generated captures: hosts on one wire, addressed by their IPv4
-//! address alone.
+//! Builds the Ethernet frames of generated captures. A host's MAC address is derived from its IPv4 address.
 
 use std::net::{Ipv4Addr, SocketAddrV4, SocketAddrV6};
 
@@ -8,7 +7,7 @@ use etherparse::{
     ArpEthIpv4Packet, ArpOperation, Ethernet2Header, PacketBuilder, PacketBuilderStep, TcpHeader,
 };
 
-/// The bot all generated captures are about.
+/// The bot in all generated captures.
 pub(crate) const BOT: Ipv4Addr = Ipv4Addr::new(10, 10, 0, 20);
 
 const BROADCAST: [u8; 6] = [0xff; 6];
@@ -24,7 +23,7 @@ pub(crate) fn udp(from: SocketAddrV4, to: SocketAddrV4, payload: &[u8]) -> Resul
     Ok(frame)
 }
 
-/// The same over IPv6.
+/// Like [`udp`], over IPv6.
 pub(crate) fn udp6(from: SocketAddrV6, to: SocketAddrV6, payload: &[u8]) -> Result<Vec<u8>> {
     let packet = PacketBuilder::ethernet2([2; 6], [4; 6])
         .ipv6(from.ip().octets(), to.ip().octets(), TTL)
@@ -34,14 +33,14 @@ pub(crate) fn udp6(from: SocketAddrV6, to: SocketAddrV6, payload: &[u8]) -> Resu
     Ok(frame)
 }
 
-/// A frame with tags behind its addresses, the outermost first.
+/// Inserts VLAN tags into a frame, the outermost first.
 pub(crate) fn tagged(tags: &[u16], frame: &[u8]) -> Vec<u8> {
     let (addresses, rest) = frame.split_at(12);
     let tags = tags.iter().flat_map(|kind| [kind.to_be_bytes(), 7_u16.to_be_bytes()]);
     [addresses, &tags.flatten().collect::<Vec<_>>(), rest].concat()
 }
 
-/// `flags` are tcpdump's letters: S, F, P and, for an acknowledgment, a dot.
+/// Builds a TCP segment. `flags` are tcpdump's letters: S, F, P and, for an acknowledgment, a dot.
 pub(crate) fn tcp(
     from: SocketAddrV4,
     to: SocketAddrV4,
@@ -63,17 +62,17 @@ pub(crate) fn tcp(
     Ok(frame)
 }
 
-/// "Who has `wanted`?"
-pub(crate) fn arp_request(from: Ipv4Addr, wanted: Ipv4Addr) -> Result<Vec<u8>> {
-    let question = ArpEthIpv4Packet {
+/// Builds an ARP request for `target`.
+pub(crate) fn arp_request(from: Ipv4Addr, target: Ipv4Addr) -> Result<Vec<u8>> {
+    let request = ArpEthIpv4Packet {
         operation: ArpOperation::REQUEST,
         sender_mac: mac(from),
         sender_ipv4: from.octets(),
         target_mac: [0; 6],
-        target_ipv4: wanted.octets(),
+        target_ipv4: target.octets(),
     };
     let mut frame = Vec::new();
-    ethernet(from, BROADCAST).arp(question.into()).write(&mut frame)?;
+    ethernet(from, BROADCAST).arp(request.into()).write(&mut frame)?;
     Ok(frame)
 }
 
@@ -81,7 +80,7 @@ fn ethernet(from: Ipv4Addr, to: [u8; 6]) -> PacketBuilderStep<Ethernet2Header> {
     PacketBuilder::ethernet2(mac(from), to)
 }
 
-/// Locally administered, and different for every address.
+/// Returns a locally administered address that is unique for each IPv4 address.
 fn mac(address: Ipv4Addr) -> [u8; 6] {
     let [a, b, c, d] = address.octets();
     [0x02, 0, a, b, c, d]

@@ -1,6 +1,6 @@
-//! Runs the fuzz targets for a short while. cargo-fuzz is meant for nightly Rust, of which it needs
-//! no more than the coverage flags: stable takes those with `RUSTC_BOOTSTRAP`, as long as no
-//! sanitizer is wanted. The code under test is safe Rust, where a panic is what there is to find.
+//! Runs the fuzz targets for a short time. cargo-fuzz is made for nightly Rust, but without a sanitizer it needs
+//! only the coverage flags, which stable accepts with `RUSTC_BOOTSTRAP`. The code under test is safe Rust, so
+//! fuzzing looks for panics.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,7 +14,7 @@ use crate::workspace::{cargo, describe, run, target, text};
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 const DIRECTORY: &str = "tests/fuzz";
 
-/// A command for each fuzz target, `seconds` shared out among them.
+/// Returns a command for each fuzz target. `seconds` is divided among them.
 pub(crate) fn targets(seconds: u32) -> Result<Vec<Command>> {
     let cargo_fuzz = install()?;
     let mut list = Command::new(&cargo_fuzz);
@@ -34,14 +34,14 @@ fn command(cargo_fuzz: &Path, name: &str, seconds: u32) -> Command {
     command
 }
 
-/// Puts the pinned cargo-fuzz where it touches nothing of the user's, and says where it is.
+/// Installs the pinned version of cargo-fuzz into the target directory, and returns its path.
 fn install() -> Result<PathBuf> {
     let root = target()?.join("tools");
     let cargo_fuzz = root.join("bin/cargo-fuzz");
     let installed = Command::new(&cargo_fuzz).arg("--version").output();
-    let wanted = format!("cargo-fuzz {CARGO_FUZZ_VERSION}");
-    if !installed.is_ok_and(|output| output.stdout.trim_ascii() == wanted.as_bytes()) {
-        eprintln!("xtask: installing {wanted} into {}", root.display());
+    let expected = format!("cargo-fuzz {CARGO_FUZZ_VERSION}");
+    if !installed.is_ok_and(|output| output.stdout.trim_ascii() == expected.as_bytes()) {
+        eprintln!("xtask: installing {expected} into {}", root.display());
         let install = ["install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ_VERSION];
         run(cargo().args(install).arg("--root").arg(&root))?;
     }

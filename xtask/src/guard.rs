@@ -1,5 +1,5 @@
-//! A replay may not come to take more instructions unnoticed. They are counted and not timed: the count is
-//! the same whatever else the machine does.
+//! Detects replays that take more instructions than before. Instructions are counted rather than time measured:
+//! the count does not depend on other load on the machine.
 
 use std::{fs, path::Path, process::Command};
 
@@ -11,46 +11,46 @@ use crate::{
     workspace::{self, describe, root, text},
 };
 
-/// The counts that are held, each with its name, under the compiler they were made with.
-const HELD: &str = "xtask/instructions.txt";
-/// How much more is let pass.
+/// The recorded counts, each with its name, after the compiler they were made with.
+const RECORDED: &str = "xtask/instructions.txt";
+/// The accepted ratio to the recorded count.
 const MARGIN: f64 = 1.05;
 
-/// Whether the counts that are held are this compiler's; why not, if not. Another one makes other code.
-pub(crate) fn foreign() -> Result<Option<String>> {
-    let (compiler, _) = held()?;
+/// Returns an explanation when the counts were recorded with another compiler, which generates other code.
+pub(crate) fn other_compiler() -> Result<Option<String>> {
+    let (compiler, _) = recorded()?;
     let here = rustc()?;
-    Ok((compiler != here).then(|| format!("{HELD} was made by {compiler}, and this is {here}")))
+    Ok((compiler != here)
+        .then(|| format!("{RECORDED} was recorded with {compiler}, and this is {here}")))
 }
 
-/// Counts, and compares with what is held; or holds it from now on.
+/// Counts, and compares with the recorded counts, or records the new ones.
 pub(crate) fn check(write: bool) -> Result<()> {
     let counted = count()?;
     if write {
         let mut lines = vec![rustc()?];
         lines.extend(counted.iter().map(|(name, count)| format!("{count} {name}")));
-        return Ok(fs::write(root().join(HELD), lines.join("\n") + "\n")?);
+        return Ok(fs::write(root().join(RECORDED), lines.join("\n") + "\n")?);
     }
-    let (_, held) = held()?;
+    let (_, recorded) = recorded()?;
     let mut worse = Vec::new();
     for (name, count) in &counted {
-        let before = held.iter().find(|(held, _)| held == name).map(|(_, count)| *count);
-        let before = before.with_context(|| format!("find {name:?} in {HELD}"))?;
+        let before =
+            recorded.iter().find(|(recorded, _)| recorded == name).map(|(_, count)| *count);
+        let before = before.with_context(|| format!("find {name:?} in {RECORDED}"))?;
         let ratio = ratio(*count, before);
-        eprintln!(
-            "xtask: {name}: {count} instructions, {ratio:.3} times the {before} that are held"
-        );
+        eprintln!("xtask: {name}: {count} instructions, {ratio:.3} times the recorded {before}");
         if ratio > MARGIN {
             worse.push(format!("{name} takes {ratio:.2} times the instructions it took"));
         }
     }
     if !worse.is_empty() {
-        bail!("{}: find out why; if it has to be: cargo xtask guard --write", worse.join(", "));
+        bail!("{}: find the cause; to accept it: cargo xtask guard --write", worse.join(", "));
     }
     Ok(())
 }
 
-/// Instructions of replays of the same captures, by callgrind.
+/// Counts the instructions of replays of fixed captures, with callgrind.
 fn count() -> Result<Vec<(String, u64)>> {
     let gomon = root().join(workspace::build_gomon()?);
     let directory = root().join(workspace::target()?.join("bench"));
@@ -70,18 +70,19 @@ fn instructions(gomon: &Path, capture: &Path) -> Result<u64> {
     let attempt = || format!("count the instructions of `{}`", describe(&command));
     let output = Command::new(command.get_program()).args(command.get_args()).output();
     let output = output.with_context(attempt)?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{}: {}", attempt(), said.trim());
-    collected(&said).with_context(attempt)
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}: {}", attempt(), stderr.trim());
+    collected(&stderr).with_context(attempt)
 }
 
-/// What callgrind says that it counted.
-fn collected(said: &str) -> Option<u64> {
-    said.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok())
+/// Returns the count in the output of callgrind.
+fn collected(output: &str) -> Option<u64> {
+    output.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok())
 }
 
-fn held() -> Result<(String, Vec<(String, u64)>)> {
-    let text = fs::read_to_string(root().join(HELD)).with_context(|| format!("read {HELD}"))?;
+fn recorded() -> Result<(String, Vec<(String, u64)>)> {
+    let text =
+        fs::read_to_string(root().join(RECORDED)).with_context(|| format!("read {RECORDED}"))?;
     let mut lines = text.lines();
     let compiler = lines.next().unwrap_or_default().to_owned();
     let counts = lines.filter_map(|line| {
@@ -105,9 +106,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn callgrinds_count_is_found() {
-        let said = "==7== Events    : Ir\n==7== Collected : 385389955\n==7== \n";
-        assert_eq!(collected(said), Some(385_389_955));
+    fn the_count_of_callgrind_is_found() {
+        let output = "==7== Events    : Ir\n==7== Collected : 385389955\n==7== \n";
+        assert_eq!(collected(output), Some(385_389_955));
         assert_eq!(collected("valgrind: no such file"), None);
     }
 }

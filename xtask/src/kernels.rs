@@ -1,5 +1,5 @@
-//! `cargo xtask kernels`: gomon on real kernels, old and new, in every way of attaching each has, and
-//! whether it counts there what was sent.
+//! `cargo xtask kernels`: runs gomon on Debian's kernels, in every attach mode that each has, and compares its
+//! counts with the frames sent.
 
 mod judge;
 mod traffic;
@@ -17,9 +17,11 @@ use clap::Args;
 use crate::{
     pcap, prerequisites,
     vm::{
-        self, Machine,
+        self,
+        case::{Case, CaseReport},
         debian::{self, Kernel, SUITES, Suite},
-        inside::{Case, FRAMES, Report},
+        layout::FRAMES,
+        qemu::VirtualMachine,
     },
     workspace,
 };
@@ -27,18 +29,18 @@ use judge::Verdict;
 use traffic::Sent;
 
 #[derive(Args)]
-pub(crate) struct Options {
+pub(crate) struct KernelArgs {
     /// Kernels: 5.10, 6.1, 6.12, newest [default: all of them]
     #[arg(value_name = "KERNEL", value_parser = suite)]
     kernels: Vec<Suite>,
 }
 
-/// The bot's addresses, as gomon is told them.
+/// The bot's addresses, as gomon's argument.
 const SOURCES: &str = "10.10.0.20,2001:db8::20";
 const ORDINARY: u32 = 1500;
 const JUMBO: u32 = 9000;
 
-/// Ways of attaching, and the MTU of the interface.
+/// Attach modes, and the MTU of the interface.
 const CASES: [(&str, u32); 6] = [
     ("auto", ORDINARY),
     ("auto", JUMBO),
@@ -51,21 +53,21 @@ const HEADER: &str = "\
 | kernel | `auto` chooses | at MTU 9000 | `xdp` | `xdp-generic` | `tc` | `pcap` |
 | --- | --- | --- | --- | --- | --- | --- |";
 
-/// Modules that a kernel may have for all this.
+/// The kernel modules needed, unless they are built in.
 const MODULES: &[&str] = &["veth", "sch_ingress", "cls_bpf"];
 
 /// Longer than any kernel takes on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+const TIMEOUT: Duration = Duration::from_secs(240);
 
 fn suite(text: &str) -> Result<Suite> {
     let suite = SUITES.into_iter().find(|suite| text == suite.series || text == suite.name);
-    suite.context("not among 5.10, 6.1, 6.12 and newest")
+    suite.context("expected 5.10, 6.1, 6.12 or newest")
 }
 
-pub(crate) fn run(options: &Options) -> Result<()> {
+pub(crate) fn run(args: &KernelArgs) -> Result<()> {
     prerequisites::for_kernels()?;
     let gomon = workspace::build_gomon()?;
-    let suites = if options.kernels.is_empty() { &SUITES[..] } else { &options.kernels };
+    let suites = if args.kernels.is_empty() { &SUITES[..] } else { &args.kernels };
     let mut out = io::stdout().lock();
     writeln!(out, "{HEADER}")?;
     let (mut wrong, mut missing) = (Vec::new(), Vec::new());
@@ -73,14 +75,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let kernel = match debian::fetch(suite) {
             Ok(kernel) => kernel,
             Err(error) => {
-                eprintln!("xtask: {error:#}: going on without");
+                eprintln!("xtask: {error:#}: skipping it");
                 missing.push(suite.series);
                 continue;
             }
         };
         eprintln!("xtask: counting on {}", kernel.release);
         let verdicts = match count(&kernel, &gomon) {
-            Ok(reports) => reports,
+            Ok(verdicts) => verdicts,
             Err(error) => {
                 eprintln!("xtask: {error:#}");
                 wrong.push(kernel.release);
@@ -94,18 +96,22 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         let cells: Vec<_> = verdicts.iter().map(Verdict::to_string).collect();
         writeln!(out, "| {} ({}) | {} |", kernel.release, suite.name, cells.join(" | "))?;
-        // Whatever a kernel lacks, there is a way that it has.
+        // A kernel can lack a mode, but `auto` must succeed on each.
         if verdicts.iter().any(Verdict::is_wrong) || !verdicts[0].is_exact() {
             wrong.push(kernel.release);
         }
     }
     out.flush()?;
-    ensure!(wrong.is_empty(), "count on {}: not as it was sent: see above", wrong.join(", "));
-    ensure!(missing.is_empty(), "fetch {}: not to be had: see above", missing.join(", "));
+    ensure!(
+        wrong.is_empty(),
+        "count on {}: the counts differ from what was sent: see above",
+        wrong.join(", ")
+    );
+    ensure!(missing.is_empty(), "fetch {}: not available: see above", missing.join(", "));
     Ok(())
 }
 
-/// Boots a kernel, and says of each case what came of it.
+/// Boots a kernel, and returns the verdict of each case.
 fn count(kernel: &Kernel, gomon: &Path) -> Result<Vec<Verdict>> {
     let directory = workspace::target()?.join("kernels");
     let mut initramfs = vm::base(kernel, MODULES)?;
@@ -129,15 +135,15 @@ fn count(kernel: &Kernel, gomon: &Path) -> Result<Vec<Verdict>> {
         frames: of(mtu).len() as u64,
     };
     let cases: Vec<_> = CASES.iter().map(case).map(|case| case.to_string()).collect();
-    let machine = Machine {
+    let machine = VirtualMachine {
         kernel: &kernel.image,
         initramfs: &packed,
-        orders: &format!("count {SOURCES} {}", cases.join(" ")),
+        args: &format!("count {SOURCES} {}", cases.join(" ")),
     };
     let mut reports = Vec::new();
-    machine.run(PATIENCE, |line| reports.extend(Report::read(line)))?;
+    machine.run(TIMEOUT, |line| reports.extend(CaseReport::parse(line)))?;
     if reports.len() != CASES.len() {
-        bail!("count on {}: {} reports of {}", kernel.release, reports.len(), CASES.len());
+        bail!("count on {}: {} of {} reports", kernel.release, reports.len(), CASES.len());
     }
     let judged = CASES.iter().zip(reports);
     Ok(judged.map(|(&(_, mtu), report)| Verdict::of(report, of(mtu))).collect())

@@ -1,10 +1,10 @@
-//! The project's own commands, so that a checkout and stable Rust are all anybody needs:
-//! `cargo xtask run`, `cargo xtask test`, `cargo xtask bench`.
+//! The project's own commands, which need a checkout and stable Rust only: `cargo xtask run`,
+//! `cargo xtask test`, `cargo xtask bench`.
 //!
-//! Depends on no crate of gomon's own, only on the packet generator: it must build before libpcap is
-//! there, because it is what installs it.
+//! Of the project's crates, depends on the packet generator only: xtask must build without libpcap, because it
+//! installs libpcap.
 
-#![expect(clippy::print_stderr, reason = "progress goes to stderr, to people; results to stdout")]
+#![expect(clippy::print_stderr, reason = "progress goes to stderr, results to stdout")]
 
 mod bench;
 mod demo;
@@ -36,8 +36,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build gomon and run it with ARGS, through sudo where they name an interface; without any, show
-    /// what it does on a demo capture
+    /// Build gomon and run it with ARGS, with sudo if they name an interface; without ARGS, show
+    /// what it finds in a demo capture
     #[command(disable_help_flag = true)]
     Run {
         /// Arguments for gomon, `--help` included
@@ -45,29 +45,29 @@ enum Command {
         args: Vec<OsString>,
     },
     /// Build the kernel program, whose object file is checked in
-    Ebpf(ebpf::Options),
+    Ebpf(ebpf::EbpfArgs),
     /// Check everything: format, lints, documentation, tests, fuzz targets
-    Test(test::Options),
-    /// Measure gomon beside tcpdump
+    Test(test::TestArgs),
+    /// Measure gomon, compared with tcpdump
     #[command(subcommand)]
-    Bench(bench::Options),
-    /// Count the instructions that replays take, and fail where there are many more than there were
+    Bench(bench::BenchCommand),
+    /// Count the instructions of replays, and fail if there are many more than recorded
     Guard {
-        /// Hold what is counted from now on
+        /// Record the counts
         #[arg(long)]
         write: bool,
     },
-    /// Boot Debian's kernels, and count on each in every way it has of attaching
-    Kernels(kernels::Options),
+    /// Boot Debian's kernels, and count on each in every attach mode
+    Kernels(kernels::KernelArgs),
     /// Be the first process of a virtual machine
     #[command(subcommand, hide = true)]
-    Guest(vm::inside::Orders),
+    Guest(vm::guest::GuestCommand),
 }
 
 fn main() -> ExitCode {
-    match ebpf::rustc::become_if_asked().and_then(|()| execute(Cli::parse())) {
+    match ebpf::rustc::exec_if_requested().and_then(|()| execute(Cli::parse())) {
         Ok(()) => ExitCode::SUCCESS,
-        // The reader of our output has seen enough (`| head`).
+        // The reader closed the pipe (`| head`).
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
@@ -77,25 +77,25 @@ fn main() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<()> {
-    // There, the project's directory is not.
-    if let Command::Guest(orders) = &cli.command {
-        return vm::inside::obey(orders);
+    // A virtual machine does not have the project's directory.
+    if let Command::Guest(command) = &cli.command {
+        return vm::guest::run(command);
     }
     let called_from = env::current_dir().context("find the working directory")?;
-    // Every path below is relative to the project, whatever directory this was typed in.
-    env::set_current_dir(workspace::root()).context("enter the project's directory")?;
+    // Paths are relative to the project from here on, whatever directory the caller was in.
+    env::set_current_dir(workspace::root()).context("change to the project's directory")?;
     match cli.command {
         Command::Run { args } if args.is_empty() => demo::show(),
         Command::Run { args } => run::gomon(&args, &called_from),
-        Command::Ebpf(options) => ebpf::execute(&options),
-        Command::Test(options) => test::all(&options),
-        Command::Bench(options) => bench::run(&options),
+        Command::Ebpf(args) => ebpf::execute(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Bench(command) => bench::run(&command),
         Command::Guard { write } => {
             prerequisites::for_testing()?;
             guard::check(write)
         }
-        Command::Kernels(options) => kernels::run(&options),
-        Command::Guest(orders) => vm::inside::obey(&orders),
+        Command::Kernels(args) => kernels::run(&args),
+        Command::Guest(command) => vm::guest::run(&command),
     }
 }
 

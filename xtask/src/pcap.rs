@@ -1,4 +1,4 @@
-//! Writes classic pcap files: the format is short, and a library for it would bring libpcap along.
+//! Writes classic pcap files. The format is simple, and a library for it would depend on libpcap.
 
 use std::{
     fs::{self, File},
@@ -14,7 +14,7 @@ const VERSION: [u16; 2] = [2, 4];
 const SNAP_LENGTH: u32 = 262_144;
 const LINKTYPE_ETHERNET: u32 = 1;
 
-/// Takes Ethernet frames, oldest first, with their time since 1970.
+/// Writes Ethernet frames, oldest first, with their time since 1970.
 pub(crate) struct Writer<W> {
     out: W,
 }
@@ -24,7 +24,7 @@ impl<W: Write> Writer<W> {
         out.write_all(&MAGIC_NANOSECONDS.to_le_bytes())?;
         out.write_all(&VERSION[0].to_le_bytes())?;
         out.write_all(&VERSION[1].to_le_bytes())?;
-        out.write_all(&[0; 8])?; // time zone and accuracy, which nobody fills in
+        out.write_all(&[0; 8])?; // time zone and accuracy, which are unused
         out.write_all(&SNAP_LENGTH.to_le_bytes())?;
         out.write_all(&LINKTYPE_ETHERNET.to_le_bytes())?;
         Ok(Self { out })
@@ -40,7 +40,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Creates the capture `path`, whole or not at all: a name that exists can be trusted.
+/// Creates the capture `path` atomically: a file that exists is complete.
 pub(crate) fn create(
     path: &Path,
     fill: impl FnOnce(&mut Writer<BufWriter<File>>) -> Result<()>,

@@ -1,5 +1,5 @@
-//! What must be on the machine besides Rust: installs what is missing where it may, and otherwise
-//! says in one line what to type.
+//! The programs and libraries that a command needs in addition to Rust. Root installs missing ones; otherwise the
+//! command to type is printed on one line.
 
 use std::{
     env,
@@ -14,32 +14,32 @@ use crate::{
     workspace::{describe, output},
 };
 
-/// Something to be found on the machine, and the Debian package it comes with.
+/// A required file, and the Debian package that contains it.
 #[derive(Clone, Copy)]
-struct Need {
+struct Requirement {
     file: File,
     package: &'static str,
 }
 
 #[derive(Clone, Copy)]
 enum File {
-    /// A program, looked for in `PATH`.
+    /// A program in `PATH`.
     Program(&'static str),
-    /// A C header, looked for where compilers do.
+    /// A C header in the search path of compilers.
     Header(&'static str),
-    /// Something that lies in one place only.
+    /// A file with a fixed path.
     At(&'static str),
 }
 
-/// The packages are named in `.cargo/cc` too, which runs before this.
-const BUILD: &[Need] = &[
+/// `.cargo/cc` names the same packages: it runs before this program is built.
+const BUILD: &[Requirement] = &[
     need(File::Program("cc"), "gcc"),
     need(File::Header("stdio.h"), "libc6-dev"),
     need(File::Header("pcap/pcap.h"), "libpcap-dev"),
 ];
-/// Artifacts are read back with both readers, libFuzzer is C++, live tests make networks of their own and
-/// send real frames in them, and instructions are counted.
-const TESTS: &[Need] = &[
+/// tcpdump and tshark read artifacts, libFuzzer needs C++, live tests create network namespaces and send frames in
+/// them, and valgrind counts instructions.
+const TESTS: &[Requirement] = &[
     need(File::Program("tcpdump"), "tcpdump"),
     need(File::Program("tshark"), "tshark"),
     need(File::Program("c++"), "g++"),
@@ -48,27 +48,27 @@ const TESTS: &[Need] = &[
     need(File::Program("ethtool"), "ethtool"),
     need(File::Program("valgrind"), "valgrind"),
 ];
-const BENCH: &[Need] = &[
+const BENCH: &[Requirement] = &[
     need(File::Program("tcpdump"), "tcpdump"),
     need(File::Program("time"), "time"),
     need(File::Program("zstd"), "zstd"),
     need(File::Program("gzip"), "gzip"),
 ];
-const BENCH_LIVE: &[Need] =
+const BENCH_LIVE: &[Requirement] =
     &[need(File::Program("tcpdump"), "tcpdump"), need(File::Program("ip"), "iproute2")];
-/// Virtual machines, and what their kernels are fetched and unpacked with.
-const MACHINES: &[Need] = &[
+/// For running virtual machines, and for fetching and unpacking their kernels.
+const MACHINES: &[Requirement] = &[
     need(File::Program("qemu-system-x86_64"), "qemu-system-x86"),
     need(File::At(KEYRING), "debian-archive-keyring"),
     need(File::Program("dpkg"), "dpkg"),
     need(File::Program("strip"), "binutils"),
     need(File::Program("xz"), "xz-utils"),
 ];
-/// What is packed into them.
-const PACKED: &[Need] =
+/// Programs that are packed into the virtual machines.
+const PACKED: &[Requirement] =
     &[need(File::Program("ip"), "iproute2"), need(File::Program("tcpreplay"), "tcpreplay")];
-/// Debian's compiler for the kernel's side, and what its linker is built with.
-const EBPF: &[Need] = &[
+/// Debian's compiler for the kernel program, and what bpf-linker is built with.
+const EBPF: &[Requirement] = &[
     need(File::At("/usr/bin/rustc"), "rustc-web"),
     need(File::At("/usr/bin/cargo"), "cargo-web"),
     need(File::At("/usr/lib/rustlib/src/rust/library/core/Cargo.toml"), "rust-web-src"),
@@ -78,21 +78,21 @@ const EBPF: &[Need] = &[
     need(File::Header("zlib.h"), "zlib1g-dev"),
 ];
 
-const fn need(file: File, package: &'static str) -> Need {
-    Need { file, package }
+const fn need(file: File, package: &'static str) -> Requirement {
+    Requirement { file, package }
 }
 
 pub(crate) fn for_building() -> Result<()> {
     install(BUILD)
 }
 
-/// Tests that find a tool missing skip themselves, so its absence is no reason to stop. In CI it
-/// is: a skipped test there is one that nobody runs.
+/// A missing tool does not prevent testing, because the tests that need it are skipped. In CI it is an error: a
+/// test that is skipped there is never run.
 pub(crate) fn for_testing() -> Result<()> {
     match install(&[BUILD, TESTS, MACHINES].concat()) {
         Err(error) if missing(BUILD, Path::exists).is_empty() && !in_ci() => {
             eprintln!("xtask: {error:#}");
-            eprintln!("xtask: going on without: tests that want more are SKIPPED");
+            eprintln!("xtask: continuing: tests that need the missing packages are SKIPPED");
             Ok(())
         }
         outcome => outcome,
@@ -103,7 +103,7 @@ pub(crate) fn for_kernels() -> Result<()> {
     install(&[BUILD, MACHINES, PACKED].concat())
 }
 
-/// Whether virtual machines can be made here.
+/// Whether everything for virtual machines is installed.
 pub(crate) fn has_machines() -> bool {
     missing(&[MACHINES, PACKED].concat(), Path::exists).is_empty()
 }
@@ -120,7 +120,7 @@ pub(crate) fn for_ebpf() -> Result<()> {
     install(&[BUILD, EBPF].concat())
 }
 
-/// Fails where this machine's distribution has not got what `for_ebpf` installs.
+/// Fails when this machine's distribution lacks a package that [`for_ebpf`] installs.
 pub(crate) fn offers_ebpf() -> Result<()> {
     let mut lacking = missing(EBPF, Path::exists);
     if has_program("apt-get") {
@@ -133,31 +133,31 @@ pub(crate) fn offers_ebpf() -> Result<()> {
     Ok(())
 }
 
-/// Whether `for_ebpf` has nothing to add for the kernel's side.
+/// Whether everything that [`for_ebpf`] installs for the kernel program is installed.
 pub(crate) fn has_ebpf() -> bool {
     missing(EBPF, Path::exists).is_empty()
 }
 
 pub(crate) fn has_program(name: &'static str) -> bool {
-    File::Program(name).places().iter().any(|place| place.exists())
+    File::Program(name).candidates().iter().any(|path| path.exists())
 }
 
-/// Whether this is a CI run, by the variable CI services set.
+/// Whether this is a CI run, by the variable that CI services set.
 pub(crate) fn in_ci() -> bool {
     env::var("CI").is_ok_and(|value| !matches!(value.as_str(), "" | "false" | "0"))
 }
 
-fn install(needs: &[Need]) -> Result<()> {
+fn install(needs: &[Requirement]) -> Result<()> {
     let missing = missing(needs, Path::exists);
     if missing.is_empty() {
         return Ok(());
     }
     let names: Vec<_> = missing.iter().map(|need| need.file.name()).collect();
-    let attempt = format!("look for {}: not found", names.join(", "));
+    let attempt = format!("find {}: not found", names.join(", "));
     let packages: Vec<_> = missing.iter().map(|need| need.package).collect();
     let listed = packages.join(" ");
     if !has_program("apt-get") {
-        bail!("{attempt}: install what Debian has in: {listed}");
+        bail!("{attempt}: install the Debian packages {listed}");
     }
     if !rustix::process::geteuid().is_root() {
         let install = format!("apt-get install -y {listed}");
@@ -171,7 +171,7 @@ fn install(needs: &[Need]) -> Result<()> {
     apt_get(&[&["install", "-y", "--no-install-recommends"], &packages[..]].concat())
 }
 
-/// What apt-get says is of interest only when it fails.
+/// Runs apt-get. Its output is printed only when it fails.
 fn apt_get(args: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
     command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
@@ -185,8 +185,8 @@ fn apt_get(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn missing(needs: &[Need], exists: impl Fn(&Path) -> bool) -> Vec<Need> {
-    let found = |need: &Need| need.file.places().iter().any(|place| exists(place));
+fn missing(needs: &[Requirement], exists: impl Fn(&Path) -> bool) -> Vec<Requirement> {
+    let found = |need: &Requirement| need.file.candidates().iter().any(|path| exists(path));
     needs.iter().copied().filter(|need| !found(need)).collect()
 }
 
@@ -197,12 +197,12 @@ impl File {
         }
     }
 
-    /// Where it would lie.
-    fn places(self) -> Vec<PathBuf> {
+    /// The paths at which it can be.
+    fn candidates(self) -> Vec<PathBuf> {
         let directories: Vec<PathBuf> = match self {
             Self::Program(_) => {
                 let path = env::var_os("PATH").unwrap_or_default();
-                // Where Debian has ethtool, and which is not in the PATH of a plain user there.
+                // Debian has ethtool there, and the directory is not in the PATH of an ordinary user.
                 env::split_paths(&path).chain(["/usr/sbin".into()]).collect()
             }
             Self::Header(_) => vec![
@@ -220,7 +220,7 @@ impl File {
 mod tests {
     use super::*;
 
-    fn packages_when_present(needs: &[Need], present: &[&str]) -> Vec<&'static str> {
+    fn packages_when_present(needs: &[Requirement], present: &[&str]) -> Vec<&'static str> {
         missing(needs, |path| present.iter().any(|file| path.ends_with(file)))
             .iter()
             .map(|need| need.package)
@@ -240,20 +240,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_left_alone() {
+    fn installed_packages_are_not_installed_again() {
         let present = ["bin/cc", "/usr/include/stdio.h", "/usr/include/pcap/pcap.h"];
         assert_eq!(packages_when_present(BUILD, &present[..2]), ["libpcap-dev"]);
         assert!(packages_when_present(BUILD, &present).is_empty());
     }
 
     #[test]
-    fn headers_of_the_machines_own_architecture_count() {
+    fn headers_of_the_machines_architecture_are_found() {
         let header = format!("/usr/include/{}-linux-gnu/pcap/pcap.h", env::consts::ARCH);
         assert_eq!(packages_when_present(BUILD, &[&header]), ["gcc", "libc6-dev"]);
     }
 
     #[test]
-    fn the_linker_installs_what_builds_need() {
+    fn the_linker_script_names_the_packages_for_building() {
         let linker = include_str!("../../.cargo/cc");
         let packages = packages_when_present(BUILD, &[]).join(" ");
         assert!(linker.contains(&format!("\npackages=\"{packages}\" ")), "{packages}");

@@ -1,5 +1,4 @@
-//! Numbers that look random and are the same on every machine, so that a generated capture is one
-//! and the same file everywhere.
+//! Pseudo-random numbers that are the same on every machine, so that generated captures are identical everywhere.
 
 /// `SplitMix64` (Steele, Lea, Flood; OOPSLA 2014).
 pub(crate) struct Random(u64);
@@ -9,15 +8,15 @@ impl Random {
         Self(seed)
     }
 
-    /// A number below `bound`, which is above 0.
+    /// Returns a number below `bound`, which must not be 0.
     pub(crate) fn below(&mut self, bound: u16) -> u16 {
         let [high, low, ..] = self.number().to_be_bytes();
         u16::from_be_bytes([high, low]) % bound
     }
 
-    /// One of so many things, of which there is at least one.
-    pub(crate) fn index(&mut self, things: usize) -> usize {
-        usize::try_from(self.number() >> 1).unwrap_or_default() % things
+    /// Returns an index into `length` items, which must not be 0.
+    pub(crate) fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.number() >> 1).unwrap_or_default() % length
     }
 
     fn number(&mut self) -> u64 {

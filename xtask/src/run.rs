@@ -1,5 +1,4 @@
-//! `cargo xtask run ARGS`: gomon as it is released, as if it had been typed, and with the rights it
-//! needs to count on an interface.
+//! `cargo xtask run ARGS`: runs gomon's release build, with the capabilities it needs to count on an interface.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -12,17 +11,17 @@ use anyhow::{Context as _, Result};
 
 use crate::{prerequisites, workspace};
 
-/// What a process without root's rights counts with.
+/// The capabilities with which a process that is not root can count.
 const CAPABILITIES: &str = "cap_bpf,cap_net_admin,cap_perfmon,cap_net_raw=ep";
 
-/// Becomes gomon, so that signals, streams and the exit status are its own. Returns only when that
-/// fails.
+/// Replaces this process by gomon, so that signals, streams and the exit status are gomon's. Returns only on
+/// failure.
 pub(crate) fn gomon(args: &[OsString], called_from: &Path) -> Result<()> {
     prerequisites::for_building()?;
     let gomon = workspace::root().join(workspace::build_gomon()?);
     let root = rustix::process::geteuid().is_root();
     let interface = Path::new("/sys/class/net");
-    let live = names_an_interface(args, |name| {
+    let live = names_interface(args, |name| {
         !called_from.join(name).exists() && interface.join(name).exists()
     });
     let mut command = Command::new(&gomon);
@@ -30,23 +29,23 @@ pub(crate) fn gomon(args: &[OsString], called_from: &Path) -> Result<()> {
         command = Command::new("sudo");
         command.arg(&gomon);
     } else if live && !root {
-        // With capabilities of its own the program is not refused.
+        // gomon can work if its file has capabilities.
         eprintln!(
-            "xtask: not root, and no sudo: if gomon is refused, have root type: setcap \
+            "xtask: not root, and no sudo: if gomon lacks capabilities, type as root: setcap \
              {CAPABILITIES} {}",
             gomon.display()
         );
     }
     let error = command
         .args(args)
-        .current_dir(called_from) // paths among the arguments are the caller's
+        .current_dir(called_from) // paths in the arguments are relative to it
         .exec();
     Err(error).with_context(|| format!("start {}", command.get_program().display()))
 }
 
-/// Whether gomon is to count on an interface. Which argument is the input only gomon can tell; an
-/// interface that is the value of a flag costs a password at worst.
-fn names_an_interface(args: &[OsString], is_interface: impl Fn(&OsStr) -> bool) -> bool {
+/// Whether an argument is the name of an interface. Only gomon knows which argument is the input. If a flag's value
+/// is an interface, sudo is used needlessly.
+fn names_interface(args: &[OsString], is_interface: impl Fn(&OsStr) -> bool) -> bool {
     args.iter().any(|arg| !arg.as_encoded_bytes().starts_with(b"-") && is_interface(arg))
 }
 
@@ -55,10 +54,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rights_are_asked_for_where_an_interface_is_named() {
+    fn an_interface_among_the_arguments_is_found() {
         let live = |line: &str| {
             let args: Vec<OsString> = line.split_whitespace().map(Into::into).collect();
-            names_an_interface(&args, |name| name == "vnet0")
+            names_interface(&args, |name| name == "vnet0")
         };
         assert!(live("vnet0 10.10.0.20") && live("--window 1 vnet0 10.10.0.20"));
         assert!(!live("vnet0.pcap 10.10.0.20 --quiet") && !live("- any") && !live("--help"));

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything a change has to pass, in the order that fails fastest.
+//! `cargo xtask test`: every check that a change must pass, the fastest first.
 
 mod outcome;
 
@@ -16,30 +16,30 @@ use crate::{
     ebpf, fuzz, guard,
     prerequisites::{self, in_ci},
     vm,
-    workspace::{cargo, describe, run},
+    workspace::{self, cargo, describe},
 };
 use outcome::Outcome;
 
 #[derive(Args)]
-pub(crate) struct Options {
-    /// Seconds the fuzz targets share; 0 skips them
+pub(crate) struct TestArgs {
+    /// Seconds for all fuzz targets together; 0 skips them
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     fuzz_seconds: u32,
     /// Arguments for `cargo test`: a filter, or `-- --nocapture` after one more `--`
     #[arg(last = true)]
-    args: Vec<String>,
+    test_args: Vec<String>,
 }
 
-/// Runs every step; the first that fails ends it. Whatever the end, the last lines say what came of it.
-pub(crate) fn all(options: &Options) -> Result<()> {
+/// Runs all steps, and stops at the first that fails. Prints the result at the end in both cases.
+pub(crate) fn run(args: &TestArgs) -> Result<()> {
     prerequisites::for_testing()?;
-    let mut report = Report::default();
-    let done = steps(options, &mut report);
+    let mut report = StepReport::default();
+    let done = steps(args, &mut report);
     writeln!(io::stdout(), "{report}")?;
     done
 }
 
-fn steps(options: &Options, report: &mut Report) -> Result<()> {
+fn steps(args: &TestArgs, report: &mut StepReport) -> Result<()> {
     if report.has_component("fmt", "rustfmt")? {
         report.step("fmt", cargo().args(["fmt", "--all", "--check"]))?;
         let ebpf = ["fmt", "--manifest-path", "gomon-ebpf/Cargo.toml", "--check"];
@@ -54,26 +54,25 @@ fn steps(options: &Options, report: &mut Report) -> Result<()> {
     object(report)?;
     guest(report)?;
     let test = ["test", "--workspace", "--no-fail-fast"];
-    report.tests(cargo().args(test).args(&options.args))?;
+    report.tests(cargo().args(test).args(&args.test_args))?;
     instructions(report)?;
-    if options.fuzz_seconds == 0 {
+    if args.fuzz_seconds == 0 {
         report.skip("fuzz", "--fuzz-seconds 0");
     } else if !prerequisites::has_program("c++") {
-        report.skip("fuzz", "libFuzzer is C++: apt-get install g++");
+        report.skip("fuzz", "libFuzzer needs a C++ compiler: apt-get install g++");
     } else {
-        for mut target in fuzz::targets(options.fuzz_seconds)? {
+        for mut target in fuzz::targets(args.fuzz_seconds)? {
             report.step("fuzz", &mut target)?;
         }
     }
     Ok(())
 }
 
-/// The tests after this run on an object that was just built from its sources, where there is a compiler
-/// for it.
-fn object(report: &mut Report) -> Result<()> {
+/// Builds the object from its sources where there is a compiler for it, so that the tests run on it.
+fn object(report: &mut StepReport) -> Result<()> {
     const NAME: &str = "ebpf";
     if in_ci() {
-        // A build would hide it.
+        // A build would replace an outdated object.
         ebpf::check()?;
     }
     match compiler() {
@@ -87,24 +86,24 @@ fn object(report: &mut Report) -> Result<()> {
     }
 }
 
-/// Has the compiler for the kernel's side there: root installs it, as far as it is to be had.
+/// Makes the compiler for the kernel program available. Root installs it, where the distribution has it.
 fn compiler() -> Result<()> {
     if !ebpf::can_build()? {
         let root = rustix::process::geteuid().is_root();
-        ensure!(root, "no compiler for the kernel's side: root's cargo xtask ebpf installs it");
+        ensure!(root, "no compiler for the kernel program: cargo xtask ebpf installs it as root");
         prerequisites::offers_ebpf()?;
     }
     ebpf::prepare()
 }
 
-/// A virtual machine for the test that needs one. What it is made of comes from a mirror, which is not
-/// always there.
-fn guest(report: &mut Report) -> Result<()> {
+/// Prepares the virtual machine for the test that needs one. Its kernel comes from a mirror, which can be
+/// unreachable.
+fn guest(report: &mut StepReport) -> Result<()> {
     const NAME: &str = "guest";
     if !rustix::process::geteuid().is_root() && !in_ci() {
         report.skip(NAME, "tests on the kernel need root");
     } else if !prerequisites::has_machines() && !in_ci() {
-        report.skip(NAME, "what virtual machines need is not installed: see above");
+        report.skip(NAME, "packages for virtual machines are missing: see above");
     } else if let Err(error) = report.time(NAME, vm::prepare_guest) {
         if in_ci() {
             return Err(error);
@@ -114,12 +113,12 @@ fn guest(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Replays take no more instructions than they did.
-fn instructions(report: &mut Report) -> Result<()> {
+/// Checks that replays take no more instructions than recorded.
+fn instructions(report: &mut StepReport) -> Result<()> {
     const NAME: &str = "guard";
     if !prerequisites::has_program("valgrind") {
-        report.skip(NAME, "valgrind counts the instructions: apt-get install valgrind");
-    } else if let Some(why) = guard::foreign()? {
+        report.skip(NAME, "valgrind is not installed: apt-get install valgrind");
+    } else if let Some(why) = guard::other_compiler()? {
         report.skip(NAME, &why);
     } else {
         return report.time(NAME, || guard::check(false));
@@ -127,18 +126,18 @@ fn instructions(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// What has been done so far.
+/// The steps done so far.
 #[derive(Default)]
-struct Report {
+struct StepReport {
     passed: Vec<&'static str>,
     skipped: Vec<(&'static str, String)>,
     tests: Option<Outcome>,
 }
 
-impl Report {
+impl StepReport {
     fn step(&mut self, name: &'static str, command: &mut Command) -> Result<()> {
         eprintln!("xtask: {name}: {}", describe(command));
-        self.time(name, || run(command))
+        self.time(name, || workspace::run(command))
     }
 
     fn tests(&mut self, command: &mut Command) -> Result<()> {
@@ -164,7 +163,8 @@ impl Report {
         self.skipped.push((name, why.to_owned()));
     }
 
-    /// A minimal toolchain comes without formatter and lints, and can still run the tests.
+    /// Whether a component of the toolchain is installed. A minimal toolchain lacks rustfmt and clippy, and can
+    /// still run the tests.
     fn has_component(&mut self, name: &'static str, component: &str) -> Result<bool> {
         let mut version = cargo();
         version.args([name, "--version"]);
@@ -181,8 +181,8 @@ impl Report {
     }
 }
 
-/// The skipped with their reasons, and then how many there were of all. A skipped step is none of the tests.
-impl fmt::Display for Report {
+/// The skipped steps with their reasons, the passed steps, and the numbers of tests. A skipped step is not a test.
+impl fmt::Display for StepReport {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, why) in &self.skipped {
             writeln!(out, "SKIPPED step {name}: {why}")?;
@@ -197,8 +197,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_summary_never_hides_a_skipped_step() {
-        let mut report = Report { passed: vec!["fmt", "test"], ..Report::default() };
+    fn the_summary_names_every_skipped_step() {
+        let mut report = StepReport { passed: vec!["fmt", "test"], ..StepReport::default() };
         assert_eq!(report.to_string(), "xtask test: steps passed: fmt, test");
         report.skip("fuzz", "no time");
         report.tests = Some(Outcome::default());

@@ -1,4 +1,4 @@
-//! Where things are in this workspace, and how other programs are started from it.
+//! The directories of the workspace, and running other programs.
 
 use std::{
     env,
@@ -16,8 +16,8 @@ pub(crate) fn root() -> &'static Path {
     xtask.parent().unwrap_or(xtask)
 }
 
-/// Cargo's target directory, wherever the caller's configuration puts it: this program was built
-/// into it. Relative to the project where it lies inside, for it is printed often.
+/// Returns cargo's target directory, into which this program was built, whatever the caller's configuration. It is
+/// relative to the project if it is inside, because it is printed often.
 pub(crate) fn target() -> Result<PathBuf> {
     let this = env::current_exe().context("find cargo's target directory")?;
     let target = this
@@ -27,7 +27,7 @@ pub(crate) fn target() -> Result<PathBuf> {
     Ok(target.strip_prefix(root()).unwrap_or(target).to_path_buf())
 }
 
-/// Builds gomon as it is released and says where it is. The compiler is heard only when it fails.
+/// Builds gomon in release mode and returns its path. The compiler's output is shown only when it fails.
 pub(crate) fn build_gomon() -> Result<PathBuf> {
     let gomon = target()?.join("release/gomon");
     let first = if gomon.exists() { "" } else { ": takes a minute or two the first time" };
@@ -35,7 +35,7 @@ pub(crate) fn build_gomon() -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--release", "--quiet", "--package", "gomon"]);
     if io::stderr().is_terminal() {
-        // Quiet, cargo shows no progress unless it is told to.
+        // With `--quiet`, cargo shows progress only with this setting.
         build.args([
             "--config",
             "term.progress.when='always'",
@@ -47,19 +47,19 @@ pub(crate) fn build_gomon() -> Result<PathBuf> {
     Ok(gomon)
 }
 
-/// The cargo that started this program.
+/// Returns a command for the cargo that started this program.
 pub(crate) fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Runs a command to its end, its output going where ours goes; anything but success is an error.
+/// Runs a command with inherited output. Fails when it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("run `{}`", describe(command)))?;
     ensure!(status.success(), "run `{}`: {status}: its output is above", describe(command));
     Ok(())
 }
 
-/// Runs a command and returns what it prints; what it says on standard error is for people, when it fails.
+/// Runs a command and returns its standard output. When it fails, the error contains its standard error.
 pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     let output = command.output();
     let attempt = || format!("run `{}`", describe(command));
@@ -69,18 +69,18 @@ pub(crate) fn output(command: &mut Command) -> Result<Vec<u8>> {
     Ok(output.stdout)
 }
 
-/// The same of a command that prints text.
+/// Like [`output`], for a command that prints text.
 pub(crate) fn text(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output(command)?).into_owned())
 }
 
-/// A command as one would type it, the environment it adds included.
+/// Returns a command as it would be typed, with the environment variables that it sets.
 pub(crate) fn describe(command: &Command) -> String {
     let environment = command.get_envs().filter_map(|(name, value)| {
         let (name, value) = (name.to_string_lossy(), value?.to_string_lossy());
         Some(format!("{name}={}", quoted(&value)))
     });
-    // Cargo hands down its own absolute path, which nobody types.
+    // Cargo passes on its own absolute path.
     let program = Path::new(command.get_program());
     let program = match program.file_name() {
         Some(name) if name == "cargo" => name,

@@ -1,5 +1,5 @@
-//! `.cargo/cc`, which links the project's programs, on machines of which no program is real.
-#![allow(clippy::expect_used, reason = "a test that can't be set up fails")]
+//! Tests of `.cargo/cc`, which links the project's programs, on simulated machines: every program is a stub.
+#![allow(clippy::expect_used, reason = "a failed setup fails the test")]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -10,26 +10,26 @@ const CC: (&str, &str) = ("cc", "echo cc: \"$@\"");
 const ROOT: (&str, &str) = ("id", "echo 0");
 const USER: (&str, &str) = ("id", "echo 1000");
 const SUDO: (&str, &str) = ("sudo", "");
-/// Installs a compiler, or fails.
+/// `apt-get` that installs a compiler, and one that fails.
 const APT: (&str, &str) =
     ("apt-get", "echo apt-get: \"$@\" >>$HOME/log; cp $HOME/later $HOME/bin/cc");
 const OFFLINE: (&str, &str) = ("apt-get", "echo no network; exit 100");
-/// Like most machines in CI, this one has no terminal.
+/// Without a terminal, like most machines in CI.
 const CALLED_BY_XTASK: (&str, &str) = ("GOMON_XTASK_TERMINAL", "/nowhere/tty");
 
-struct Machine(PathBuf);
+struct StubMachine(PathBuf);
 
-impl Machine {
+impl StubMachine {
     fn new(name: &str, programs: &[(&str, &str)]) -> Self {
         let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = fs::remove_dir_all(&home); // of an earlier run
+        let _ = fs::remove_dir_all(&home); // from an earlier run
         fs::create_dir_all(home.join("bin")).expect("a directory");
-        // What an installation takes, too.
+        // The stub of apt-get uses it.
         std::os::unix::fs::symlink("/bin/cp", home.join("bin/cp")).expect("a link");
         let write = |path: &str, script: &str| {
             let path = home.join(path);
             fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("a script");
-            fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("it is ours");
+            fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("its owner");
         };
         write("later", CC.1);
         for (name, script) in programs {
@@ -44,16 +44,16 @@ impl Machine {
         linker.env("HOME", &self.0).env("PATH", self.0.join("bin")).output().expect("it starts")
     }
 
-    /// What it says where it can't link.
+    /// Returns the error of a link that must fail.
     #[track_caller]
     fn refusal(&self, settings: &[(&str, &str)]) -> String {
         let output = self.link(settings);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(!self.0.join("bin/cc").exists(), "a compiler is installed");
-        let said = String::from_utf8(output.stderr).expect("UTF-8");
-        let line = said.lines().last().expect("a line");
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        let line = stderr.lines().last().expect("a line");
         let why = line.strip_prefix("gomon: linking a program: there is no C compiler (cc): ");
-        why.expect(&said).to_owned()
+        why.expect(&stderr).to_owned()
     }
 }
 
@@ -64,15 +64,15 @@ fn assert_linked(output: &Output) {
 }
 
 #[test]
-fn where_there_is_a_compiler_it_is_that() {
-    let machine = Machine::new("with-cc", &[CC, APT, ROOT]);
+fn an_installed_compiler_is_used() {
+    let machine = StubMachine::new("with-cc", &[CC, APT, ROOT]);
     assert_linked(&machine.link(&[CALLED_BY_XTASK]));
-    assert!(!machine.0.join("log").exists(), "nothing is to be installed");
+    assert!(!machine.0.join("log").exists(), "nothing is installed");
 }
 
 #[test]
-fn root_gets_one_by_cargo_xtask() {
-    let machine = Machine::new("without-cc", &[APT, ROOT]);
+fn cargo_xtask_installs_a_compiler_as_root() {
+    let machine = StubMachine::new("without-cc", &[APT, ROOT]);
     assert_eq!(
         machine.refusal(&[]),
         "type: apt-get update && apt-get install -y gcc libc6-dev libpcap-dev"
@@ -80,8 +80,8 @@ fn root_gets_one_by_cargo_xtask() {
     let terminal = machine.0.join("terminal");
     let terminal = terminal.to_str().expect("a path in UTF-8");
     assert_linked(&machine.link(&[(CALLED_BY_XTASK.0, terminal)]));
-    let said = fs::read_to_string(terminal).expect("it says what takes so long");
-    assert_eq!(said, "xtask: installing gcc libc6-dev libpcap-dev\n");
+    let progress = fs::read_to_string(terminal).expect("a progress message");
+    assert_eq!(progress, "xtask: installing gcc libc6-dev libpcap-dev\n");
     assert_eq!(
         fs::read_to_string(machine.0.join("log")).expect("apt-get was called"),
         "apt-get: update\napt-get: install -y --no-install-recommends gcc libc6-dev libpcap-dev\n"
@@ -89,21 +89,21 @@ fn root_gets_one_by_cargo_xtask() {
 }
 
 #[test]
-fn when_that_fails_all_is_shown() {
-    let machine = Machine::new("offline", &[OFFLINE, ROOT]);
-    let said = machine.link(&[CALLED_BY_XTASK]).stderr;
-    assert!(said.starts_with(b"no network\n"), "{}", String::from_utf8_lossy(&said));
+fn the_output_of_a_failed_installation_is_shown() {
+    let machine = StubMachine::new("offline", &[OFFLINE, ROOT]);
+    let stderr = machine.link(&[CALLED_BY_XTASK]).stderr;
+    assert!(stderr.starts_with(b"no network\n"), "{}", String::from_utf8_lossy(&stderr));
     assert!(machine.refusal(&[CALLED_BY_XTASK]).starts_with("apt-get failed"));
 }
 
 #[test]
-fn a_user_is_told_what_to_type() {
-    let machine = Machine::new("user", &[APT, USER]);
+fn a_user_sees_the_command_to_type() {
+    let machine = StubMachine::new("user", &[APT, USER]);
     assert_eq!(
         machine.refusal(&[CALLED_BY_XTASK]),
         "as root, type: apt-get update && apt-get install -y gcc libc6-dev libpcap-dev"
     );
-    let machine = Machine::new("sudoer", &[APT, USER, SUDO]);
+    let machine = StubMachine::new("sudoer", &[APT, USER, SUDO]);
     assert_eq!(
         machine.refusal(&[CALLED_BY_XTASK]),
         "type: sudo apt-get update && sudo apt-get install -y gcc libc6-dev libpcap-dev"
@@ -112,9 +112,9 @@ fn a_user_is_told_what_to_type() {
 
 #[test]
 fn without_apt_the_packages_are_named() {
-    let machine = Machine::new("not-debian", &[ROOT]);
+    let machine = StubMachine::new("not-debian", &[ROOT]);
     assert_eq!(
         machine.refusal(&[CALLED_BY_XTASK]),
-        "install what Debian has in: gcc libc6-dev libpcap-dev"
+        "install the Debian packages gcc libc6-dev libpcap-dev"
     );
 }

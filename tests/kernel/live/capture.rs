@@ -12,7 +12,7 @@ use crate::support::frames::{ip, udp};
 use crate::support::net::{TAP, until};
 use crate::support::program::{Scratch, run};
 use crate::support::running::Running;
-use crate::support::tools::{Tool, done, have};
+use crate::support::tools::{Tool, checked, have};
 
 /// Stops a process with SIGSTOP, so that it reads nothing.
 fn pause(gomon: &Running) {
@@ -66,13 +66,13 @@ fn live_libpcap_counts_frames_captured_just_before_a_signal() {
     let mut witness = Tool::start(&mut witness);
     let scratch = Scratch::new();
     until("tcpdump captures", || {
-        assert!(!witness.has_ended(), "{}", witness.said());
+        assert!(!witness.has_ended(), "{}", witness.stderr());
         net.captures() == 1
     });
     for _ in 0..10 {
         let gomon = attached(&net, BOT, &format!("{LONG} {PCAP}"));
         let sender = net.sender(&scratch, &[packet(1, 80)], 1);
-        assert!(witness.line().is_some(), "{}", witness.said());
+        assert!(witness.line().is_some(), "{}", witness.stderr());
         // The kernel probably still holds the frame back from gomon.
         let process = Pid::from_raw(gomon.id().cast_signed()).unwrap();
         kill_process(process, Signal::INT).unwrap();
@@ -170,7 +170,7 @@ fn live_libpcap_artifacts_have_both_directions_in_order_but_the_ledger_only_one(
     assert_eq!(names.len(), 1, "{names:?}");
     let mut tcpdump = Command::new("tcpdump");
     tcpdump.args(["-tt", "-nn", "-r"]).arg(scratch.path().join(&names[0]));
-    let listing = done(&mut tcpdump);
+    let listing = checked(&mut tcpdump);
     let lines: Vec<Vec<&str>> =
         listing.lines().map(|line| line.split_whitespace().collect()).collect();
     let times: Vec<_> = lines.iter().map(|line| line[0]).collect();

@@ -15,7 +15,7 @@ use super::{BOT, net, packet, until_counted};
 use crate::support::frames::ip;
 use crate::support::net::{Net, TAP};
 use crate::support::running::Running;
-use crate::support::tools::{done, have};
+use crate::support::tools::{checked, have};
 
 /// The environment variable that makes [`live_clsact_process`] count on an interface.
 const INTERFACE: &str = "GOMON_TEST_INTERFACE";
@@ -85,7 +85,7 @@ fn end(mut running: Running, counted: u64) {
 
 /// Returns the number of gomon's filters on the interface.
 fn filters(net: &Net) -> usize {
-    let listing = done(net.command("tc").args(["filter", "show", "dev", TAP, "ingress"]));
+    let listing = checked(net.command("tc").args(["filter", "show", "dev", TAP, "ingress"]));
     listing.lines().filter(|line| line.contains(" handle ") && line.contains("gomon_tc")).count()
 }
 

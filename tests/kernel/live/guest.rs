@@ -16,7 +16,7 @@ use crate::support::net::{TAP, make_namespace, within};
 use crate::support::program::{Outcome, Watchdog};
 use crate::support::running::Running;
 use crate::support::skip::skip;
-use crate::support::tools::{Tool, done, have};
+use crate::support::tools::{Tool, checked, have};
 
 const GATEWAY: &str = "10.0.0.1";
 const GATEWAY_MAC: &str = "02:00:00:00:00:01";
@@ -140,7 +140,7 @@ impl Namespace {
     }
 
     fn ip(&self, args: &str) {
-        done(within(&self.0, "ip").args(args.split_whitespace()));
+        checked(within(&self.0, "ip").args(args.split_whitespace()));
     }
 }
 
@@ -165,7 +165,7 @@ impl Host {
         let arguments = format!("guest bot {BOT} {GATEWAY} {GATEWAY_MAC}");
         qemu.arg("-append").arg(format!("{settings} -- {arguments}"));
         let qemu = Tool::start(qemu.stdin(Stdio::piped()).stdout(Stdio::piped()));
-        let watchdog = Some(Watchdog::over(qemu.child()));
+        let watchdog = Some(Watchdog::start(qemu.child()));
         let mut host = Self { qemu, watchdog, console: String::new(), namespace };
         host.wait_for("READY");
         host
@@ -211,7 +211,7 @@ impl Host {
                 return;
             }
         }
-        panic!("no line {line:?} on the console:\n{}{}", self.console, self.qemu.said());
+        panic!("no line {line:?} on the console:\n{}{}", self.console, self.qemu.stderr());
     }
 
     fn power_off(mut self) {

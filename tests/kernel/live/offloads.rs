@@ -13,7 +13,7 @@ use crate::support::frames::{ip, udp};
 use crate::support::net::{BOT_END, Net, TAP, until};
 use crate::support::program::{Outcome, Scratch, gomon};
 use crate::support::running::Running;
-use crate::support::tools::{done, have};
+use crate::support::tools::{checked, have};
 
 const MODES: [&str; 3] = ["xdp", "xdp-generic", "tc"];
 
@@ -157,7 +157,7 @@ fn live_segments_merged_by_gro_are_one_packet_only_to_tc() {
             (net.bot_command("ethtool"), ["-K", BOT_END, "tso", "off", "gso", "off"].as_slice()),
             (net.command("ethtool"), &["-K", TAP, "gro", "on"]),
         ] {
-            done(command.args(args));
+            checked(command.args(args));
         }
         let is_complete = |seen, arrived| seen == arrived || mode == "tc";
         let stream = Stream::send(&net, mode, is_complete);

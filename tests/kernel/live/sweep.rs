@@ -75,8 +75,8 @@ fn witness(net: &Net, scratch: &Scratch) -> Tool {
         .arg(scratch.path().join("seen.pcap"));
     let mut witness = Tool::start(&mut tcpdump);
     until("tcpdump listens", || {
-        assert!(!witness.has_ended(), "{}", witness.said());
-        witness.said().contains("listening on")
+        assert!(!witness.has_ended(), "{}", witness.stderr());
+        witness.stderr().contains("listening on")
     });
     witness
 }

@@ -1,34 +1,32 @@
-//! From a plan to the frame, and to what is in it.
+//! Builds a frame, and its expected packet, from a plan.
 
 use gomon_common::parse::Malformed;
 use gomon_common::{Address, Skip};
 
-use super::carrier::{Announced, MAX_LAYERS};
-use super::{
-    AUTHENTICATION, Content, Extension, Ipv4, Ipv6, Length, Plan, Sample, Truth, Upper, WITH_PORTS,
-    Walk,
+use super::builder::{Announced, Builder, MAX_LAYERS, TRUNCATED};
+use super::expected::{Headers, Sample, Walk};
+use super::plan::{
+    AUTHENTICATION, Content, Extension, Ipv4, Ipv6, Length, Plan, Upper, WITH_PORTS,
 };
 
-// The limit the parser documents, spelled again: it is what is tested.
+// The parser's documented limit, repeated here because it is under test.
 const MAX_EXTENSIONS: usize = 8;
 
-pub(super) const TRUNCATED: Skip = Skip::Malformed(Malformed::Truncated);
-
-/// The frame of a plan.
+/// Builds the frame of a plan.
 pub(super) fn build(plan: &Plan) -> Sample {
     let mut builder = Builder { noise: plan.noise, ..Builder::default() };
     let wrapper = plan.wrapped.map(|wrapper| builder.wrapper(wrapper));
     let (inner, announced) = builder.carrier(&plan.carrier, announcement(plan));
-    let link = wrapper.map_or(inner, |wrapper| builder.names(wrapper, inner));
+    let link = wrapper.map_or(inner, |wrapper| builder.set_wrapped_type(wrapper, inner));
     builder.content(announced, &plan.content);
     builder.frame.extend(&plan.padding);
-    let verdict = builder.verdict.expect("every kind of content is judged");
-    let truth = Truth { needs: builder.needs, verdict };
-    Sample { link, expected: truth.of(&builder.frame), frame: builder.frame, truth }
+    let verdict = builder.verdict.expect("every kind of content has a result");
+    let headers = Headers { needs: builder.needs, verdict };
+    Sample { link, expected: headers.packet(&builder.frame), frame: builder.frame, headers }
 }
 
 fn announcement(plan: &Plan) -> Announced {
-    match (&plan.content, plan.lie) {
+    match (&plan.content, plan.wrong_version) {
         (Content::Ipv4(_), false) | (Content::Ipv6(_) | Content::Foreign(_), true) => {
             Announced::Ipv4
         }
@@ -37,47 +35,16 @@ fn announcement(plan: &Plan) -> Announced {
     }
 }
 
-#[derive(Default)]
-pub(super) struct Builder {
-    pub(super) frame: Vec<u8>,
-    needs: Vec<(usize, Skip)>,
-    verdict: Option<Result<Walk, Skip>>,
-    pub(super) noise: [u8; 32],
-    /// Layers written so far between the link header and the packet.
-    pub(super) layers: usize,
-}
-
 impl Builder {
-    /// Notes that `bytes` of the frame must be there to get further.
-    pub(super) fn need(&mut self, bytes: usize, otherwise: Skip) {
-        if self.verdict.is_none() {
-            self.needs.push((bytes, otherwise));
-        }
-    }
-
-    /// Notes what the frame is. The first word counts, as what follows is not looked at.
-    pub(super) fn judge(&mut self, verdict: Result<Walk, Skip>) {
-        self.verdict.get_or_insert(verdict);
-    }
-
-    pub(super) fn fill(&mut self, bytes: usize) {
-        let noise = self.noise;
-        self.frame.extend(noise.iter().cycle().take(bytes));
-    }
-
-    pub(super) fn u16(&mut self, n: u16) {
-        self.frame.extend(n.to_be_bytes());
-    }
-
     fn content(&mut self, announced: Announced, content: &Content) {
         let start = self.frame.len();
-        if matches!(announced, Announced::Untold) {
+        if matches!(announced, Announced::Unspecified) {
             self.need(start + 1, TRUNCATED);
         }
         let announced = match (announced, content) {
-            (Announced::Untold, Content::Ipv4(_)) => Announced::Ipv4,
-            (Announced::Untold, Content::Ipv6(_)) => Announced::Ipv6,
-            (told, _) => told,
+            (Announced::Unspecified, Content::Ipv4(_)) => Announced::Ipv4,
+            (Announced::Unspecified, Content::Ipv6(_)) => Announced::Ipv6,
+            (specified, _) => specified,
         };
         if self.layers > MAX_LAYERS && matches!(announced, Announced::Ipv4 | Announced::Ipv6) {
             self.judge(Err(Skip::Malformed(Malformed::Nesting)));
@@ -93,7 +60,7 @@ impl Builder {
                 self.need(start + 40, TRUNCATED);
                 self.judge(Err(Skip::Malformed(Malformed::Version)));
             }
-            (Announced::Foreign | Announced::Untold, _) => self.judge(Err(Skip::NotIp)),
+            (Announced::Foreign | Announced::Unspecified, _) => self.judge(Err(Skip::NotIp)),
         }
         match content {
             Content::Ipv4(packet) => self.ipv4(packet),
@@ -184,7 +151,7 @@ impl Builder {
                 Extension::Authentication(length) => self.authentication(next, length),
             }
         }
-        let all = steps.len() == packet.extensions.len() && !later_fragment;
+        let all_known = steps.len() == packet.extensions.len() && !later_fragment;
         let port_at = self.upper(&packet.upper);
         self.judge(Ok(Walk {
             source: Address::v6(packet.source),
@@ -192,7 +159,7 @@ impl Builder {
             end: if length == 0 { usize::MAX } else { start + 40 + usize::from(length) },
             first: numbers[0],
             steps,
-            port_at: port_at.filter(|_| all),
+            port_at: port_at.filter(|_| all_known),
             more_fragments,
         }));
     }
@@ -202,7 +169,7 @@ impl Builder {
         self.fill(authentication_size(length) - 4);
     }
 
-    /// Writes what the packet carries: where its destination port is, if it has one.
+    /// Writes the payload. Returns the offset of its destination port, if it has one.
     fn upper(&mut self, upper: &Upper) -> Option<usize> {
         let start = self.frame.len();
         self.frame.extend(&upper.bytes);
@@ -211,7 +178,7 @@ impl Builder {
 }
 
 impl Length {
-    /// The value of a field that counts `actual` bytes, `header` of them of the header itself.
+    /// Returns the value of a length field for `actual` bytes, of which `header` are the header itself.
     fn field(&self, actual: usize, header: usize) -> u16 {
         let field = match self {
             Self::Zero => 0,
@@ -242,7 +209,8 @@ impl Extension {
     }
 }
 
-/// Bytes of an authentication header with this length field, which counts words and leaves out two.
+/// Returns the size in bytes of an authentication header. Its length field is in words of four bytes, minus two
+/// (RFC 4302).
 fn authentication_size(length: u8) -> usize {
     8 + 4 * usize::from(length)
 }

@@ -1,43 +1,33 @@
-//! What is in front of an IP packet: link headers, tags and encapsulations.
+//! Builds what precedes an IP packet: link headers, tags and encapsulations.
 
 use gomon_common::parse::Malformed;
 use gomon_common::{LinkType, Skip};
 use proptest::sample::Index;
 
-use super::build::{Builder, TRUNCATED};
+use super::builder::{Announced, Builder, MAX_LAYERS, TRUNCATED};
+use super::expected::Walk;
 use super::layers::{Carrier, Shim, Typed, Wrap};
 
-// The limits the parser documents, spelled again: they are what is tested.
+// The parser's documented limits, repeated here because they are under test.
 const MAX_TAGS: usize = 3;
-pub(super) const MAX_LAYERS: usize = 4;
 const MAX_LABELS: usize = 8;
 
-const NESTING: Result<super::Walk, Skip> = Err(Skip::Malformed(Malformed::Nesting));
+const NESTING: Result<Walk, Skip> = Err(Skip::Malformed(Malformed::Nesting));
 
-/// Ethernet types, with LLC lengths among them, of what is not IP.
+/// Ethernet types, and LLC lengths, of protocols other than IP.
 const FOREIGN_TYPES: [u16; 10] =
     [0x0806, 0x88cc, 0x8863, 0x9200, 0x0842, 0x0600, 1501, 1500, 38, 4];
-/// `PPPoE` codes and PPP protocols of what is not an IP packet: LCP, MPLS, discovery packets.
+/// `PPPoE` codes and PPP protocols other than IP: LCP, MPLS, discovery packets.
 const FOREIGN_PPP: [(u8, u16); 5] =
     [(0, 0xc021), (0, 0x8021), (0, 0x0281), (0x09, 0x0021), (0xa7, 0x0057)];
-/// Address families of what is not IP, one of them too big for one byte.
+/// Address families other than IP, including some that exceed one byte.
 const FOREIGN_FAMILIES: [u32; 6] = [0, 7, 0x0100_0002, 0x0002_0002, 0x100, 0x0806];
 const IPV4_FAMILIES: [u32; 2] = [2, 0x0800];
-/// IPv6 by Linux, Windows, NetBSD and OpenBSD, FreeBSD, macOS.
+/// The address families of IPv6 on Linux, Windows, NetBSD and OpenBSD, FreeBSD, macOS, and its Ethernet type.
 const IPV6_FAMILIES: [u32; 6] = [10, 23, 24, 28, 30, 0x86dd];
 
-/// What a layer says about the next one.
-#[derive(Clone, Copy)]
-pub(super) enum Announced {
-    Ipv4,
-    Ipv6,
-    Foreign,
-    /// Nothing: the next layer's first four bits tell.
-    Untold,
-}
-
 impl Builder {
-    /// Writes a header that stands in front of another link header.
+    /// Writes a header that precedes another link header.
     pub(super) fn wrapper(&mut self, wrapper: LinkType) -> LinkType {
         if wrapper == LinkType::Pktap {
             self.frame.extend(108u32.to_le_bytes());
@@ -51,14 +41,14 @@ impl Builder {
         wrapper
     }
 
-    /// Writes into that header the link type of what follows.
-    pub(super) fn names(&mut self, wrapper: LinkType, inner: LinkType) -> LinkType {
+    /// Writes the link type of the inner header into the preceding one.
+    pub(super) fn set_wrapped_type(&mut self, wrapper: LinkType, inner: LinkType) -> LinkType {
         let at = if wrapper == LinkType::Pktap { 8 } else { 4 };
         self.frame[at..at + 4].copy_from_slice(&inner.number().to_le_bytes());
         wrapper
     }
 
-    /// Writes what is in front of the packet: the link type, and what the last layer says.
+    /// Writes what precedes the packet. Returns the link type, and what the last layer announces.
     pub(super) fn carrier(
         &mut self,
         carrier: &Carrier,
@@ -88,7 +78,7 @@ impl Builder {
                 let family = match announced {
                     Announced::Ipv4 => *number.get(&IPV4_FAMILIES),
                     Announced::Ipv6 => *number.get(&IPV6_FAMILIES),
-                    Announced::Foreign | Announced::Untold => *number.get(&FOREIGN_FAMILIES),
+                    Announced::Foreign | Announced::Unspecified => *number.get(&FOREIGN_FAMILIES),
                 };
                 self.frame.extend(if *network_order {
                     family.to_be_bytes()
@@ -96,8 +86,8 @@ impl Builder {
                     family.to_le_bytes()
                 });
                 self.need(self.frame.len(), TRUNCATED);
-                // The number of Windows is that of IPX elsewhere: the packet itself tells.
-                (*link, if family == 23 { Announced::Untold } else { announced })
+                // AF_INET6 on Windows is AF_IPX elsewhere, so the parser looks at the packet.
+                (*link, if family == 23 { Announced::Unspecified } else { announced })
             }
             Carrier::Ppp { link, framed, compressed, foreign } => {
                 if *link == LinkType::Pppoe {
@@ -109,7 +99,7 @@ impl Builder {
                     self.frame.push(0xff);
                     self.need(self.frame.len(), TRUNCATED);
                     self.frame.push(3);
-                    // Alone the first byte is a protocol.
+                    // Without the second byte, the first is parsed as a protocol.
                     self.need(self.frame.len(), Skip::NotIp);
                 }
                 let protocol = match ppp_protocol(announced, *foreign) {
@@ -129,7 +119,7 @@ impl Builder {
                 self.frame.push(match announced {
                     Announced::Ipv4 => 0xcc,
                     Announced::Ipv6 => 0x8e,
-                    Announced::Foreign | Announced::Untold => 0x81,
+                    Announced::Foreign | Announced::Unspecified => 0x81,
                 });
                 self.need(self.frame.len(), TRUNCATED);
                 (LinkType::FrameRelay, announced)
@@ -138,7 +128,7 @@ impl Builder {
                 let family = match announced {
                     Announced::Ipv4 => 2,
                     Announced::Ipv6 => 10,
-                    Announced::Foreign | Announced::Untold => 7,
+                    Announced::Foreign | Announced::Unspecified => 7,
                 };
                 self.frame.push(family);
                 self.need(self.frame.len(), TRUNCATED);
@@ -151,13 +141,13 @@ impl Builder {
                     let padding = self.frame.len().next_multiple_of(4) - self.frame.len();
                     self.fill(padding);
                 }
-                // The packet, with a length that is not used.
+                // The packet, whose attribute length is ignored.
                 self.attribute(*big_endian, 9, 0);
                 (LinkType::Nflog, announced)
             }
             Carrier::Bare(LinkType::Ipv4) => (LinkType::Ipv4, Announced::Ipv4),
             Carrier::Bare(LinkType::Ipv6) => (LinkType::Ipv6, Announced::Ipv6),
-            Carrier::Bare(link) => (*link, Announced::Untold),
+            Carrier::Bare(link) => (*link, Announced::Unspecified),
         }
     }
 
@@ -176,7 +166,7 @@ impl Builder {
                 LinkType::Ethernet
             }
             Typed::Sll => {
-                // Outgoing, on an Ethernet.
+                // Outgoing, on Ethernet.
                 self.frame.extend([0, 4, 0, 1, 0, 6]);
                 self.fill(8);
                 self.cooked(kind);
@@ -201,7 +191,7 @@ impl Builder {
             }
             Typed::FrameRelay(address) => {
                 self.address(address);
-                // A length whose first byte is taken for a control field.
+                // The first byte of such a length would be parsed as a control field.
                 let kind = if kind >> 8 == 3 { 0 } else { kind };
                 self.need(self.frame.len() + 1, TRUNCATED);
                 self.kind(kind);
@@ -211,13 +201,13 @@ impl Builder {
         }
     }
 
-    /// Writes the type of a cooked header, where Linux has a number of its own for LLC.
+    /// Writes the type of a cooked header, in which Linux has a special number for LLC.
     fn cooked(&mut self, kind: u16) {
         let is_length = kind < 0x600;
         self.kind(if is_length { 4 } else { kind });
     }
 
-    /// Writes an address of frame relay.
+    /// Writes a frame relay address.
     fn address(&mut self, bytes: usize) {
         self.fill(1);
         for byte in 2..=bytes {
@@ -226,7 +216,7 @@ impl Builder {
         }
     }
 
-    /// Writes tags in a row, which each bring one more type.
+    /// Writes consecutive tags, each with the type of the next header.
     fn tags(&mut self, tags: usize, kinds: &mut impl Iterator<Item = u16>) {
         for tag in 0..tags {
             if tag == MAX_TAGS {
@@ -237,7 +227,7 @@ impl Builder {
         }
     }
 
-    /// Writes a layer up to the type that it announces.
+    /// Writes a layer, up to and including the type of the next header.
     fn wrap(&mut self, wrap: Wrap, kind: u16) {
         match wrap {
             Wrap::Snap { bridge, .. } => {
@@ -268,7 +258,7 @@ impl Builder {
         }
     }
 
-    /// Writes what the last Ethernet type announces in front of the packet.
+    /// Writes the header that the last Ethernet type announces, between it and the packet.
     fn shim(&mut self, shim: &Shim, announced: Announced, foreign: Index) -> Announced {
         self.layers += usize::from(!matches!(shim, Shim::None));
         match shim {
@@ -284,13 +274,13 @@ impl Builder {
                         self.judge(NESTING);
                     }
                 }
-                Announced::Untold
+                Announced::Unspecified
             }
             Shim::Nsh(words) => {
                 let next = match announced {
                     Announced::Ipv4 => 1,
                     Announced::Ipv6 => 2,
-                    Announced::Foreign | Announced::Untold => 6,
+                    Announced::Foreign | Announced::Unspecified => 6,
                 };
                 self.frame.extend([self.noise[4] & 0x3f, 0xc0 | words, 1, next]);
                 self.need(self.frame.len(), TRUNCATED);
@@ -317,7 +307,7 @@ impl Builder {
         announced
     }
 
-    /// Writes a PPP protocol field, compressed where it can be.
+    /// Writes a PPP protocol field, compressed where possible.
     fn protocol(&mut self, compressed: bool, protocol: u16) {
         let [high, low] = protocol.to_be_bytes();
         if !(compressed && high == 0) {
@@ -327,7 +317,7 @@ impl Builder {
         self.need(self.frame.len(), TRUNCATED);
     }
 
-    /// Writes an attribute of so many bytes that netfilter gives.
+    /// Writes a netfilter attribute with `bytes` bytes of data.
     fn attribute(&mut self, big_endian: bool, number: u16, bytes: usize) {
         let length = u16::try_from(4 + bytes).expect("a short attribute");
         for number in [length, number] {
@@ -338,12 +328,12 @@ impl Builder {
     }
 }
 
-/// The code and the protocol that announce what is in a `PPPoE` session.
+/// Returns the code and the protocol of a `PPPoE` session.
 fn ppp_protocol(announced: Announced, foreign: Index) -> (u8, u16) {
     match announced {
         Announced::Ipv4 => (0, 0x0021),
         Announced::Ipv6 => (0, 0x0057),
-        Announced::Foreign | Announced::Untold => *foreign.get(&FOREIGN_PPP),
+        Announced::Foreign | Announced::Unspecified => *foreign.get(&FOREIGN_PPP),
     }
 }
 
@@ -364,7 +354,7 @@ impl Wrap {
 }
 
 impl Shim {
-    /// The Ethernet type that announces the shim, or the packet where there is none.
+    /// Returns the Ethernet type that announces the shim, or the packet if there is none.
     fn kind(&self, announced: Announced, foreign: Index) -> u16 {
         match (self, announced) {
             (Self::Pppoe { .. }, _) => 0x8864,
@@ -374,7 +364,9 @@ impl Shim {
             (Self::Llc, _) => 33,
             (Self::None, Announced::Ipv4) => 0x0800,
             (Self::None, Announced::Ipv6) => 0x86dd,
-            (Self::None, Announced::Foreign | Announced::Untold) => *foreign.get(&FOREIGN_TYPES),
+            (Self::None, Announced::Foreign | Announced::Unspecified) => {
+                *foreign.get(&FOREIGN_TYPES)
+            }
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Plans of what is in front of an IP packet.
+//! Plans of what precedes an IP packet.
 
 use gomon_common::LinkType;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use super::wifi;
+use super::wifi::{self, Wifi};
 
-/// What is in front of the IP packet.
+/// What precedes the IP packet.
 #[derive(Clone, Debug)]
 pub(super) enum Carrier {
-    /// A layer that has an Ethernet type.
+    /// A header with an Ethernet type.
     Typed {
         header: Typed,
         layers: Vec<(Vec<u16>, Wrap)>,
@@ -18,15 +18,15 @@ pub(super) enum Carrier {
         shim: Shim,
         foreign: Index,
     },
-    /// BSD loopback: whether in network order, and which of the numbers of IPv6.
+    /// BSD loopback: the byte order, and which of the numbers of the family.
     Family { link: LinkType, network_order: bool, number: Index },
-    /// PPP: on which link, with address and control fields, with a compressed protocol field.
+    /// PPP: the link type, and whether it has address and control fields and a compressed protocol field.
     Ppp { link: LinkType, framed: bool, compressed: bool, foreign: Index },
-    /// Frame relay with the network layer's number: bytes of the address, and whether padded.
+    /// Frame relay with an NLPID: the length of the address in bytes, and whether it is padded.
     FrameRelay { address: usize, padded: bool },
-    /// What netfilter logs: the byte order, and lengths of the attributes in front of the packet.
+    /// NFLOG: the byte order, and the lengths of the attributes before the packet.
     Nflog { big_endian: bool, attributes: Vec<u8> },
-    /// Nothing.
+    /// No header.
     Bare(LinkType),
 }
 
@@ -36,18 +36,18 @@ pub(super) enum Typed {
     Sll,
     Sll2,
     CiscoHdlc,
-    /// A serial line with Cisco's HDLC on it.
+    /// Cisco HDLC on a serial line.
     Serial,
-    /// Frame relay as Cisco has it, with so many bytes of address.
+    /// Cisco's frame relay encapsulation, with the length of the address in bytes.
     FrameRelay(usize),
-    /// 802.11, which has LLC behind its own header.
-    Wifi(wifi::Wifi),
+    /// 802.11, with LLC after its header.
+    Wifi(Wifi),
 }
 
-/// A layer with an Ethernet type for the next one.
+/// A layer that announces the next one by an Ethernet type.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Wrap {
-    /// SNAP behind a length: one that is given, and which organisation.
+    /// SNAP after a length field: its value, and the organisation code.
     Snap {
         length: u16,
         bridge: bool,
@@ -66,7 +66,7 @@ pub(super) enum Wrap {
     },
 }
 
-/// What is between the last Ethernet type and the packet.
+/// The header between the last Ethernet type and the packet.
 #[derive(Clone, Debug)]
 pub(super) enum Shim {
     None,
@@ -77,9 +77,9 @@ pub(super) enum Shim {
         labels: usize,
         multicast: bool,
     },
-    /// So many words.
+    /// The length in words of four bytes.
     Nsh(u8),
-    /// LLC with IP's own number, which is IPv4.
+    /// LLC with the SAP of IPv4.
     Llc,
 }
 

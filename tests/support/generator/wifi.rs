@@ -1,18 +1,18 @@
-//! Headers of 802.11 data frames, bare or behind radiotap.
+//! Headers of 802.11 data frames, with or without radiotap.
 
 use gomon_common::LinkType;
 use proptest::prelude::*;
 
-use super::build::{Builder, TRUNCATED};
+use super::builder::{Builder, TRUNCATED};
 
-/// A header behind which LLC follows.
+/// A header that is followed by LLC.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wifi {
     four_addresses: bool,
     quality: bool,
     order: bool,
-    /// A radiotap header in front: words of presence, whether it has a time, and whether it says that
-    /// the header behind it is padded.
+    /// A radiotap header: the number of presence words, whether it has a timestamp, and whether it declares the 802.11
+    /// header padded.
     radiotap: Option<(usize, bool, bool)>,
 }
 

@@ -1,27 +1,26 @@
-//! The few instructions of the kernel's virtual machine that the programs here are made of, each
-//! assembled by hand: no compiler for that machine is needed to run the tests.
+//! An assembler for the BPF instructions that the programs here use, so that the tests need no BPF compiler.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-/// A register. The first to fifth carry arguments and are lost in a call; the sixth to ninth are kept.
+/// A register. A call takes its arguments in r1 to r5 and clobbers them, returns in r0, and preserves r6 to r9.
 pub(crate) type Register = u8;
-/// The register that points behind the stack.
+/// The frame pointer, which points to the end of the stack.
 pub(crate) const STACK: Register = 10;
 
-/// Helpers of the kernel's, by their numbers.
+/// Numbers of the kernel's helper functions.
 pub(crate) const MAP_LOOKUP: i32 = 1;
-pub(crate) const RANDOM: i32 = 7;
-pub(crate) const PUSH_TAG: i32 = 18;
+pub(crate) const GET_PRANDOM_U32: i32 = 7;
+pub(crate) const SKB_VLAN_PUSH: i32 = 18;
 pub(crate) const REDIRECT: i32 = 23;
 
-/// An instruction as the kernel takes it.
+/// An encoded instruction (`struct bpf_insn`).
 pub(crate) type Instruction = [u8; 8];
 
-/// A program in the making. Arithmetic is on 64 bits where nothing else is said.
+/// A program under construction. Arithmetic is on 64 bits unless stated otherwise.
 #[derive(Default)]
 pub(crate) struct Assembly(Vec<Instruction>);
 
-/// How wide an access to memory is.
+/// The width of a memory access, in bytes.
 #[derive(Clone, Copy)]
 pub(crate) enum Width {
     Two = 0x08,
@@ -65,13 +64,13 @@ impl Assembly {
         self.push(0x0f, to, from, 0, 0);
     }
 
-    /// Adds to the low 32 bits, and clears the others.
-    pub(crate) fn add_short(&mut self, to: Register, value: u32) {
+    /// Adds to the low 32 bits, and clears the high 32 bits.
+    pub(crate) fn add_32(&mut self, to: Register, value: u32) {
         self.push(0x04, to, 0, 0, value.cast_signed());
     }
 
-    /// Leaves of the low 32 bits those of a mask, and clears the others.
-    pub(crate) fn mask_short(&mut self, to: Register, mask: u32) {
+    /// Masks the low 32 bits, and clears the high 32 bits.
+    pub(crate) fn mask_32(&mut self, to: Register, mask: u32) {
         self.push(0x54, to, 0, 0, mask.cast_signed());
     }
 
@@ -83,28 +82,28 @@ impl Assembly {
         self.push(0x77, to, 0, 0, bits);
     }
 
-    /// From the machine's byte order to the network's.
+    /// Converts from host byte order to network byte order.
     pub(crate) fn network_order(&mut self, to: Register, bits: i32) {
         self.push(0xdc, to, 0, 0, bits);
     }
 
-    /// Adds to a number in memory that others add to as well.
+    /// Adds atomically to a number in memory.
     pub(crate) fn add_to_memory(&mut self, to: Register, offset: i16, from: Register) {
         self.push(0xdb, to, from, offset, 0);
     }
 
-    /// The same, and leaves in `from` what the number was before (Linux 5.12).
-    pub(crate) fn count_in_memory(&mut self, to: Register, offset: i16, from: Register) {
+    /// Like [`Assembly::add_to_memory`], and loads the previous value into `from` (Linux 5.12).
+    pub(crate) fn fetch_add_in_memory(&mut self, to: Register, offset: i16, from: Register) {
         self.push(0xdb, to, from, offset, 1);
     }
 
-    /// Where its value would be the one of a map of that descriptor.
+    /// Loads a reference to a map.
     pub(crate) fn map(&mut self, to: Register, map: BorrowedFd<'_>) {
         self.push(0x18, to, 1, 0, map.as_raw_fd());
         self.push(0, 0, 0, 0, 0);
     }
 
-    /// The address of the first value of an array of that descriptor.
+    /// Loads the address of the first value of an array map.
     pub(crate) fn first_value(&mut self, to: Register, array: BorrowedFd<'_>) {
         self.push(0x18, to, 2, 0, array.as_raw_fd());
         self.push(0, 0, 0, 0, 0);
@@ -114,7 +113,7 @@ impl Assembly {
         self.push(0x85, 0, 0, 0, helper);
     }
 
-    /// A jump over as many instructions as [`Assembly::land`] then finds behind it.
+    /// Adds a conditional jump, whose target [`Assembly::land`] sets.
     pub(crate) fn jump_if_greater(&mut self, left: Register, right: Register) -> Jump {
         self.push(0x2d, left, right, 0, 0);
         Jump(self.0.len())
@@ -125,13 +124,13 @@ impl Assembly {
         Jump(self.0.len())
     }
 
-    /// Lets jumps end here.
+    /// Sets the target of jumps to the next instruction.
     pub(crate) fn land(&mut self, jumps: impl IntoIterator<Item = Jump>) {
         let here = self.0.len();
-        for Jump(behind) in jumps {
-            // Programs here have some dozens of instructions.
-            let [low, high] = i16::try_from(here - behind).unwrap_or(i16::MAX).to_ne_bytes();
-            self.0[behind - 1][2..4].copy_from_slice(&[low, high]);
+        for Jump(next) in jumps {
+            // Programs here have a few dozen instructions, so the offset fits.
+            let [low, high] = i16::try_from(here - next).unwrap_or(i16::MAX).to_ne_bytes();
+            self.0[next - 1][2..4].copy_from_slice(&[low, high]);
         }
     }
 
@@ -140,5 +139,5 @@ impl Assembly {
     }
 }
 
-/// A jump whose end is not known yet: the place behind it.
+/// A jump without a target: the index of the instruction after it.
 pub(crate) struct Jump(usize);

@@ -1,4 +1,4 @@
-//! Programs on interfaces.
+//! Programs attached to interfaces.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -11,37 +11,37 @@ use crate::{
     namespace, programs,
 };
 
-/// A program on an interface, until it is dropped. It passes every frame on.
+/// A program that is attached to an interface until this is dropped. It passes every frame on.
 pub struct Attached {
     program: OwnedFd,
     _link: OwnedFd,
 }
 
 impl Attached {
-    /// An XDP program that does nothing, so that frames arrive.
+    /// Attaches an XDP program that does nothing, so that live frames arrive.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses it, with its reason.
+    /// When the kernel rejects it, with the reason.
     pub fn passing(namespace: &str, interface: &str) -> Result<Self> {
         Self::attach(Hook::Xdp, namespace, interface, programs::receiver()?)
     }
 
-    /// An XDP program that counts the frames to each of `hosts` hosts from `first` on, as simply as can be.
+    /// Attaches a minimal XDP program that counts the frames to each of `hosts` hosts from `first` on.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses it, with its reason.
+    /// When the kernel rejects it, with the reason.
     pub fn counting(namespace: &str, interface: &str, first: Ipv4Addr, hosts: u32) -> Result<Self> {
         Self::attach(Hook::Xdp, namespace, interface, programs::counting_receiver(first, hosts)?)
     }
 
-    /// A TC program that gives every frame that leaves a VLAN tag, to be put in by the interface. A
-    /// virtual one does not: the tag arrives beside its frame, as from hardware that takes tags out.
+    /// Attaches a TC program that adds a VLAN tag to the metadata of every frame sent. A veth does not insert the
+    /// tag: it arrives in the metadata, as from hardware that strips tags.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses it, with its reason. It needs Linux 6.6.
+    /// When the kernel rejects it, with the reason. Requires Linux 6.6.
     pub fn tagging(namespace: &str, interface: &str, vlan: u16) -> Result<Self> {
         Self::attach(Hook::TcxEgress, namespace, interface, programs::tagger(vlan)?)
     }
@@ -53,11 +53,11 @@ impl Attached {
         Ok(Self { program, _link: link })
     }
 
-    /// How often it ran, and how long while programs were timed.
+    /// Returns how often it ran, and for how long, while a [`Timing`](crate::Timing) existed.
     ///
     /// # Errors
     ///
-    /// When the kernel shows no statistics.
+    /// When the kernel provides no statistics.
     pub fn statistics(&self) -> Result<Statistics> {
         statistics::of_descriptor(self.program.as_fd())
     }

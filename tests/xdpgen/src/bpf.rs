@@ -1,6 +1,5 @@
-//! The system call bpf(2), as far as it is needed here. The only place that talks to the kernel in
-//! pointers.
-#![expect(unsafe_code, reason = "attributes hold pointers, and results are descriptors")]
+//! The commands of bpf(2) that are needed here. The only file that passes pointers to the kernel.
+#![expect(unsafe_code, reason = "attributes contain pointers, and results are descriptors")]
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -16,34 +15,34 @@ const PROG_TEST_RUN: u32 = 10;
 const LINK_CREATE: u32 = 28;
 const ENABLE_STATS: u32 = 32;
 
-const IN_THE_DRIVER: u32 = 1 << 2;
-const LIVE_FRAMES: u32 = 1 << 1;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
-/// What the verifier says, as far as it is shown.
-const LOG: usize = 1 << 16;
+/// The size of the buffer for the verifier's log.
+const LOG_SIZE: usize = 1 << 16;
 
-/// Where a program runs.
+/// The hook where a program runs.
 #[derive(Clone, Copy)]
 pub(crate) enum Hook {
-    /// In an interface's driver, on what arrives.
+    /// XDP in an interface's driver, on received frames.
     Xdp,
-    /// At the end of TC, on what leaves (Linux 6.6).
+    /// TCX egress, on sent frames (Linux 6.6).
     TcxEgress,
 }
 
 impl Hook {
-    /// The kernel's numbers for a program's type, for the place, and flags.
+    /// Returns the program type, the attach type, and the flags.
     fn numbers(self) -> (u32, u32, u32) {
         match self {
-            Self::Xdp => (6, 37, IN_THE_DRIVER),
+            Self::Xdp => (6, 37, XDP_FLAGS_DRV_MODE),
             Self::TcxEgress => (3, 47, 0),
         }
     }
 }
 
-/// Kinds of maps, by their numbers.
+/// Map types, by their numbers.
 #[derive(Clone, Copy)]
-pub(crate) enum Kind {
+pub(crate) enum MapType {
     Hash = 1,
     Array = 2,
 }
@@ -105,7 +104,7 @@ struct TestRun {
 struct LinkCreate {
     program: u32,
     interface: u32,
-    place: u32,
+    attach_type: u32,
     flags: u32,
 }
 
@@ -115,8 +114,7 @@ struct EnableStats {
     kind: u32,
 }
 
-/// Attributes of a call: structures without hidden padding, whose numbers and pointers are as the
-/// command they are made for wants them.
+/// The attributes of a command: a structure without implicit padding, laid out as the command expects.
 trait Attributes {
     const COMMAND: u32;
 }
@@ -142,17 +140,16 @@ impl Attributes for EnableStats {
 
 fn bpf<A: Attributes>(mut attributes: A) -> io::Result<RawFd> {
     let attributes = std::ptr::from_mut(&mut attributes);
-    // SAFETY: the attributes are those of their command and live across the call, and so does what
-    // they point to: each caller in this file holds it by a reference, and mutably where the kernel
-    // writes to it.
+    // SAFETY: the attributes are laid out for their command and live across the call. So does what they point to:
+    // each caller in this file holds a reference to it, a mutable one where the kernel writes to it.
     let result = unsafe { libc::syscall(libc::SYS_bpf, A::COMMAND, attributes, size_of::<A>()) };
-    // Descriptors are no longer than this.
+    // Descriptors fit into `RawFd`.
     RawFd::try_from(result).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)
 }
 
 fn descriptor<A: Attributes>(attributes: A) -> io::Result<OwnedFd> {
     let fd = bpf(attributes)?;
-    // SAFETY: the commands this is called for return a new descriptor, which is nobody else's.
+    // SAFETY: the commands for which this is called return a new descriptor, which nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
@@ -160,18 +157,18 @@ fn number(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
 
-/// The address of something, for an attribute.
-fn address<T: ?Sized>(of: &T) -> u64 {
-    std::ptr::from_ref(of).cast::<()>() as u64
+/// Returns the address of a value, for an attribute.
+fn address<T: ?Sized>(value: &T) -> u64 {
+    std::ptr::from_ref(value).cast::<()>() as u64
 }
 
-/// Makes a map.
-pub(crate) fn create_map(kind: Kind, key: u32, value: u32, entries: u32) -> Result<OwnedFd> {
+/// Creates a map.
+pub(crate) fn create_map(kind: MapType, key: u32, value: u32, entries: u32) -> Result<OwnedFd> {
     let attributes = MapCreate { kind: kind as u32, key, value, entries };
-    descriptor(attributes).context("make a map")
+    descriptor(attributes).context("create a map")
 }
 
-/// Sets the value of a key. The sizes are the map's: it has no more to be told.
+/// Sets the value of a key. `K` and `V` must be the sizes of the map's keys and values.
 pub(crate) fn update<const K: usize, const V: usize>(
     map: BorrowedFd<'_>,
     key: [u8; K],
@@ -183,13 +180,13 @@ pub(crate) fn update<const K: usize, const V: usize>(
         value: address(&value),
         ..MapUpdate::default()
     };
-    bpf(attributes).context("fill a map")?;
+    bpf(attributes).context("update a map")?;
     Ok(())
 }
 
 /// Loads a program.
 pub(crate) fn load(hook: Hook, instructions: &[Instruction]) -> Result<OwnedFd> {
-    let mut log = vec![0; LOG];
+    let mut log = vec![0; LOG_SIZE];
     let (kind, ..) = hook.numbers();
     let attributes = ProgLoad {
         kind,
@@ -202,33 +199,33 @@ pub(crate) fn load(hook: Hook, instructions: &[Instruction]) -> Result<OwnedFd> 
     };
     descriptor(attributes).with_context(|| {
         let log = String::from_utf8_lossy(&log);
-        let said: Vec<_> = log.trim_end_matches(['\0', '\n']).lines().collect();
-        // The last line counts instructions, the one before it says what is wrong.
-        let why = said.len().checked_sub(2).and_then(|line| said.get(line)).copied();
-        format!("load a BPF program: {}", why.unwrap_or("the verifier says nothing"))
+        let lines: Vec<_> = log.trim_end_matches(['\0', '\n']).lines().collect();
+        // The last line has statistics, the one before it the reason.
+        let why = lines.len().checked_sub(2).and_then(|line| lines.get(line)).copied();
+        format!("load a BPF program: {}", why.unwrap_or("the verifier's log is empty"))
     })
 }
 
-/// Runs an XDP program on so many live frames, each made as a copy of `frame`.
+/// Runs an XDP program on `repeat` live frames, each a copy of `frame`.
 pub(crate) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<()> {
     let attributes = TestRun {
         program: number(program),
         frame_length: u32::try_from(frame.len()).unwrap_or(u32::MAX),
         frame: address(frame),
         repeat,
-        flags: LIVE_FRAMES,
+        flags: BPF_F_TEST_XDP_LIVE_FRAMES,
         ..TestRun::default()
     };
     bpf(attributes).map(drop)
 }
 
-/// Attaches a program to an interface, for as long as the link is kept.
+/// Attaches a program to an interface until the returned link is closed.
 pub(crate) fn attach(hook: Hook, program: BorrowedFd<'_>, interface: u32) -> io::Result<OwnedFd> {
-    let (_, place, flags) = hook.numbers();
-    descriptor(LinkCreate { program: number(program), interface, place, flags })
+    let (_, attach_type, flags) = hook.numbers();
+    descriptor(LinkCreate { program: number(program), interface, attach_type, flags })
 }
 
-/// Lets the kernel take the time of programs, for as long as the descriptor is kept (Linux 5.8).
+/// Makes the kernel measure the run time of programs until the returned descriptor is closed (Linux 5.8).
 pub(crate) fn time_programs() -> io::Result<OwnedFd> {
     descriptor(EnableStats::default())
 }

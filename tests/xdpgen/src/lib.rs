@@ -1,19 +1,21 @@
-//! A packet generator inside the kernel, for what no sender in user space is fast enough to test.
+//! A packet generator inside the kernel, for rates that no sender in user space reaches.
 //!
-//! An XDP program is run on frames that the kernel makes itself (`BPF_PROG_TEST_RUN` with live frames,
-//! Linux 5.18): it picks a destination for each and sends it out of one end of a pair of virtual
-//! interfaces. The kernel takes such frames to the other end only if that has an XDP program in its
-//! driver, or generic receive offload; [`Attached`] has programs for receivers that bring none.
+//! An XDP program runs on frames that the kernel generates (`BPF_PROG_TEST_RUN` with live frames, Linux 5.18). It
+//! writes a destination into each frame and sends it out of one end of a veth pair. The kernel delivers such frames
+//! to the other end only if that has an XDP program in its driver, or generic receive offload. [`Attached`] has
+//! programs for receivers without one.
 
 mod assembly;
 mod attached;
 mod bpf;
 mod namespace;
 mod programs;
+mod send;
 mod statistics;
 mod traffic;
 
 pub use attached::Attached;
 pub use namespace::within;
+pub use send::Sent;
 pub use statistics::{Statistics, Timing, of_process};
-pub use traffic::{Order, Sent, Traffic};
+pub use traffic::{Order, Traffic};

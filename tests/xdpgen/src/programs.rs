@@ -1,29 +1,31 @@
-//! The programs: one that sends, two that receive, and one that tags.
+//! The programs: one sender, two receivers, and one that adds VLAN tags.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::Result;
 
-use crate::assembly::{Assembly, MAP_LOOKUP, PUSH_TAG, RANDOM, REDIRECT, Register, STACK, Width};
-use crate::bpf::{self, Hook, Kind};
+use crate::assembly::{
+    Assembly, GET_PRANDOM_U32, Jump, MAP_LOOKUP, REDIRECT, Register, SKB_VLAN_PUSH, STACK, Width,
+};
+use crate::bpf::{self, Hook, MapType};
 use crate::traffic::{CHECKSUM, DESTINATION, NUMBER, Order, Traffic};
 
-/// What the kernel passes to an XDP program: where the frame starts and ends.
+/// Offsets in `struct xdp_md` of the start and end of the frame.
 const START: i16 = 0;
 const END: i16 = 4;
-const PASS: i32 = 2;
-/// What TC goes on with to the next program.
-const NEXT: i32 = -1;
-/// 802.1Q, as it lies in a frame.
+const XDP_PASS: i32 = 2;
+/// `TCX_NEXT`: continues with the next program.
+const TCX_NEXT: i32 = -1;
+/// The `EtherType` of 802.1Q, in network byte order.
 const TAG: u16 = 0x8100_u16.to_be();
 
-/// Registers by what the programs keep in them.
+/// Registers by their contents.
 const CONTEXT: Register = 1;
 const FRAME: Register = 7;
 const FRAME_END: Register = 8;
 
-/// Gives each frame its destination, and its number, and sends it out of an interface.
+/// Writes the destination and the number into each frame, and sends it out of an interface.
 pub(crate) fn sender(traffic: &Traffic, interface: u32) -> Result<OwnedFd> {
     let counter = counter()?;
     let mut code = Assembly::default();
@@ -32,7 +34,7 @@ pub(crate) fn sender(traffic: &Traffic, interface: u32) -> Result<OwnedFd> {
     if traffic.numbered || traffic.order == Order::RoundRobin {
         code.first_value(1, counter.as_fd());
         code.set(0, 1);
-        code.count_in_memory(1, 0, 0);
+        code.fetch_add_in_memory(1, 0, 0);
     }
     if traffic.numbered {
         code.copy(3, 0);
@@ -40,10 +42,10 @@ pub(crate) fn sender(traffic: &Traffic, interface: u32) -> Result<OwnedFd> {
         code.store(Width::Eight, FRAME, NUMBER, 3);
     }
     if traffic.order == Order::Random {
-        code.call(RANDOM);
+        code.call(GET_PRANDOM_U32);
     }
-    code.mask_short(0, traffic.hosts - 1);
-    code.add_short(0, traffic.destination.to_bits());
+    code.mask_32(0, traffic.hosts - 1);
+    code.add_32(0, traffic.destination.to_bits());
     checksum(&mut code, traffic.checksum());
     code.network_order(0, 32);
     code.store(Width::Four, FRAME, DESTINATION, 0);
@@ -52,17 +54,17 @@ pub(crate) fn sender(traffic: &Traffic, interface: u32) -> Result<OwnedFd> {
     code.set(2, 0);
     code.call(REDIRECT);
     code.exit();
-    // The program keeps its map.
+    // The loaded program holds a reference to its map.
     bpf::load(Hook::Xdp, code.instructions())
 }
 
-/// A map with one number in it.
+/// Creates a map with one number.
 fn counter() -> Result<OwnedFd> {
-    bpf::create_map(Kind::Array, 4, 8, 1)
+    bpf::create_map(MapType::Array, 4, 8, 1)
 }
 
-/// Finds the frame; jumps when it is shorter than so many bytes.
-fn frame(code: &mut Assembly, needed: i16) -> crate::assembly::Jump {
+/// Loads the bounds of the frame. The returned jump is taken when it is shorter than `needed` bytes.
+fn frame(code: &mut Assembly, needed: i16) -> Jump {
     code.load(FRAME, CONTEXT, START);
     code.load(FRAME_END, CONTEXT, END);
     code.copy(2, FRAME);
@@ -70,38 +72,37 @@ fn frame(code: &mut Assembly, needed: i16) -> crate::assembly::Jump {
     code.jump_if_greater(2, FRAME_END)
 }
 
-/// Stores the checksum of the IPv4 header: `rest` is the sum of all words but the destination, which is
-/// in the result register.
+/// Stores the checksum of the IPv4 header. `rest` is the sum of all words other than the destination, which is in r0.
 fn checksum(code: &mut Assembly, rest: u16) {
     let (low, high) = (4, 5);
-    let split = |code: &mut Assembly| {
+    let fold = |code: &mut Assembly| {
         code.copy(high, low);
         code.shift_right(high, 16);
-        code.mask_short(low, 0xffff);
+        code.mask_32(low, 0xffff);
         code.add_register(low, high);
     };
     code.copy(low, 0);
-    split(code);
+    fold(code);
     code.add(low, rest.into());
-    split(code);
-    split(code);
+    fold(code);
+    fold(code);
     code.exclusive_or(low, 0xffff);
     code.network_order(low, 16);
     code.store(Width::Two, FRAME, CHECKSUM, low);
 }
 
-/// Takes every frame as it comes.
+/// Passes every frame.
 pub(crate) fn receiver() -> Result<OwnedFd> {
     let mut code = Assembly::default();
-    code.set(0, PASS);
+    code.set(0, XDP_PASS);
     code.exit();
     bpf::load(Hook::Xdp, code.instructions())
 }
 
-/// Takes every frame, and counts those to each of so many hosts from `first` on: one look into a hash,
-/// one addition. The least that counting costs.
+/// Passes every frame, and counts those to each of `hosts` hosts from `first` on, with one hash lookup and one
+/// addition: the minimal cost of counting.
 pub(crate) fn counting_receiver(first: Ipv4Addr, hosts: u32) -> Result<OwnedFd> {
-    let map = bpf::create_map(Kind::Hash, 4, 8, hosts)?;
+    let map = bpf::create_map(MapType::Hash, 4, 8, hosts)?;
     for host in 0..hosts {
         let address = Ipv4Addr::from_bits(first.to_bits().wrapping_add(host));
         bpf::update(map.as_fd(), address.octets(), [0; 8])?;
@@ -119,22 +120,22 @@ fn counting(map: BorrowedFd<'_>) -> Assembly {
     code.add(2, KEY.into());
     code.map(1, map);
     code.call(MAP_LOOKUP);
-    let unknown = code.jump_if_zero(0);
+    let unlisted = code.jump_if_zero(0);
     code.set(1, 1);
     code.add_to_memory(0, 0, 1);
-    code.land([short, unknown]);
-    code.set(0, PASS);
+    code.land([short, unlisted]);
+    code.set(0, XDP_PASS);
     code.exit();
     code
 }
 
-/// Gives every frame a VLAN tag, beside the frame: the interface is to put it in.
+/// Adds a VLAN tag to the metadata of every frame, for the interface to insert.
 pub(crate) fn tagger(vlan: u16) -> Result<OwnedFd> {
     let mut code = Assembly::default();
     code.set(2, TAG.into());
     code.set(3, vlan.into());
-    code.call(PUSH_TAG);
-    code.set(0, NEXT);
+    code.call(SKB_VLAN_PUSH);
+    code.set(0, TCX_NEXT);
     code.exit();
     bpf::load(Hook::TcxEgress, code.instructions())
 }

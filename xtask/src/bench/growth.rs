@@ -1,8 +1,8 @@
-//! Costs that grow: a replay's time and memory while one thing about it becomes ten and a hundred times
-//! as much. Each should grow with what there is to do and no faster; what grows worse than n log n is a
-//! defect.
+//! How costs grow: a replay's time and memory while one quantity becomes ten and a hundred times as large. Growth
+//! faster than n log n is a defect.
 
 mod plot;
+mod series;
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
@@ -14,37 +14,30 @@ use super::{
     traffic::{Destinations, Traffic},
 };
 use crate::{frames::BOT, workspace::root};
+use series::{STEPS, Series};
 
-/// Where the picture is kept, in the project.
-const PICTURE: &str = "docs/growth.svg";
+/// The path of the plot, in the project.
+const PLOT: &str = "docs/growth.svg";
 const RUNS: u32 = 5;
-const STEPS: [u32; 3] = [1, 10, 100];
-/// Of n log n, between the steps that are measured: log 100n is at most 1.4 times log n here.
+/// The order of n log n between the measured steps: log 100n is at most 1.4 times log n here.
 const STEEPEST: f64 = 1.08;
 
-/// What becomes more.
+/// A growing quantity.
 struct Growth {
-    what: &'static str,
-    /// At the first step.
+    quantity: &'static str,
+    /// The value at the first step.
     from: &'static str,
-    /// In words.
+    /// The expected growth.
     expected: &'static str,
-    /// The flags and the capture of a step.
+    /// Returns the flags and the capture of a step.
     step: fn(u32) -> (Vec<String>, Traffic),
-}
-
-/// One line of the picture.
-struct Line {
-    what: &'static str,
-    seconds: [f64; 3],
-    mib: [f64; 3],
 }
 
 const GROWTHS: [Growth; 4] = [
     Growth {
-        what: "destinations",
+        quantity: "destinations",
         from: "1000 endpoints, each counted, in 1000000 frames",
-        expected: "time: the cost of a cache miss more; memory: n",
+        expected: "time: one more cache miss per packet; memory: n",
         step: |times| {
             let destinations = Destinations::Endpoints(1000 * times);
             let flags = ["--max-destinations", "200000", "--packet-threshold", "1e9"];
@@ -53,9 +46,9 @@ const GROWTHS: [Growth; 4] = [
         },
     },
     Growth {
-        what: "windows",
+        quantity: "windows",
         from: "100 windows of 100 endpoints, in 1000000 frames",
-        expected: "time: n, once the windows are more work than the frames; memory: none",
+        expected: "time: n, once windows cost more than frames; memory: constant",
         step: |times| {
             let window = f64::from(100_u32) / f64::from(times);
             let flags = vec!["--window".to_owned(), format!("{window}s")];
@@ -64,9 +57,9 @@ const GROWTHS: [Growth; 4] = [
         },
     },
     Growth {
-        what: "steps in a window",
+        quantity: "steps in a window",
         from: "10 steps in each of 100 windows, in 200000 frames to 100 endpoints",
-        expected: "time: n, a window is judged at every step; memory: the panes of a window",
+        expected: "time: n, because a window is judged at every step; memory: the panes of a window",
         step: |times| {
             let step = f64::from(10_u32) / f64::from(times);
             let flags = [
@@ -85,27 +78,27 @@ const GROWTHS: [Growth; 4] = [
         },
     },
     Growth {
-        what: "file size",
+        quantity: "file size",
         from: "100000 frames, 8 MB",
-        expected: "time: n; memory: none",
+        expected: "time: n; memory: constant",
         step: |times| {
             (vec![], Traffic { frames: 100_000 * times, seconds: 10 * times, ..ORDINARY })
         },
     },
 ];
 
-/// A table of what grows, in Markdown, and a picture in the project.
+/// Returns a table in Markdown, and writes the plot.
 pub(super) fn measure(gomon: &Path, directory: &Path) -> Result<String> {
     let mut table = "\
 | growing | from | expected | ms at 1, 10, 100 times | order | MiB at 1, 10, 100 times | order | |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 "
     .to_owned();
-    let mut lines = Vec::new();
+    let mut all = Vec::new();
     for growth in GROWTHS {
-        eprintln!("xtask: measuring growing {}", growth.what);
-        let line = growth.line(gomon, directory)?;
-        let (time, memory) = (order(line.seconds), order(line.mib));
+        eprintln!("xtask: measuring growth of {}", growth.quantity);
+        let series = growth.series(gomon, directory)?;
+        let (time, memory) = (order(series.seconds), order(series.mib));
         let verdict = if time.max(memory) > STEEPEST { "**a defect**" } else { "fine" };
         let figures = |values: [f64; 3], factor: f64| {
             values.map(|value| format!("{:.1}", value * factor)).join(", ")
@@ -114,36 +107,36 @@ pub(super) fn measure(gomon: &Path, directory: &Path) -> Result<String> {
         let _ = writeln!(
             table,
             "| {} | {} | {} | {} | n^{time:.2} | {} | n^{memory:.2} | {verdict} |",
-            growth.what,
+            growth.quantity,
             growth.from,
             growth.expected,
-            figures(line.seconds, 1e3),
-            figures(line.mib, 1.0),
+            figures(series.seconds, 1e3),
+            figures(series.mib, 1.0),
         );
-        lines.push(line);
+        all.push(series);
     }
-    let path = root().join(PICTURE);
-    fs::write(&path, plot::picture(&lines)).with_context(|| format!("write {}", path.display()))?;
-    Ok(format!("{table}\n![time and memory over what grows]({PICTURE})\n"))
+    let path = root().join(PLOT);
+    fs::write(&path, plot::svg(&all)).with_context(|| format!("write {}", path.display()))?;
+    Ok(format!("{table}\n![time and memory as functions of the growing quantity]({PLOT})\n"))
 }
 
 impl Growth {
-    fn line(&self, gomon: &Path, directory: &Path) -> Result<Line> {
-        let mut line = Line { what: self.what, seconds: [0.0; 3], mib: [0.0; 3] };
+    fn series(&self, gomon: &Path, directory: &Path) -> Result<Series> {
+        let mut series = Series { quantity: self.quantity, seconds: [0.0; 3], mib: [0.0; 3] };
         for (nth, times) in STEPS.into_iter().enumerate() {
             let (flags, traffic) = (self.step)(times);
             let mut command = Command::new(gomon);
             command.arg(traffic.capture(directory)?).arg(BOT.to_string()).args(flags);
             command.args(["--quiet", "--eve-log-path", "/dev/null"]);
             let runs = Runs::measure(RUNS, &command)?;
-            line.seconds[nth] = median(runs.seconds);
-            line.mib[nth] = f64::from(runs.peak) / 1024.0;
+            series.seconds[nth] = median(runs.seconds);
+            series.mib[nth] = f64::from(runs.peak) / 1024.0;
         }
-        Ok(line)
+        Ok(series)
     }
 }
 
-/// The exponent with which a cost grew where it grew most: between two steps, each ten times the other.
+/// Returns the largest exponent of growth between two consecutive steps, one ten times the other.
 fn order([one, ten, hundred]: [f64; 3]) -> f64 {
     (ten / one).log10().max((hundred / ten).log10())
 }

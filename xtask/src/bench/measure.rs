@@ -1,5 +1,5 @@
-//! Runs programs and takes their time and memory. Two programs are compared in pairs run one right
-//! after the other, so that whatever else the machine does meets both.
+//! Measures the time and memory of programs. Two programs are compared in pairs of consecutive runs, so that other
+//! load on the machine affects both.
 
 use std::{
     process::{Command, Stdio},
@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::workspace::{describe, output};
 
-/// The seconds that a program took, run by run, and the most memory it ever had.
+/// The time of each run of a program, in seconds, and its peak memory.
 pub(super) struct Runs {
     pub(super) seconds: Vec<f64>,
-    /// Of its resident set, in KiB.
+    /// Peak resident set size, in KiB.
     pub(super) peak: u32,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
-    /// Measures both `count` times. What a run leaves behind `clean` takes away.
+    /// Measures both `count` times. `clean` runs after each run and removes its output.
     pub(super) fn measure(
         count: u32,
         ours: &Command,
@@ -42,7 +42,7 @@ impl Pairs {
         Ok(pairs)
     }
 
-    /// How many times as fast ours is, by pair.
+    /// Returns how many times as fast ours is, for each pair.
     pub(super) fn speeds(&self) -> Vec<f64> {
         let pairs = self.ours.seconds.iter().zip(&self.theirs.seconds);
         pairs.map(|(ours, theirs)| theirs / ours).collect()
@@ -57,8 +57,8 @@ impl Runs {
         Ok(Self { seconds, ..first })
     }
 
-    /// The first run finds the capture on disk, the measured ones in memory. So it is the one that is
-    /// asked for its memory, by GNU time, whose own start takes time.
+    /// The first run reads the capture from disk, the measured ones from the page cache. Its time is discarded, so
+    /// that its memory can be measured with GNU time, which itself takes time to start.
     fn first(command: &Command) -> Result<Self> {
         let mut timed = Command::new("time");
         timed.args(["--format", "%M"]).arg(command.get_program()).args(command.get_args());
@@ -71,7 +71,7 @@ impl Runs {
     }
 }
 
-/// How long a program takes from its start to its end.
+/// Returns the seconds that a program takes from start to exit.
 fn seconds(command: &Command) -> Result<f64> {
     let mut again = Command::new(command.get_program());
     again.args(command.get_args()).stdout(Stdio::null());
@@ -81,7 +81,7 @@ fn seconds(command: &Command) -> Result<f64> {
     Ok(seconds)
 }
 
-/// Of an even number, the mean of the middle two.
+/// Returns the median; of an even number of values, the mean of the middle two.
 pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let (below, above) = (values.len().saturating_sub(1) / 2, values.len() / 2);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::float_cmp, reason = "these values are exact")]
-    fn the_median_is_in_the_middle() {
+    fn the_median_is_the_middle_value() {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
     }

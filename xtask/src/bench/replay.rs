@@ -1,4 +1,4 @@
-//! Replays, each beside what a user would otherwise run on the same file.
+//! Replays, each compared with what a user would otherwise run on the same file.
 
 use std::{
     env, fs,
@@ -18,7 +18,7 @@ use crate::{
     workspace::{self, run},
 };
 
-/// An ordinary day.
+/// The ordinary case: short frames to many endpoints.
 pub(super) const ORDINARY: Traffic = Traffic {
     frames: 2_500_000,
     lengths: Lengths::Shortest,
@@ -28,20 +28,20 @@ pub(super) const ORDINARY: Traffic = Traffic {
 };
 /// A gigabyte.
 const LONG_FRAMES: Traffic = Traffic { frames: 1_280_000, lengths: Lengths::Mixed, ..ORDINARY };
-/// The worst one: every frame starts something new.
+/// The worst case: every frame has a new destination.
 const NEW_HOSTS: Traffic = Traffic { destinations: Destinations::NewEveryTime, ..ORDINARY };
 const NOISE: Traffic = Traffic { share: 1, ..ORDINARY };
 
-/// Real captures beside the project that take longest: more would say the same.
+/// The number of real captures to replay, the largest ones.
 const REAL: usize = 3;
 
-/// What is compared.
+/// What all comparisons share.
 struct Work<'a> {
     gomon: &'a Path,
     pairs: u32,
 }
 
-/// The table of all replays.
+/// Returns the table of all replays.
 pub(super) fn measure(gomon: &Path, directory: &Path, pairs: u32) -> Result<String> {
     let work = Work { gomon, pairs };
     let ordinary = ORDINARY.capture(directory)?;
@@ -49,7 +49,7 @@ pub(super) fn measure(gomon: &Path, directory: &Path, pairs: u32) -> Result<Stri
     let mut rows = Vec::new();
     for (traffic, goal) in [(ORDINARY, 5.0), (LONG_FRAMES, 2.5), (NOISE, 4.0)] {
         let capture = traffic.capture(directory)?;
-        rows.push(work.beside_tcpdump(
+        rows.push(work.compared_with_tcpdump(
             &traffic.to_string(),
             &capture,
             &BOT.to_string(),
@@ -82,12 +82,12 @@ pub(super) fn measure(gomon: &Path, directory: &Path, pairs: u32) -> Result<Stri
         unpack.arg("-dc").arg(&packed);
         let name = format!("the first row's, {tool}");
         let ours = work.gomon(&packed, &BOT.to_string());
-        // No slower than 1.2 times.
+        // At most 1.2 times the time of the reference.
         rows.push(work.row(&name, &ours, &format!("`{tool} -dc`"), &unpack, Some(0.83))?);
     }
     for (capture, bot) in real() {
         let name = capture.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        rows.push(work.beside_tcpdump(&name, &capture, &bot, None)?);
+        rows.push(work.compared_with_tcpdump(&name, &capture, &bot, None)?);
     }
     Ok(table(&rows))
 }
@@ -99,7 +99,7 @@ impl Work<'_> {
         command
     }
 
-    fn beside_tcpdump(
+    fn compared_with_tcpdump(
         &self,
         name: &str,
         capture: &Path,
@@ -122,9 +122,9 @@ impl Work<'_> {
         self.cleaned_row(name, ours, reference, theirs, goal, || ())
     }
 
-    /// Saves packets, beside a run that does not.
+    /// Compares a run that saves packets with one that does not.
     fn saving(&self, name: &str, capture: &Path, flags: &[&str]) -> Result<Row> {
-        // In memory: what a disk and its file system take is not ours.
+        // In memory, to exclude the cost of a disk and its file system.
         let directory = Path::new("/dev/shm").join(format!("gomon-bench-{}", std::process::id()));
         let mut without = self.gomon(capture, &BOT.to_string());
         without.args(flags);
@@ -132,7 +132,7 @@ impl Work<'_> {
         saving.args(flags).args(["--save-packets", "100", "--capture-dir"]).arg(&directory);
         let name = format!("the first row's, `--save-packets 100`, {name}");
         let clean = || {
-            // There is none before the first run.
+            // It does not exist before the first run.
             let _ = fs::remove_dir_all(&directory);
         };
         self.cleaned_row(&name, &saving, "the same without", &without, Some(0.7), clean)
@@ -154,7 +154,7 @@ impl Work<'_> {
     }
 }
 
-/// A capture compressed by `tool`, made when it is not there yet.
+/// Compresses a capture with `tool`, unless that was done before. Returns the path.
 fn packed(capture: &Path, tool: &str, extension: &str) -> Result<PathBuf> {
     let path = capture.with_extension(format!("pcap.{extension}"));
     if !path.exists() {
@@ -167,10 +167,10 @@ fn packed(capture: &Path, tool: &str, extension: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The largest plain captures among the real ones beside the project, each with its bot.
+/// Returns the largest plain pcap files among the real captures, each with its bot.
 fn real() -> Vec<(PathBuf, String)> {
-    let beside = workspace::root().join("../shared/captures");
-    let folder = env::var_os("GOMON_CAPTURES").map_or(beside, PathBuf::from);
+    let default = workspace::root().join("../shared/captures");
+    let folder = env::var_os("GOMON_CAPTURES").map_or(default, PathBuf::from);
     let Ok(manifest) = fs::read_to_string(folder.join("MANIFEST.tsv")) else {
         eprintln!("xtask: no real captures in {}", folder.display());
         return vec![];
@@ -185,7 +185,7 @@ fn of_manifest(folder: &Path, line: &str) -> Option<(u64, PathBuf, String)> {
     let mut fields = line.split('\t');
     let path = folder.join(fields.next()?);
     let bot = fields.find(|field| field.parse::<std::net::IpAddr>().is_ok())?.to_owned();
-    // Of a damaged one tcpdump and gomon both say so, and exit with it.
+    // tcpdump and gomon exit with an error on damaged captures.
     let is_sound = path.extension()? == "pcap" && line.ends_with("\tclean");
     Some((fs::metadata(&path).ok().filter(|_| is_sound)?.len(), path, bot))
 }

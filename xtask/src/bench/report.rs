@@ -1,4 +1,4 @@
-//! Writes measurements down together with what they depend on.
+//! Tables of measurements, and the machine they were made on.
 
 use std::{fmt::Write as _, fs, path::Path, process::Command, thread};
 
@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::measure::{Pairs, median};
 use crate::workspace::text;
 
-/// The machine and the programs.
+/// Returns the machine and the programs.
 pub(super) fn setting(gomon: &Path) -> Result<String> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu
@@ -24,23 +24,23 @@ pub(super) fn setting(gomon: &Path) -> Result<String> {
     ))
 }
 
-/// What a program says it is.
+/// Returns the version that a program prints.
 pub(super) fn version(program: &Path) -> Result<String> {
     let text = text(Command::new(program).arg("--version"))?;
-    // tcpdump goes on with its libraries, of which libpcap is the one that reads.
+    // tcpdump also prints its libraries. The second line is libpcap, which reads captures.
     Ok(text.lines().take(2).collect::<Vec<_>>().join(", "))
 }
 
-/// Two programs at one work, and what was meant to come of it.
+/// A comparison of two programs, and its goal.
 pub(super) struct Row {
     pub(super) work: String,
     pub(super) reference: String,
     pub(super) pairs: Pairs,
-    /// So many times as fast as the reference, where somebody said how fast.
+    /// How many times as fast as the reference it must be, if there is a goal.
     pub(super) goal: Option<f64>,
 }
 
-/// A table of rows, in Markdown.
+/// Returns a table in Markdown.
 pub(super) fn table(rows: &[Row]) -> String {
     let mut table = "\
 | work | reference | gomon, ms | reference, ms | times as fast | goal | met | peak MiB |
@@ -69,7 +69,7 @@ pub(super) fn table(rows: &[Row]) -> String {
     table
 }
 
-/// A median between its extremes.
+/// Formats the median, minimum and maximum.
 pub(super) fn spread(values: impl IntoIterator<Item = f64>, digits: usize) -> String {
     let values: Vec<_> = values.into_iter().collect();
     if values.is_empty() {
@@ -85,13 +85,13 @@ mod tests {
     use super::{super::measure::Runs, *};
 
     #[test]
-    fn a_median_stands_between_its_extremes() {
+    fn a_spread_is_the_median_with_its_extremes() {
         assert_eq!(spread([3.0, 1.0, 2.04], 1), "2.0 (1.0 - 3.0)");
         assert_eq!(spread([], 1), "-");
     }
 
     #[test]
-    fn a_goal_is_met_by_the_median_of_the_pairs() {
+    fn the_median_of_the_pairs_decides_about_the_goal() {
         let runs = |seconds: [f64; 3]| Runs { seconds: seconds.to_vec(), peak: 2048 };
         let row = |goal| Row {
             work: "reading".into(),

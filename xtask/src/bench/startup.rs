@@ -1,4 +1,4 @@
-//! What a run costs that has nothing to do, and how large the program is.
+//! The cost of a run without work, and the size of the program.
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
@@ -12,7 +12,7 @@ use crate::{frames::BOT, pcap};
 
 const RUNS: u32 = 51;
 
-/// A table of it, in Markdown.
+/// Returns a table in Markdown.
 pub(super) fn measure(gomon: &Path, directory: &Path) -> Result<String> {
     let empty = directory.join("empty.pcap");
     pcap::create(&empty, |_| Ok(()))?;
@@ -31,8 +31,8 @@ pub(super) fn measure(gomon: &Path, directory: &Path) -> Result<String> {
         // Writing to a string does not fail.
         let _ = writeln!(table, "| {what} | {} | below {goal} | {met} |", spread(ms(), 1));
     }
-    let size = fs::metadata(gomon).context("look at the program")?.len();
+    let size = fs::metadata(gomon).context("read the size of the program")?.len();
     #[expect(clippy::cast_precision_loss, reason = "some megabytes")]
     let size = size as f64 / f64::from(1 << 20);
-    Ok(format!("{table}\nThe program is a file of {size:.1} MiB.\n"))
+    Ok(format!("{table}\nThe program's file has {size:.1} MiB.\n"))
 }

@@ -1,5 +1,5 @@
-//! The captures that are replayed. Where nothing else is said all frames are from the bot, and as short
-//! as Ethernet has them: the cost of a packet is what counts.
+//! The captures that are replayed. By default all frames are from the bot and have Ethernet's minimum length,
+//! because the cost per packet is measured.
 
 use std::{
     fmt,
@@ -20,7 +20,7 @@ const ETHERNET_AND_IP: usize = 14 + 20;
 const SHORTEST: u16 = 64;
 const LONGEST: u16 = 1500;
 const START: Duration = Duration::from_secs(1_769_680_800);
-/// Hosts beside the bot that send, where there are any.
+/// The number of other hosts that send.
 const OTHERS: u8 = 10;
 
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ pub(crate) struct Traffic {
     pub(super) frames: u32,
     pub(super) lengths: Lengths,
     pub(super) destinations: Destinations,
-    /// How many in a hundred frames are the bot's.
+    /// The percentage of frames from the bot.
     pub(super) share: u8,
     /// From the first frame to the last.
     pub(super) seconds: u32,
@@ -37,19 +37,19 @@ pub(crate) struct Traffic {
 #[derive(Clone, Copy)]
 pub(crate) enum Lengths {
     Shortest,
-    /// Each from the shortest to a full one, as often as any other.
+    /// Uniformly distributed from the minimum length to the MTU.
     Mixed,
 }
 
 #[derive(Clone, Copy)]
 pub(crate) enum Destinations {
-    /// So many, in random order.
+    /// This many endpoints, in random order.
     Endpoints(u32),
     NewEveryTime,
 }
 
 impl Traffic {
-    /// The capture with this traffic, made when it is not there yet.
+    /// Returns the capture with this traffic, and writes it if it does not exist.
     pub(crate) fn capture(&self, directory: &Path) -> Result<PathBuf> {
         let name = format!("{self}.pcap").replace([' ', ',', '%'], "-");
         let path = directory.join(name);
@@ -68,15 +68,15 @@ impl Traffic {
             Destinations::Endpoints(count) => {
                 let hosts = (0..count).map(|nth| Ipv4Addr::from_bits(0xc612_0000 + nth));
                 let mut frame = |from, host| frame(from, host, self.lengths.next(&mut random));
-                let ours: Vec<_> =
+                let own: Vec<_> =
                     hosts.clone().map(|host| frame(BOT, host)).collect::<Result<_>>()?;
                 let others: Vec<_> = hosts
                     .zip((1..=OTHERS).cycle())
                     .map(|(host, n)| frame(Ipv4Addr::new(10, 10, 1, n), host))
                     .collect::<Result<_>>()?;
                 for at in times {
-                    let is_ours = random.below(100) < self.share.into();
-                    let frames = if is_ours { &ours } else { &others };
+                    let is_own = random.below(100) < self.share.into();
+                    let frames = if is_own { &own } else { &others };
                     writer.write(at, &frames[random.index(frames.len())])?;
                 }
                 Ok(())
@@ -104,7 +104,7 @@ impl Lengths {
     }
 }
 
-/// UDP to even addresses, TCP to odd ones.
+/// Builds a frame: UDP to even addresses, TCP to odd ones.
 fn frame(from: Ipv4Addr, host: Ipv4Addr, length: usize) -> Result<Vec<u8>> {
     const FILLER: [u8; LONGEST as usize] = [b'x'; LONGEST as usize];
     let from = SocketAddrV4::new(from, 40_000);
@@ -118,7 +118,7 @@ fn frame(from: Ipv4Addr, host: Ipv4Addr, length: usize) -> Result<Vec<u8>> {
     }
 }
 
-/// Says everything the capture depends on: the file is named by it.
+/// Contains everything that the capture depends on, because the file is named after it.
 impl fmt::Display for Traffic {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} frames of ", self.frames)?;
@@ -129,7 +129,7 @@ impl fmt::Display for Traffic {
         write!(out, " in {} s to ", self.seconds)?;
         match self.destinations {
             Destinations::Endpoints(count) => write!(out, "{count} endpoints")?,
-            Destinations::NewEveryTime => write!(out, "as many hosts")?,
+            Destinations::NewEveryTime => write!(out, "a new host in each frame")?,
         }
         if self.share < 100 {
             write!(out, ", {} % of them the bot's", self.share)?;

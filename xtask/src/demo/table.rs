@@ -1,20 +1,20 @@
-//! EVE records as a table for people: one line a record, and one more for the artifact it names.
+//! EVE records as a readable table: one row per record, and one more for its artifact.
 
 use serde_json::Value;
 
-/// Ordinary connections of one window shown one by one; the rest becomes a count.
+/// Connections shown per window; the rest is summed up in one row.
 const CONNECTIONS_SHOWN: usize = 8;
-/// Hosts of a scan named in its note.
+/// Hosts named in the note of a scan.
 const HOSTS_NAMED: usize = 2;
 
 const CONNECTION: &str = "connection";
 
 pub(crate) fn render(records: &[Value]) -> String {
-    let lines: Vec<_> = records.iter().map(Line::of).collect();
+    let lines: Vec<_> = records.iter().map(TableRow::of).collect();
     let mut rows = vec![row("time", "verdict", "destination", "packets", "packets/s", "note")];
-    for alike in lines.chunk_by(Line::folds_with) {
+    for alike in lines.chunk_by(TableRow::folds_with) {
         let (shown, folded) = alike.split_at(alike.len().min(CONNECTIONS_SHOWN));
-        rows.extend(shown.iter().flat_map(Line::rows));
+        rows.extend(shown.iter().flat_map(TableRow::rows));
         if !folded.is_empty() {
             let more = format!("... and {} more", folded.len());
             let packets: u64 = folded.iter().map(|line| line.packets).sum();
@@ -24,8 +24,8 @@ pub(crate) fn render(records: &[Value]) -> String {
     rows.join("\n") + "\n"
 }
 
-/// What is shown of a record.
-struct Line<'record> {
+/// The displayed part of a record.
+struct TableRow<'record> {
     time: &'record str,
     verdict: &'record str,
     destination: String,
@@ -35,7 +35,7 @@ struct Line<'record> {
     artifact: Option<&'record str>,
 }
 
-impl<'record> Line<'record> {
+impl<'record> TableRow<'record> {
     fn of(record: &'record Value) -> Self {
         let gomon = &record["metadata"]["gomon"];
         let verdict = verdict(record);
@@ -75,7 +75,7 @@ impl<'record> Line<'record> {
     }
 }
 
-/// Alerts are told apart by signature: horizontal and vertical scans share a category.
+/// Alerts are distinguished by signature, because horizontal and vertical scans share a category.
 fn verdict(record: &Value) -> &str {
     match text(&record["event_type"]) {
         "flow" => CONNECTION,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_one_aligned_line() {
+    fn a_record_is_one_aligned_row() {
         let expected = "\
 time      verdict        destination             packets  packets/s  note
 10:00:00  connection     203.0.113.50:443 TCP          6       0.20

@@ -1,4 +1,4 @@
-//! What the object is made from, as one hash.
+//! The hash of the sources of the object.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-/// Files, and directories with all that is below them.
+/// Files, and directories with everything below them.
 const SOURCES: &[&str] = &[
     "gomon-ebpf/Cargo.toml",
     "gomon-ebpf/Cargo.lock",
@@ -20,7 +20,7 @@ const SOURCES: &[&str] = &[
     "gomon-common/src",
 ];
 
-/// The hash of all sources below the project's directory, in hexadecimal.
+/// Returns the hash of all sources below the project's directory, in hexadecimal.
 pub(super) fn hash(root: &Path) -> Result<String> {
     let mut files = BTreeMap::new();
     for source in SOURCES {
@@ -42,7 +42,7 @@ fn collect(root: &Path, source: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) -
     Ok(())
 }
 
-/// Lengths go in too: a byte that moves from one file to the next changes the hash.
+/// Lengths are hashed too, so that a byte that moves from one file to the next changes the hash.
 fn digest(files: &BTreeMap<PathBuf, Vec<u8>>) -> String {
     let mut hasher = Sha256::new();
     for (path, contents) in files {
@@ -52,7 +52,7 @@ fn digest(files: &BTreeMap<PathBuf, Vec<u8>>) -> String {
         }
     }
     hasher.finalize().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}"); // a String takes everything
+        let _ = write!(hex, "{byte:02x}"); // writing to a string does not fail
         hex
     })
 }
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn contents_paths_and_their_borders_count() {
+    fn contents_paths_and_their_boundaries_change_the_hash() {
         let base = digest_of(&[("a", "one"), ("b", "two")]);
         assert_eq!(base.len(), 64);
         for other in [
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn order_does_not_count() {
+    fn order_does_not_change_the_hash() {
         assert_eq!(
             digest_of(&[("a", "one"), ("b", "two")]),
             digest_of(&[("b", "two"), ("a", "one")])
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn every_source_is_there() {
+    fn every_source_exists() {
         let mut files = BTreeMap::new();
         for source in SOURCES {
             collect(crate::workspace::root(), Path::new(source), &mut files).unwrap();

@@ -1,5 +1,5 @@
-//! The compiler for the kernel: rustup's nightly, or Debian's own with what is meant for nightly
-//! let in. Each brings the sources of `core`, which comes built for no BPF target.
+//! The compiler for the kernel program: rustup's nightly, or Debian's with nightly features enabled
+//! (`RUSTC_BOOTSTRAP`). Each includes the sources of `core`, which is not distributed for BPF targets.
 
 use std::{
     env,
@@ -18,7 +18,7 @@ use crate::{
 const BPF_LINKER_VERSION: &str = "0.13.0";
 const LLVM: &str = "/usr/lib/llvm-22";
 
-/// What the caller's cargo has set, and the caller for it, must not reach another one.
+/// Variables that the calling cargo sets, or that configure it. They must not reach another cargo.
 const NOT_INHERITED: &[&str] = &[
     "CARGO",
     "RUSTC",
@@ -41,7 +41,7 @@ pub(super) enum Toolchain {
 }
 
 impl Toolchain {
-    /// What is on this machine; Debian's bpf-linker is built when it is first wanted.
+    /// Returns the compiler on this machine. bpf-linker for Debian's is built on first use.
     pub(super) fn find() -> Result<Option<Self>> {
         let linker = bpf_linker()?.exists() || prerequisites::has_program("bpf-linker");
         Ok(match nightly_with_sources() {
@@ -65,7 +65,7 @@ impl Toolchain {
         }
     }
 
-    /// Its cargo, ready to build.
+    /// Returns a command for its cargo, with the environment for a build.
     pub(super) fn cargo(&self) -> Result<Command> {
         let mut command = match self {
             Self::Nightly { .. } => {
@@ -85,36 +85,36 @@ impl Toolchain {
         let tools = bpf_linker()?.parent().map(Path::to_path_buf);
         let path = env::var_os("PATH").unwrap_or_default();
         let path = env::join_paths(tools.into_iter().chain(env::split_paths(&path)))
-            .context("put bpf-linker into PATH")?;
+            .context("add bpf-linker to PATH")?;
         command.env("PATH", path);
-        // The same on every machine; nothing in the programs depends on it.
+        // Fixed, so that builds are the same on every machine. The program does not depend on it.
         command.env("AYA_BPF_TARGET_ARCH", "x86_64");
         Ok(command)
     }
 
-    /// A program that takes debug sections out of object files.
+    /// Returns a program that removes debug sections from object files.
     pub(super) fn objcopy(&self) -> Result<Command> {
         if let Self::Nightly { sysroot } = self {
             let host = format!("{}-unknown-linux-gnu", env::consts::ARCH);
             let own = sysroot.join("lib/rustlib").join(host).join("bin/rust-objcopy");
             if own.exists() {
                 let mut command = Command::new(own);
-                command.env("LD_LIBRARY_PATH", sysroot.join("lib")); // it doesn't look there itself
+                command.env("LD_LIBRARY_PATH", sysroot.join("lib")); // it has no RPATH to its libraries
                 return Ok(command);
             }
         }
         let mut candidates = vec![Path::new(LLVM).join("bin/llvm-objcopy")];
         let path = env::var_os("PATH").unwrap_or_default();
-        candidates.extend(env::split_paths(&path).map(|place| place.join("llvm-objcopy")));
+        candidates.extend(env::split_paths(&path).map(|directory| directory.join("llvm-objcopy")));
         candidates
             .into_iter()
             .find(|program| program.exists())
             .map(Command::new)
-            .context("look for llvm-objcopy: not found: install what Debian has in: llvm")
+            .context("find llvm-objcopy: not found: install the Debian package llvm")
     }
 }
 
-/// Where rustup's nightly is, if it can build `core`.
+/// Returns the sysroot of rustup's nightly, if it has the sources of `core`.
 fn nightly_with_sources() -> Option<PathBuf> {
     let mut rustc = Command::new("rustup");
     rustc.args(["run", "nightly", "rustc", "--print", "sysroot"]);
@@ -124,19 +124,19 @@ fn nightly_with_sources() -> Option<PathBuf> {
     sysroot.join("lib/rustlib/src/rust/library").exists().then_some(sysroot)
 }
 
-/// Where `install_bpf_linker` puts it.
+/// The path to which [`install_bpf_linker`] installs it.
 fn bpf_linker() -> Result<PathBuf> {
     Ok(workspace::root().join(target()?).join("tools/bin/bpf-linker"))
 }
 
 fn install_bpf_linker() -> Result<()> {
     let installed = Command::new(bpf_linker()?).arg("--version").output();
-    let wanted = format!("bpf-linker {BPF_LINKER_VERSION}");
-    if installed.is_ok_and(|output| output.stdout.trim_ascii() == wanted.as_bytes()) {
+    let expected = format!("bpf-linker {BPF_LINKER_VERSION}");
+    if installed.is_ok_and(|output| output.stdout.trim_ascii() == expected.as_bytes()) {
         return Ok(());
     }
     let root = target()?.join("tools");
-    eprintln!("xtask: installing {wanted} into {}: takes minutes", root.display());
+    eprintln!("xtask: installing {expected} into {}: takes minutes", root.display());
     let mut install = cargo();
     install.args(["install", "bpf-linker", "--locked", "--version", BPF_LINKER_VERSION]);
     install.args(["--no-default-features", "--features", "llvm-22"]);
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_cargos_settings_stay_behind_and_the_callers_network_does_not() {
+    fn settings_of_the_calling_cargo_are_removed_and_its_network_settings_kept() {
         for name in ["RUSTUP_TOOLCHAIN", "CARGO", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
             assert!(is_not_inherited(name), "{name}");
         }

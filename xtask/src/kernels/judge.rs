@@ -1,4 +1,4 @@
-//! What gomon reported on a kernel, beside what was sent.
+//! Compares what gomon reported on a kernel with what was sent.
 
 use std::{
     collections::BTreeMap,
@@ -8,49 +8,49 @@ use std::{
 
 use serde_json::Value;
 
-use super::traffic::{Fate, Sent};
-use crate::vm::inside::Report;
+use super::traffic::{Expected, Sent};
+use crate::vm::case::CaseReport;
 
-/// What came of one way of attaching.
+/// The result of one attach mode.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// Attached in the way named, with every count as it was sent; why the ways above were not taken.
-    Exact { attached: String, steps: Vec<String> },
-    /// Counts that are not what was sent.
+    /// Attached, and every count is that of the frames sent; with the log lines of the modes that failed before.
+    Exact { attached: String, failed: Vec<String> },
+    /// The counts differ from what was sent.
     Wrong(String),
     /// Not attached.
     Refused(String),
 }
 
-/// Packets and bytes of each destination, and frames under each entry of the ledger.
+/// Packets and bytes of each destination, and frames in each field of the ledger.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counted {
     destinations: BTreeMap<(String, SocketAddr), [u64; 2]>,
     ledger: BTreeMap<&'static str, u64>,
 }
 
-/// The entries of a ledger.
-const ENTRIES: [&str; 7] =
+/// The fields of a ledger.
+const FIELDS: [&str; 7] =
     ["frames", "counted", "not_from_bot", "ignored", "not_ip", "malformed", "lost"];
 
 impl Verdict {
-    pub(super) fn of(report: Report, sent: &[Sent]) -> Self {
-        let Some(attached) = report.said.iter().find_map(|line| line.split_once(" attached by "))
+    pub(super) fn of(report: CaseReport, sent: &[Sent]) -> Self {
+        let Some(attached) = report.stderr.iter().find_map(|line| line.split_once(" attached by "))
         else {
-            let error = report.said.iter().find_map(|line| line.strip_prefix("gomon: "));
-            return Self::Refused(error.unwrap_or("without a word").to_owned());
+            let error = report.stderr.iter().find_map(|line| line.strip_prefix("gomon: "));
+            return Self::Refused(error.unwrap_or("no message").to_owned());
         };
         // "XDP (native) on vnet0"
         let attached = attached.1.trim_end_matches(" on vnet0").to_owned();
-        let (told, expected) = (Counted::told(&report.records), Counted::expected(sent));
+        let (reported, expected) = (Counted::reported(&report.records), Counted::expected(sent));
         if !report.success {
-            return Self::Wrong(format!("{attached}: it failed: {}", report.said.join("\n")));
+            return Self::Wrong(format!("{attached}: gomon failed: {}", report.stderr.join("\n")));
         }
-        if told != expected {
-            return Self::Wrong(format!("{attached}: {told:?} instead of {expected:?}"));
+        if reported != expected {
+            return Self::Wrong(format!("{attached}: {reported:?} instead of {expected:?}"));
         }
-        let steps = report.said.into_iter().filter(|line| line.contains("trying the next mode"));
-        Self::Exact { attached, steps: steps.collect() }
+        let failed = report.stderr.into_iter().filter(|line| line.contains("trying the next mode"));
+        Self::Exact { attached, failed: failed.collect() }
     }
 
     pub(super) fn is_exact(&self) -> bool {
@@ -61,10 +61,10 @@ impl Verdict {
         matches!(self, Self::Wrong(_))
     }
 
-    /// What there is to be said beside the table.
+    /// The reasons for the result, to print in addition to the table.
     pub(super) fn reasons(&self) -> Vec<&str> {
         match self {
-            Self::Exact { steps, .. } => steps.iter().map(String::as_str).collect(),
+            Self::Exact { failed, .. } => failed.iter().map(String::as_str).collect(),
             Self::Wrong(why) | Self::Refused(why) => vec![why],
         }
     }
@@ -83,30 +83,29 @@ impl fmt::Display for Verdict {
 
 impl Counted {
     fn expected(sent: &[Sent]) -> Self {
-        let mut counted =
-            Self { ledger: ENTRIES.map(|entry| (entry, 0)).into(), ..Self::default() };
-        for Sent { frame, fate } in sent {
-            counted.enter("frames", 1);
-            match fate {
-                Fate::Counted { protocol, destination } => {
+        let mut counted = Self { ledger: FIELDS.map(|field| (field, 0)).into(), ..Self::default() };
+        for Sent { frame, expected } in sent {
+            counted.add_frames("frames", 1);
+            match expected {
+                Expected::Counted { protocol, destination } => {
                     let length = frame.len() as u64;
-                    counted.add(protocol, *destination, [1, length]);
-                    counted.enter("counted", 1);
+                    counted.add_destination(protocol, *destination, [1, length]);
+                    counted.add_frames("counted", 1);
                 }
-                Fate::NotFromBot => counted.enter("not_from_bot", 1),
-                Fate::NotIp => counted.enter("not_ip", 1),
-                Fate::Malformed => counted.enter("malformed", 1),
+                Expected::NotFromBot => counted.add_frames("not_from_bot", 1),
+                Expected::NotIp => counted.add_frames("not_ip", 1),
+                Expected::Malformed => counted.add_frames("malformed", 1),
             }
         }
         counted
     }
 
-    fn told(records: &[Value]) -> Self {
+    fn reported(records: &[Value]) -> Self {
         let mut counted = Self::default();
         for record in records {
             let number = |value: &Value| value.as_u64().unwrap_or_default();
-            for entry in ENTRIES {
-                counted.enter(entry, number(&record["metadata"]["gomon"]["ledger"][entry]));
+            for field in FIELDS {
+                counted.add_frames(field, number(&record["metadata"]["gomon"]["ledger"][field]));
             }
             let flow = &record["flow"];
             let host = record["dest_ip"].as_str().and_then(|text| text.parse::<IpAddr>().ok());
@@ -114,19 +113,19 @@ impl Counted {
             if let (true, Some(host), Some(port)) = (flow.is_object(), host, port) {
                 let counts = [&flow["pkts_toserver"], &flow["bytes_toserver"]].map(number);
                 let protocol = record["proto"].as_str().unwrap_or_default();
-                counted.add(protocol, (host, port).into(), counts);
+                counted.add_destination(protocol, (host, port).into(), counts);
             }
         }
         counted
     }
 
-    fn add(&mut self, protocol: &str, destination: SocketAddr, counts: [u64; 2]) {
+    fn add_destination(&mut self, protocol: &str, destination: SocketAddr, counts: [u64; 2]) {
         let sum = self.destinations.entry((protocol.to_owned(), destination)).or_default();
         sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
 
-    fn enter(&mut self, entry: &'static str, frames: u64) {
-        *self.ledger.entry(entry).or_default() += frames;
+    fn add_frames(&mut self, field: &'static str, frames: u64) {
+        *self.ledger.entry(field).or_default() += frames;
     }
 }
 
@@ -137,11 +136,15 @@ mod tests {
     use super::*;
     use crate::kernels::traffic;
 
-    fn report(records: Vec<Value>, said: &[&str]) -> Report {
-        Report { success: true, records, said: said.iter().map(ToString::to_string).collect() }
+    fn report(records: Vec<Value>, stderr: &[&str]) -> CaseReport {
+        CaseReport {
+            success: true,
+            records,
+            stderr: stderr.iter().map(ToString::to_string).collect(),
+        }
     }
 
-    /// What gomon says of ten frames in each of two windows.
+    /// gomon's records of ten frames in each of two windows.
     fn exact() -> Vec<Value> {
         let window = json!([
             { "metadata": { "gomon": { "ledger": { "frames": 10, "counted": 10 } } } },
@@ -159,27 +162,27 @@ mod tests {
 
     #[test]
     fn windows_add_up() {
-        let said =
+        let log =
             ["x INFO TCX: no: trying the next mode", "x INFO attached by TC (clsact) on vnet0"];
-        let verdict = Verdict::of(report(exact(), &said), &sent());
+        let verdict = Verdict::of(report(exact(), &log), &sent());
         assert_eq!(verdict.to_string(), "TC (clsact)", "{verdict:?}");
-        assert_eq!(verdict.reasons(), &said[..1]);
+        assert_eq!(verdict.reasons(), &log[..1]);
         assert!(verdict.is_exact());
     }
 
     #[test]
     fn one_packet_more_or_less_is_wrong() {
-        let said = ["x INFO attached by TCX on vnet0"];
+        let log = ["x INFO attached by TCX on vnet0"];
         let mut records = exact();
         records[1]["flow"]["pkts_toserver"] = 11.into();
-        assert!(Verdict::of(report(records, &said), &sent()).is_wrong());
+        assert!(Verdict::of(report(records, &log), &sent()).is_wrong());
         let mut records = exact();
         records.remove(0);
-        assert!(Verdict::of(report(records, &said), &sent()).is_wrong());
+        assert!(Verdict::of(report(records, &log), &sent()).is_wrong());
     }
 
     #[test]
-    fn a_refusal_is_told_with_its_reason() {
+    fn a_refusal_is_reported_with_its_reason() {
         let verdict = Verdict::of(report(vec![], &["gomon: attaching to vnet0: no"]), &sent());
         assert_eq!(
             (verdict.to_string(), verdict.reasons()),

@@ -1,5 +1,5 @@
-//! What the tests came to. libtest has no word for a test that could not run, and counts it as passed: such
-//! tests are listed in a file, by `tests/support/skip.rs`.
+//! The result of the tests. libtest cannot report a skipped test, and counts it as passed. `tests/support/skip.rs`
+//! lists the skipped tests in a file.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,23 +13,22 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::workspace::{describe, root, target};
 
-/// Names the file to the tests.
+/// The variable that passes the path of that file to the tests.
 const LIST: &str = "GOMON_SKIPPED_TESTS";
 
 #[derive(Default)]
 pub(super) struct Outcome {
-    /// As libtest counts: those that were skipped are among them.
+    /// As libtest counts, including skipped tests.
     passed: usize,
     failed: Vec<String>,
-    /// By target and test, with the reasons.
+    /// Reasons by target and test.
     skipped: BTreeMap<(String, String), BTreeSet<String>>,
 }
 
 impl Outcome {
-    /// Runs `cargo test`, passing on what it prints, and adds what comes of it; anything but success is an
-    /// error.
+    /// Runs `cargo test`, forwards its output, and adds its result. Fails when it fails.
     pub(super) fn add(&mut self, command: &mut Command) -> Result<()> {
-        let list = List::fresh()?;
+        let list = List::create()?;
         let attempt = format!("run `{}`", describe(command));
         let attempt = || attempt.clone();
         command.env(LIST, &list.0).stdout(Stdio::piped());
@@ -37,17 +36,17 @@ impl Outcome {
         let printed = BufReader::new(test.stdout.take().context("the output is piped")?);
         for line in printed.split(b'\n') {
             let line = line.with_context(attempt)?;
-            self.read(&String::from_utf8_lossy(&line));
+            self.add_output(&String::from_utf8_lossy(&line));
             io::stdout().write_all(&[&line[..], b"\n"].concat())?;
         }
         let status = test.wait().with_context(attempt)?;
-        self.enter(&list.read()?);
+        self.add_skipped(&list.read()?);
         ensure!(status.success(), "{}: {status}: its output is above", attempt());
         Ok(())
     }
 
-    /// A line that libtest prints.
-    fn read(&mut self, line: &str) {
+    /// Adds a line that libtest prints.
+    fn add_output(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             // "ok. 3 passed; 0 failed; ..."
             let passed =
@@ -58,12 +57,12 @@ impl Outcome {
         }
     }
 
-    /// The list of skipped tests.
-    fn enter(&mut self, list: &str) {
+    /// Adds the list of skipped tests.
+    fn add_skipped(&mut self, list: &str) {
         for line in list.lines() {
             let mut parts = line.splitn(3, '\t').map(str::to_owned);
             if let (Some(target), Some(test), Some(why)) = (parts.next(), parts.next(), parts.next())
-                // Without one part a test can fail in another.
+                // A test that skipped one part can fail in another.
                 && !self.failed.contains(&test)
             {
                 self.skipped.entry((target, test)).or_default().insert(why);
@@ -72,7 +71,7 @@ impl Outcome {
     }
 }
 
-/// A line for each test that did not pass, and one that counts them all.
+/// One line per test that did not pass, and one with the numbers of all.
 impl fmt::Display for Outcome {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         for ((target, test), reasons) in &self.skipped {
@@ -88,12 +87,12 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The file that skipped tests are appended to.
+/// The file to which skipped tests are appended.
 struct List(PathBuf);
 
 impl List {
-    fn fresh() -> Result<Self> {
-        // Tests run in the directories of their packages.
+    fn create() -> Result<Self> {
+        // Absolute, because tests run in the directories of their packages.
         let path = root().join(target()?).join("skipped-tests");
         fs::write(&path, "").with_context(|| format!("empty {}", path.display()))?;
         Ok(Self(path))
@@ -126,13 +125,13 @@ test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out; fini
 
     fn outcome(printed: &str, list: &str) -> String {
         let mut outcome = Outcome::default();
-        printed.lines().for_each(|line| outcome.read(line));
-        outcome.enter(list);
+        printed.lines().for_each(|line| outcome.add_output(line));
+        outcome.add_skipped(list);
         outcome.to_string()
     }
 
     #[test]
-    fn a_skipped_test_is_named_and_did_not_pass() {
+    fn a_skipped_test_is_named_and_not_counted_as_passed() {
         let list = "kernel\ta::lacks\tno root\nkernel\ta::lacks\tip is not installed\n\
                     kernel\ta::lacks\tno root\nkernel\ta::lacks_in_part_and_fails\tno root\n";
         let expected = "SKIPPED kernel a::lacks: ip is not installed; no root
@@ -143,7 +142,7 @@ FAILED a::lacks_in_part_and_fails
     }
 
     #[test]
-    fn the_tests_know_the_list_by_the_same_name() {
+    fn the_tests_use_the_same_variable() {
         let skip = include_str!("../../../tests/support/skip.rs");
         assert!(skip.contains(&format!("const LIST: &str = {LIST:?};")));
     }

@@ -1,5 +1,5 @@
-//! Debian's kernels for virtual machines, fetched from the mirror this machine uses, with an apt of our
-//! own: nothing is installed, and the system's apt is left as it is.
+//! Debian's kernels for virtual machines, fetched from the mirror that this machine uses, with a private apt
+//! configuration: nothing is installed, and the system's apt is unaffected.
 
 use std::{
     collections::BTreeSet,
@@ -12,19 +12,19 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::workspace::{target, text};
 
-/// Where Debian is, on a machine whose sources don't name a mirror of it.
+/// The mirror for a machine whose sources name none.
 const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
 pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Depends on the newest kernel of a suite, without drivers for anything but virtual machines.
+/// Depends on the newest kernel of a suite, with drivers for virtual machines only.
 const META_PACKAGE: &str = "linux-image-cloud-amd64";
-/// Of what a kernel's package depends on, that which the kernel itself lies in.
+/// Prefixes of the packages that contain the kernel itself.
 const PARTS: [&str; 3] = ["linux-image-", "linux-binary-", "linux-modules-"];
 
 /// A release of Debian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Suite {
     pub(crate) name: &'static str,
-    /// The kernel it has: the start of its release, or that it is the newest there is.
+    /// The start of its kernel's release, or `newest`.
     pub(crate) series: &'static str,
 }
 
@@ -35,20 +35,19 @@ pub(crate) const SUITES: [Suite; 4] = [
     Suite { name: "forky", series: "newest" },
 ];
 
-/// The kernel that a bot gets in tests.
+/// The suite whose kernel runs the bot in tests.
 pub(crate) const GUEST: Suite = SUITES[1];
 
-/// A kernel, unpacked.
+/// An unpacked kernel.
 pub(crate) struct Kernel {
-    /// As `uname -r` says it.
+    /// As `uname -r` prints it.
     pub(crate) release: String,
     pub(crate) image: PathBuf,
-    /// The folder of its modules.
+    /// The directory of its modules.
     pub(crate) modules: PathBuf,
 }
 
-/// The newest kernel of a suite. One that was fetched before is taken as it is, until
-/// `target/kernels` is deleted.
+/// Returns the newest kernel of a suite. One that was fetched before is used until `target/kernels` is deleted.
 pub(crate) fn fetch(suite: &Suite) -> Result<Kernel> {
     let directory = env::current_dir()?.join(target()?).join("kernels").join(suite.name);
     let root = directory.join("root");
@@ -57,7 +56,7 @@ pub(crate) fn fetch(suite: &Suite) -> Result<Kernel> {
         let attempt = || -> Result<()> {
             let unfinished = directory.join("root.part");
             if directory.exists() {
-                fs::remove_dir_all(&directory)?; // an attempt that failed half-way
+                fs::remove_dir_all(&directory)?; // of an interrupted attempt
             }
             for folder in ["lists/partial", "cache/archives/partial", "packages", "root.part"] {
                 fs::create_dir_all(directory.join(folder))?;
@@ -78,7 +77,7 @@ pub(crate) fn fetch(suite: &Suite) -> Result<Kernel> {
     unpacked(&root)
 }
 
-/// An apt that knows one suite of Debian, and keeps what it fetches in a directory of its own.
+/// An apt configuration with one suite of Debian and a directory of its own.
 struct Apt {
     configuration: PathBuf,
     packages: PathBuf,
@@ -86,18 +85,18 @@ struct Apt {
 
 impl Apt {
     fn configure(directory: &Path, suite: &Suite) -> Result<Self> {
-        let place = directory.display();
+        let path = directory.display();
         let sources = format!("deb [signed-by={KEYRING}] {} {} main\n", mirror(), suite.name);
         fs::write(directory.join("sources.list"), sources)?;
         let configuration = directory.join("apt.conf");
         let settings = format!(
-            r#"Dir::Etc::SourceList "{place}/sources.list";
+            r#"Dir::Etc::SourceList "{path}/sources.list";
 Dir::Etc::SourceParts "/dev/null";
 Dir::Etc::Preferences "/dev/null";
 Dir::Etc::PreferencesParts "/dev/null";
-Dir::State::Lists "{place}/lists";
+Dir::State::Lists "{path}/lists";
 Dir::State::Status "/dev/null";
-Dir::Cache "{place}/cache";
+Dir::Cache "{path}/cache";
 APT::Architecture "amd64";
 APT::Architectures {{ "amd64"; }};
 APT::Sandbox::User "root";
@@ -111,15 +110,15 @@ Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
         Ok(Self { configuration, packages: directory.join("packages") })
     }
 
-    /// Runs one of apt's programs, and returns what it prints.
+    /// Runs one of apt's programs, and returns its output.
     fn run(&self, program: &str, args: &[&str]) -> Result<String> {
         let mut command = Command::new(program);
         command.arg("--config-file").arg(&self.configuration).args(args);
-        // Where `download` puts packages.
+        // `download` writes packages to the current directory.
         text(command.current_dir(&self.packages))
     }
 
-    /// The packages a kernel is in, from that which depends on the newest.
+    /// Returns the packages that contain the newest kernel, found from the meta package.
     fn parts_of_kernel(&self) -> Result<BTreeSet<String>> {
         let mut parts = BTreeSet::new();
         let mut next = vec![META_PACKAGE.to_owned()];
@@ -130,19 +129,22 @@ Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";
                 }
             }
         }
-        ensure!(!parts.is_empty(), "look for what {META_PACKAGE} depends on: nothing found");
+        ensure!(
+            !parts.is_empty(),
+            "find the packages on which {META_PACKAGE} depends: there are none"
+        );
         Ok(parts)
     }
 }
 
-/// The packages of a kernel in what `apt-cache depends` prints.
+/// Returns the packages of a kernel in the output of `apt-cache depends`.
 fn kernel_parts(depends: &str) -> Vec<String> {
     let names = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
     let parts = names.filter(|name| PARTS.iter().any(|part| name.starts_with(part)));
     parts.map(str::to_owned).collect()
 }
 
-/// The mirror of Debian that this machine uses.
+/// Returns the mirror of Debian that this machine uses.
 fn mirror() -> String {
     let lists = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
     let mut files: Vec<_> = lists.map(|entry| entry.path()).collect();
@@ -154,17 +156,17 @@ fn mirror() -> String {
     mirrors.into_iter().next().unwrap_or_else(|| DEFAULT_MIRROR.to_owned())
 }
 
-/// The first address in a file of sources that ends as mirrors of Debian itself do.
+/// Returns the first address in a sources file that ends in `/debian`, as mirrors of Debian itself do.
 fn mirror_in(sources: &str) -> Option<&str> {
     let lines = sources.lines().filter(|line| !line.trim_start().starts_with('#'));
     let mut addresses = lines.flat_map(str::split_whitespace).filter(|word| word.contains("://"));
     addresses.find(|address| address.trim_end_matches('/').ends_with("/debian"))
 }
 
-/// The kernel below a folder that its packages were unpacked into.
+/// Returns the kernel in a directory into which its packages were unpacked.
 fn unpacked(root: &Path) -> Result<Kernel> {
     let find = || {
-        // Since Debian 13 `lib` is spelled `usr/lib`.
+        // Since Debian 13 modules are in `usr/lib`.
         let folders = ["lib/modules", "usr/lib/modules"].map(|folder| root.join(folder));
         let folders = folders.iter().filter_map(|folder| fs::read_dir(folder).ok());
         let modules = folders.flatten().flatten().next()?.path();
@@ -173,7 +175,9 @@ fn unpacked(root: &Path) -> Result<Kernel> {
         let image = images.into_iter().find(|image| image.exists())?;
         Some(Kernel { release, image, modules })
     };
-    find().with_context(|| format!("look for a kernel: none in {}: delete it", root.display()))
+    find().with_context(|| {
+        format!("find a kernel: there is none in {}: delete that directory", root.display())
+    })
 }
 
 #[cfg(test)]
@@ -192,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernels_parts_are_told_from_what_else_it_wants() {
+    fn only_the_parts_of_a_kernel_are_taken_from_its_dependencies() {
         let depends = "linux-image-7.2-amd64\n  Depends: linux-binary-7.2-amd64\n |Depends: dracut\n  \
                        Depends: linux-base\n  Suggests: linux-image-doc\n";
         assert_eq!(kernel_parts(depends), ["linux-binary-7.2-amd64"]);

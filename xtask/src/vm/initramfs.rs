@@ -10,13 +10,13 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::debian::Kernel;
-use super::inside::MODULES;
+use super::layout::MODULES;
 use crate::workspace::{output, text};
 
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 
-/// Files by the path they get, without a slash in front.
+/// Files by path, without a leading slash.
 #[derive(Default)]
 pub(crate) struct Initramfs(BTreeMap<String, Vec<u8>>);
 
@@ -25,7 +25,7 @@ impl Initramfs {
         self.0.insert(path.to_owned(), contents);
     }
 
-    /// Adds a program of this machine, with the libraries it is linked with and what loads them.
+    /// Adds a program of this machine, with its shared libraries and the dynamic loader.
     pub(crate) fn program(&mut self, program: &Path, path: &str) -> Result<()> {
         self.file(path, read(program)?);
         let listed = text(Command::new("ldd").arg(program))?;
@@ -35,7 +35,8 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds modules of a kernel, what they depend on before them. A kernel may have some built in.
+    /// Adds modules of a kernel, in load order: after the modules on which they depend. A module that the kernel has
+    /// built in is skipped.
     pub(crate) fn modules(&mut self, kernel: &Kernel, names: &[&str]) -> Result<()> {
         let files = modules_below(&kernel.modules)
             .with_context(|| format!("list the modules in {}", kernel.modules.display()))?;
@@ -53,7 +54,7 @@ impl Initramfs {
         fs::write(path, self.archive()?).with_context(|| format!("write {}", path.display()))
     }
 
-    /// The archive in cpio's newc format, folders in front of what is in them.
+    /// Returns the archive in cpio's newc format, each directory before its contents.
     fn archive(&self) -> Result<Vec<u8>> {
         let mut entries: BTreeMap<&str, (u32, &[u8])> = BTreeMap::new();
         for (path, contents) in &self.0 {
@@ -64,14 +65,14 @@ impl Initramfs {
         }
         let mut archive = Vec::new();
         for (path, (mode, contents)) in entries {
-            enter(&mut archive, path, mode, contents)?;
+            append(&mut archive, path, mode, contents)?;
         }
-        enter(&mut archive, "TRAILER!!!", 0, &[])?;
+        append(&mut archive, "TRAILER!!!", 0, &[])?;
         Ok(archive)
     }
 }
 
-fn enter(archive: &mut Vec<u8>, path: &str, mode: u32, contents: &[u8]) -> Result<()> {
+fn append(archive: &mut Vec<u8>, path: &str, mode: u32, contents: &[u8]) -> Result<()> {
     let size = u32::try_from(contents.len()).with_context(|| format!("pack {path}"))?;
     let name = u32::try_from(path.len() + 1).with_context(|| format!("pack {path}"))?;
     // Inode, mode, user, group, links, time, size, four device numbers, length of the name, checksum.
@@ -88,12 +89,12 @@ fn enter(archive: &mut Vec<u8>, path: &str, mode: u32, contents: &[u8]) -> Resul
     Ok(())
 }
 
-/// The paths in what ldd(1) prints.
-fn libraries(listed: &str) -> impl Iterator<Item = &str> {
-    listed.split_whitespace().filter(|word| word.starts_with('/'))
+/// Returns the paths in the output of ldd(1).
+fn libraries(output: &str) -> impl Iterator<Item = &str> {
+    output.split_whitespace().filter(|word| word.starts_with('/'))
 }
 
-/// Every module below a folder, by its name as the kernel spells it.
+/// Returns every module below a folder, by its name as the kernel spells it.
 fn modules_below(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -110,20 +111,20 @@ fn modules_below(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
     Ok(found)
 }
 
-/// Puts a module behind those it depends on.
+/// Appends a module after those on which it depends.
 fn with_dependencies(
     name: &str,
     files: &BTreeMap<String, PathBuf>,
     ordered: &mut Vec<(String, Vec<u8>)>,
 ) -> Result<()> {
     let Some(path) = files.get(&name.replace('-', "_")) else { return Ok(()) };
-    if ordered.iter().any(|(known, _)| known == name) {
+    if ordered.iter().any(|(added, _)| added == name) {
         return Ok(());
     }
     let module = match path.extension().and_then(|extension| extension.to_str()) {
         Some("ko") => read(path)?,
         Some("xz") => decompressed(path)?,
-        _ => bail!("read the module {}: it is packed in a way not known here", path.display()),
+        _ => bail!("read the module {}: unsupported compression", path.display()),
     };
     for dependency in depends(&module) {
         with_dependencies(&dependency, files, ordered)?;
@@ -132,7 +133,7 @@ fn with_dependencies(
     Ok(())
 }
 
-/// The modules that a module says it depends on.
+/// Returns the modules on which a module depends, by its own `depends` field.
 fn depends(module: &[u8]) -> Vec<String> {
     const FIELD: &[u8] = b"\0depends=";
     let Some(at) = module.windows(FIELD.len()).position(|window| window == FIELD) else {
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_archive_has_folders_before_files_and_everything_at_multiples_of_four() {
+    fn an_archive_has_folders_before_files_and_everything_aligned_to_four_bytes() {
         let mut initramfs = Initramfs::default();
         initramfs.file("a/b/c", b"12345".to_vec());
         initramfs.file("init", vec![]);
@@ -174,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn modules_come_after_what_they_depend_on() {
+    fn the_dependencies_of_a_module_are_parsed() {
         let module = b"license=GPL\0depends=net_failover,failover\0name=x";
         assert_eq!(depends(module), ["net_failover", "failover"]);
         assert!(depends(b"\0depends=\0").is_empty());
     }
 
     #[test]
-    fn libraries_are_listed_with_what_loads_them() {
+    fn libraries_are_listed_with_the_dynamic_loader() {
         let listed = "\tlinux-vdso.so.1 (0x7ffd)\n\tlibc.so.6 => /lib/libc.so.6 (0x7f)\n\t/lib64/ld.so.2 (0x7f)\n";
         assert_eq!(libraries(listed).collect::<Vec<_>>(), ["/lib/libc.so.6", "/lib64/ld.so.2"]);
     }

@@ -1,4 +1,4 @@
-//! A virtual machine that runs: its console is read until it powers itself off.
+//! A running virtual machine: its console is read until it powers itself off.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -11,22 +11,22 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::inside::INIT;
+use super::layout::{INIT, OVER};
 
-/// Of the console, what is shown of a machine that hangs.
+/// The number of console lines shown of a machine that failed.
 const TAIL: usize = 20;
 
-pub(crate) struct Machine<'a> {
+pub(crate) struct VirtualMachine<'a> {
     pub(crate) kernel: &'a Path,
     pub(crate) initramfs: &'a Path,
-    /// What its first process is told to do.
-    pub(crate) orders: &'a str,
+    /// The arguments of its first process.
+    pub(crate) args: &'a str,
 }
 
-impl Machine<'_> {
-    /// Boots it and hands on the console line by line until it powers itself off. One that has not
-    /// done so after `patience` is ended.
-    pub(crate) fn run(&self, patience: Duration, mut line: impl FnMut(&str)) -> Result<()> {
+impl VirtualMachine<'_> {
+    /// Boots it and passes on the console line by line until it powers itself off. A machine that still runs
+    /// after `timeout` is killed.
+    pub(crate) fn run(&self, timeout: Duration, mut on_line: impl FnMut(&str)) -> Result<()> {
         let attempt = format!("boot {}", self.kernel.display());
         let mut qemu = self.command().spawn().with_context(|| format!("{attempt} with qemu"))?;
         let (sender, lines) = mpsc::channel();
@@ -39,41 +39,42 @@ impl Machine<'_> {
                 }
             }
         });
-        let deadline = Instant::now() + patience;
-        let mut said: Vec<String> = Vec::new();
+        let deadline = Instant::now() + timeout;
+        let mut printed: Vec<String> = Vec::new();
         let why = loop {
             match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(text) => {
-                    line(&text);
-                    said.push(text);
+                Ok(line) => {
+                    on_line(&line);
+                    printed.push(line);
                 }
                 Err(RecvTimeoutError::Disconnected) => break None,
                 Err(RecvTimeoutError::Timeout) => {
-                    qemu.kill().context("end qemu")?;
-                    break Some(format!("not done after {} s", patience.as_secs()));
+                    qemu.kill().context("kill qemu")?;
+                    break Some(format!("still running after {} s", timeout.as_secs()));
                 }
             }
         };
         let status = qemu.wait().context("wait for qemu")?;
-        let over = said.iter().any(|line| line == super::inside::OVER);
-        let why = why.or_else(|| (!status.success()).then(|| format!("qemu ended: {status}")));
-        let why = why.or_else(|| (!over).then(|| "it ended before its work was done".to_owned()));
+        let is_over = printed.iter().any(|line| line == OVER);
+        let why = why.or_else(|| (!status.success()).then(|| format!("qemu exited: {status}")));
+        let why =
+            why.or_else(|| (!is_over).then(|| "it ended before its work was done".to_owned()));
         if let Some(why) = why {
-            let tail = &said[said.len().saturating_sub(TAIL)..];
-            bail!("{attempt}: {why}: its console ends:\n{}", tail.join("\n"));
+            let tail = &printed[printed.len().saturating_sub(TAIL)..];
+            bail!("{attempt}: {why}: the last lines on its console:\n{}", tail.join("\n"));
         }
         Ok(())
     }
 
     fn command(&self) -> Command {
         let mut qemu = Command::new("qemu-system-x86_64");
-        // Emulated, so that it is the same on machines without virtualization, or inside one.
+        // Emulated, so that it behaves the same without hardware virtualization, or inside a virtual machine.
         qemu.args(["-accel", "tcg", "-m", "512", "-nodefaults", "-no-user-config"]);
         qemu.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
         qemu.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initramfs);
-        // No IPv6 of its own, so that nothing is on a wire but what is sent on purpose.
+        // Without IPv6, the kernel sends no packets by itself.
         let settings = "console=ttyS0 quiet loglevel=1 panic=-1 ipv6.disable=1";
-        let line = format!("{settings} rdinit=/{INIT} -- guest {}", self.orders);
+        let line = format!("{settings} rdinit=/{INIT} -- guest {}", self.args);
         qemu.arg("-append").arg(line);
         qemu.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         qemu

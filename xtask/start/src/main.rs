@@ -1,9 +1,9 @@
-//! What `cargo xtask` runs: builds xtask, with its dependencies, and becomes it.
+//! The program behind `cargo xtask`: builds xtask, with its dependencies, and executes it.
 //!
-//! Cargo would build xtask either in silence or with a line for each of its dependencies. This says one
-//! line, and shows what the compiler says only when that fails.
+//! Cargo builds xtask either silently or with a line per dependency. This program prints one line, and the
+//! compiler's output only when the build fails.
 
-#![expect(clippy::print_stderr, reason = "progress and errors go to stderr, to people")]
+#![expect(clippy::print_stderr, reason = "progress and errors go to stderr")]
 
 use std::{
     convert::Infallible,
@@ -14,15 +14,15 @@ use std::{
 };
 
 fn main() -> ExitCode {
-    let Err(why) = become_xtask();
+    let Err(why) = exec_xtask();
     eprintln!("xtask: {why}");
     ExitCode::FAILURE
 }
 
-/// Returns only when it fails.
-fn become_xtask() -> Result<Infallible, String> {
+/// Returns only on failure.
+fn exec_xtask() -> Result<Infallible, String> {
     let this = env::current_exe().map_err(|error| format!("find this program: {error}"))?;
-    // Cargo puts both into one directory.
+    // Cargo builds both into the same directory.
     let xtask = this.with_file_name("xtask");
     if !xtask.exists() {
         eprintln!("xtask: building xtask itself: half a minute the first time");
@@ -31,7 +31,7 @@ fn become_xtask() -> Result<Infallible, String> {
     build.args(["build", "--quiet", "--package", "xtask", "--manifest-path"]);
     build.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"));
     if io::stderr().is_terminal() {
-        // Quiet, cargo shows no progress unless it is told to.
+        // With `--quiet`, cargo shows progress only with this setting.
         build.args([
             "--config",
             "term.progress.when='always'",

@@ -1,20 +1,20 @@
-//! A picture of costs that grow: two plots side by side, both axes logarithmic, so that what grows with n
-//! rises at the angle of the dashed line.
+//! Draws growth: two plots side by side with logarithmic axes, so that linear growth is parallel to the dashed
+//! line.
 
 use std::fmt::Write as _;
 
-use super::{Line, STEPS};
+use super::series::{STEPS, Series};
 
 const WIDTH: f64 = 300.0;
 const HEIGHT: f64 = 220.0;
 const MARGIN: f64 = 60.0;
-/// Of Okabe and Ito, which the colour-blind can tell apart.
+/// Colours of Okabe and Ito, which people with colour blindness can distinguish.
 const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7"];
-/// Powers of ten that the vertical axis shows.
+/// Powers of ten on the vertical axis.
 const DECADES: f64 = 4.0;
 
-/// The picture, as SVG.
-pub(super) fn picture(lines: &[Line]) -> String {
+/// Returns the plots as SVG.
+pub(super) fn svg(all: &[Series]) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" \
          font-family=\"sans-serif\" font-size=\"11\" fill=\"#333\">\n\
@@ -22,9 +22,9 @@ pub(super) fn picture(lines: &[Line]) -> String {
         2.0 * (WIDTH + 1.5 * MARGIN),
         HEIGHT + 2.0 * MARGIN,
     );
-    let time = |line: &Line| line.seconds.map(|seconds| seconds * 1e3);
-    plot(&mut svg, MARGIN, "time, ms", 1.0, lines, time);
-    plot(&mut svg, WIDTH + 2.5 * MARGIN, "peak memory, MiB", 1.0, lines, |line| line.mib);
+    let time = |series: &Series| series.seconds.map(|seconds| seconds * 1e3);
+    plot(&mut svg, MARGIN, "time, ms", 1.0, all, time);
+    plot(&mut svg, WIDTH + 2.5 * MARGIN, "peak memory, MiB", 1.0, all, |series| series.mib);
     svg + "</svg>\n"
 }
 
@@ -33,8 +33,8 @@ fn plot(
     left: f64,
     title: &str,
     least: f64,
-    lines: &[Line],
-    values: impl Fn(&Line) -> [f64; 3],
+    all: &[Series],
+    values: impl Fn(&Series) -> [f64; 3],
 ) {
     let bottom = MARGIN + HEIGHT;
     let x = |times: f64| left + WIDTH * times.log10() / 2.0;
@@ -73,13 +73,13 @@ fn plot(
         x(100.0),
         y(least * 500.0),
     );
-    for (nth, (line, colour)) in lines.iter().zip(COLOURS).enumerate() {
+    for (nth, (series, colour)) in all.iter().zip(COLOURS).enumerate() {
         let points: Vec<_> = STEPS
             .into_iter()
-            .zip(values(line))
+            .zip(values(series))
             .map(|(times, value)| format!("{:.1},{:.1}", x(times.into()), y(value)))
             .collect();
-        #[expect(clippy::cast_precision_loss, reason = "a few lines")]
+        #[expect(clippy::cast_precision_loss, reason = "a few series")]
         let at = left - 30.0 + WIDTH / 3.4 * nth as f64;
         let _ = writeln!(
             svg,
@@ -87,7 +87,7 @@ fn plot(
              <text x=\"{at:.0}\" y=\"{:.0}\" fill=\"{colour}\">{}</text>",
             points.join(" "),
             bottom + 40.0,
-            line.what,
+            series.quantity,
         );
     }
 }
@@ -97,9 +97,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_that_grows_with_n_rises_as_the_dashed_one() {
-        let line = Line { what: "bytes", seconds: [0.005, 0.05, 0.5], mib: [1.0; 3] };
-        let svg = picture(&[line]);
+    fn linear_growth_is_parallel_to_the_dashed_line() {
+        let series = Series { quantity: "bytes", seconds: [0.005, 0.05, 0.5], mib: [1.0; 3] };
+        let svg = svg(&[series]);
         assert!(svg.contains("points=\"60.0,241.6 210.0,186.6 360.0,131.6\""), "{svg}");
         assert!(svg.contains("M60 242L360 132"), "{svg}");
     }

@@ -1,37 +1,35 @@
-//! What the live figures come to, beside what was meant.
+//! Compares the live figures with the goals.
 
 use std::fmt::Write as _;
 
-use super::{
-    Rows,
-    subject::{Round, Subject},
-};
-use crate::bench::{measure::median, report::spread};
+use super::subject::{Round, Rows, Subject};
+use crate::bench::measure::median;
+use crate::bench::report::spread;
 
-/// The goals of the ordinary flood, and of the one to a new host each time.
-pub(super) fn told(traffics: &[Rows]) -> String {
+/// Returns a table of the goals, for the ordinary flood and the flood with a new host in each frame.
+pub(super) fn table(traffics: &[Rows]) -> String {
     let [ordinary, new] = traffics else { return String::new() };
     let ratios = |ours: Vec<f64>, theirs: Vec<f64>| -> Vec<f64> {
         ours.into_iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
     };
     let (gomon, idle) = (costs(ordinary, Subject::Gomon), costs(ordinary, Subject::Idle));
     let net = gomon.iter().zip(idle).map(|(gomon, idle)| gomon - idle).collect();
-    let by_bare = ratios(gomon.clone(), costs(ordinary, Subject::Bare));
+    let by_bare = ratios(gomon.clone(), costs(ordinary, Subject::Minimal));
     let (ours, theirs) = (spent(ordinary, Subject::Gomon), spent(ordinary, Subject::Tcpdump));
-    let by_tcpdump = |part: fn(&Spent) -> f64| {
+    let by_tcpdump = |part: fn(&Cost) -> f64| {
         ratios(ours.iter().map(part).collect(), theirs.iter().map(part).collect())
     };
     let by_own = ratios(costs(new, Subject::Gomon), gomon.clone());
     let lost: i128 = traffics.iter().map(|rows| lost(rows, Subject::Gomon)).sum();
     let rows = [
-        ("ns a packet in the kernel", gomon, 100.0, 0),
-        ("the same less what measuring it costs", net, 100.0, 0),
-        ("ns a packet by that of bare counting", by_bare, 1.5, 2),
-        ("a new host each time by the ordinary flood", by_own, 1.2, 2),
-        ("processor time a packet by tcpdump's", by_tcpdump(|spent| spent.process), 0.1, 2),
+        ("ns per packet in the kernel", gomon, 100.0, 0),
+        ("the same minus the cost of measuring", net, 100.0, 0),
+        ("ns per packet, relative to minimal counting", by_bare, 1.5, 2),
+        ("new host in each frame, relative to ordinary", by_own, 1.2, 2),
+        ("CPU time per packet, relative to tcpdump", by_tcpdump(|cost| cost.process), 0.1, 2),
         (
-            "the same with the kernel's part of both",
-            by_tcpdump(|spent| spent.process + spent.kernel),
+            "the same including the kernel's part",
+            by_tcpdump(|cost| cost.process + cost.kernel),
             0.1,
             2,
         ),
@@ -49,13 +47,13 @@ pub(super) fn told(traffics: &[Rows]) -> String {
     )
 }
 
-fn rounds(rows: &Rows, who: Subject) -> impl Iterator<Item = &Round> {
-    rows.iter().filter(move |(subject, _)| *subject == who).flat_map(|(_, rounds)| rounds)
+fn rounds(rows: &Rows, measured: Subject) -> impl Iterator<Item = &Round> {
+    rows.iter().filter(move |(subject, _)| *subject == measured).flat_map(|(_, rounds)| rounds)
 }
 
-/// What a packet costs in the kernel, in ns, round by round.
-fn costs(rows: &Rows, who: Subject) -> Vec<f64> {
-    rounds(rows, who).filter_map(cost).collect()
+/// Returns the cost of a packet in the kernel, in ns, per round.
+fn costs(rows: &Rows, subject: Subject) -> Vec<f64> {
+    rounds(rows, subject).filter_map(cost).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some millions of packets")]
@@ -63,29 +61,29 @@ fn cost(round: &Round) -> Option<f64> {
     round.program.map(|program| program.nanoseconds as f64 / program.runs.max(1) as f64)
 }
 
-/// What a packet that was counted costs, in ns.
-struct Spent {
+/// The cost of a counted packet, in ns.
+struct Cost {
     /// In user space.
     process: f64,
-    /// In the kernel: by its statistics of a program, less what those cost; where there is no program that
-    /// counts, what sending takes longer, for the sender's processor does the kernel's part.
+    /// In the kernel: by the kernel's statistics of the program, minus the cost of collecting them. Without a
+    /// counting program, the additional time that sending takes, because the kernel's part runs on the sender's CPU.
     kernel: f64,
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some millions of packets")]
-fn spent(rows: &Rows, who: Subject) -> Vec<Spent> {
+fn spent(rows: &Rows, subject: Subject) -> Vec<Cost> {
     let sending = |round: &Round| round.sent.elapsed.as_nanos() as f64 / round.sent.frames as f64;
     let of = |(round, idle): (&Round, &Round)| {
-        let process = round.taken?.processor.as_nanos() as f64 / round.counted.max(1) as f64;
+        let process = round.usage?.cpu.as_nanos() as f64 / round.counted.max(1) as f64;
         let kernel = match (cost(round), cost(idle)) {
             (Some(counting), Some(measuring)) => counting - measuring,
             _ => sending(round) - sending(idle),
         };
-        Some(Spent { process, kernel })
+        Some(Cost { process, kernel })
     };
-    rounds(rows, who).zip(rounds(rows, Subject::Idle)).filter_map(of).collect()
+    rounds(rows, subject).zip(rounds(rows, Subject::Idle)).filter_map(of).collect()
 }
 
-fn lost(rows: &Rows, who: Subject) -> i128 {
-    rounds(rows, who).map(|round| i128::from(round.arrived) - i128::from(round.counted)).sum()
+fn lost(rows: &Rows, subject: Subject) -> i128 {
+    rounds(rows, subject).map(|round| i128::from(round.arrived) - i128::from(round.counted)).sum()
 }

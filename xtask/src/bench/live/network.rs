@@ -1,4 +1,4 @@
-//! Two namespaces joined by a pair of interfaces. Nothing but what is generated is on it.
+//! Two network namespaces connected by a veth pair, with no traffic other than what is generated.
 
 use std::{
     ffi::OsStr,
@@ -12,10 +12,10 @@ use serde_json::Value;
 
 use crate::workspace::text;
 
-/// Names that stay the same: what a run that was killed left behind is found by the next.
+/// Fixed names, so that a run removes what a killed run left.
 const RECEIVER: &str = "gomon-bench-tap";
 const SENDER: &str = "gomon-bench-bot";
-/// The interface that is counted on.
+/// The interface on which packets are counted.
 pub(super) const TAP: &str = "vnet0";
 const BOT_END: &str = "bot0";
 
@@ -24,11 +24,11 @@ pub(super) struct Network {
     sender: &'static str,
 }
 
-/// What the kernel counted at the receiving end.
+/// The kernel's counters at the receiving end.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Arrived {
     pub(super) frames: u64,
-    /// Frames that found the queue between the interfaces full, before anybody could see them.
+    /// Frames dropped because the queue of the veth pair was full, before any program saw them.
     pub(super) dropped: u64,
 }
 
@@ -38,10 +38,10 @@ impl Network {
         let network = Self { receiver: RECEIVER, sender: SENDER };
         for namespace in [RECEIVER, SENDER] {
             ip(&["netns", "add", namespace])?;
-            // No addresses that make themselves, and no packets about them.
+            // No automatic addresses, and no packets to announce them.
             gomon_xdpgen::within(namespace, || {
-                for place in ["all", "default"] {
-                    let path = format!("/proc/sys/net/ipv6/conf/{place}/disable_ipv6");
+                for interfaces in ["all", "default"] {
+                    let path = format!("/proc/sys/net/ipv6/conf/{interfaces}/disable_ipv6");
                     if fs::exists(&path)? {
                         fs::write(&path, "1").with_context(|| format!("write {path}"))?;
                     }
@@ -57,7 +57,7 @@ impl Network {
         Ok(network)
     }
 
-    /// A program at the receiving end, its output piped.
+    /// Returns a command at the receiving end, with piped output.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", self.receiver]).arg(program);
@@ -69,22 +69,24 @@ impl Network {
         traffic.send(self.sender, BOT_END, frames)
     }
 
-    /// Takes frames and does nothing.
+    /// Attaches a program that passes frames and does nothing else.
     pub(super) fn passing(&self) -> Result<Attached> {
         Attached::passing(self.receiver, TAP)
     }
 
-    /// Takes frames and counts those to the first hosts of some traffic, as simply as can be.
+    /// Attaches a minimal program that counts frames to the first hosts of the traffic.
     pub(super) fn counting(&self, traffic: &Traffic, hosts: u32) -> Result<Attached> {
         Attached::counting(self.receiver, TAP, traffic.destination, hosts)
     }
 
     pub(super) fn arrived(&self) -> Result<Arrived> {
         let text = ip(&["-n", self.receiver, "-s", "-j", "link", "show", TAP])?;
-        let parsed: Value = serde_json::from_str(&text).context("read what `ip -s -j` says")?;
+        let parsed: Value =
+            serde_json::from_str(&text).context("parse the output of `ip -s -j`")?;
         let number = |name: &str| parsed[0]["stats64"]["rx"][name].as_u64();
         let counts = number("packets").zip(number("dropped"));
-        let (frames, dropped) = counts.context("find the statistics in what `ip -s -j` says")?;
+        let (frames, dropped) =
+            counts.context("find the statistics in the output of `ip -s -j`")?;
         Ok(Arrived { frames, dropped })
     }
 }
@@ -97,7 +99,7 @@ impl Drop for Network {
 
 fn remove() {
     for namespace in [RECEIVER, SENDER] {
-        // That there is none is as good.
+        // It fails when there is none.
         let _ = Command::new("ip").args(["netns", "del", namespace]).output();
     }
 }

@@ -1,45 +1,44 @@
-//! Writes down what counting on an interface costs.
+//! The tables of live measurements.
 
 use std::fmt::Write as _;
 
 use gomon_xdpgen::{Order, Traffic};
 
-use super::{
-    HOSTS,
-    subject::{Gomon, Round, Subject},
-};
+use super::subject::{GomonResult, HOSTS, Round, Subject};
 use crate::bench::report::spread;
 
-/// What the figures of all tables depend on.
+/// Returns the method, which all tables share.
 pub(super) fn setting() -> String {
     format!(
         "
-packets are made inside the kernel (live XDP frames) and redirected over a pair of virtual interfaces;
-the sender's processor also runs the receiver's program; frames that find the queue between the
-interfaces full reach nobody; lost is what arrived and was not counted; gomon's windows are of 1 s, its
-records are read from a pipe; tcpdump writes to /dev/null, filters by the same host, and has an XDP
-program before it that does nothing (frames arrive only with one), the one of the first row; bare
-counting is an XDP program with one look into a hash of {HOSTS} hosts and one addition; ns a packet are
-by the kernel's statistics, and the first row is what these cost themselves; the kernel's part of
-processor time is what they say less that, and of tcpdump what sending takes longer than in the first
-row; programs are started through `ip netns exec`
+- Packets are generated in the kernel (live XDP frames) and redirected over a veth pair. The receiver's program
+  runs on the sender's CPU.
+- queue full: frames dropped by the veth pair, before any program saw them. lost: arrived and not counted.
+- gomon has windows of 1 s, and its records are read from a pipe.
+- tcpdump writes to /dev/null and filters by the same host. Live XDP frames arrive only at an interface with
+  an XDP program, so the program of the first row, which does nothing, is attached too.
+- minimal counting: an XDP program with one lookup in a hash of {HOSTS} hosts and one addition.
+- ns per packet: by the kernel's statistics. The first row is the cost of these statistics.
+- The kernel's part of CPU time is the ns per packet minus that cost; for tcpdump, it is the additional time
+  that sending takes compared with the first row.
+- Programs are started with `ip netns exec`.
 ",
     )
 }
 
-/// A table of all who were measured on one traffic.
+/// Returns the table of all subjects with one traffic.
 pub(super) fn table(traffic: &Traffic, frames: u64, rows: &[(Subject, Vec<Round>)]) -> String {
     let rounds = rows.iter().map(|(_, rounds)| rounds.len()).max().unwrap_or_default();
     let hosts = match traffic.order {
-        Order::Random => format!("random ones of {} hosts", traffic.hosts),
-        Order::RoundRobin => "a new host each time".to_owned(),
+        Order::Random => format!("{} hosts in random order", traffic.hosts),
+        Order::RoundRobin => "a new host in each frame".to_owned(),
     };
     let length = traffic.length;
     let mut table = format!(
         "
 {frames} frames of {length} bytes to {hosts}, {rounds} rounds each in turn: median (min - max)
 
-                           M packets/s offered  queue full      arrived      lost            ns a packet           % of a core  MiB now, peak
+                           M packets/s offered  queue full      arrived      lost          ns per packet           % of a core  MiB now, peak
 "
     );
     for (subject, rounds) in rows {
@@ -52,12 +51,12 @@ pub(super) fn table(traffic: &Traffic, frames: u64, rows: &[(Subject, Vec<Round>
     }
     for (subject, rounds) in rows {
         let gomons: Vec<_> = rounds.iter().filter_map(|round| round.gomon.as_ref()).collect();
-        let confessed = rounds.iter().filter_map(|round| round.confessed).reduce(|a, b| a + b);
-        if let Some(confessed) = confessed {
-            let _ = writeln!(table, "{subject}: says that the kernel dropped {confessed}");
+        let lost = rounds.iter().filter_map(|round| round.reported_lost).reduce(|a, b| a + b);
+        if let Some(lost) = lost {
+            let _ = writeln!(table, "{subject}: reports {lost} packets dropped by the kernel");
         }
         if let Some(first) = gomons.first() {
-            let _ = writeln!(table, "{subject}: {}, {}", first.way, times(&gomons));
+            let _ = writeln!(table, "{subject}: {}, {}", first.mode, times(&gomons));
         }
     }
     table
@@ -71,17 +70,17 @@ fn row(subject: Subject, rounds: &[Round]) -> String {
         Some(program.nanoseconds as f64 / program.runs as f64)
     };
     let share = |round: &Round| {
-        let processor = round.taken?.processor.as_secs_f64();
-        Some(100.0 * processor / round.sent.elapsed.as_secs_f64())
+        let cpu = round.usage?.cpu.as_secs_f64();
+        Some(100.0 * cpu / round.sent.elapsed.as_secs_f64())
     };
     let arrived: u64 = rounds.iter().map(|round| round.arrived).sum();
     let dropped: u64 = rounds.iter().map(|round| round.dropped).sum();
-    // More than arrived can't be: it would be counted twice, and is shown as such.
+    // Negative if packets were counted twice.
     let counted: u64 = rounds.iter().map(|round| round.counted).sum();
     let lost = i128::from(arrived) - i128::from(counted);
-    let taken = || rounds.iter().filter_map(|round| round.taken);
-    let memory =
-        taken().map(|taken| taken.resident_kib).max().zip(taken().map(|t| t.peak_kib).max());
+    let usage = || rounds.iter().filter_map(|round| round.usage);
+    let resident = usage().map(|usage| usage.resident_kib).max();
+    let memory = resident.zip(usage().map(|usage| usage.peak_kib).max());
     format!(
         "{subject:25}  {:>19}  {dropped:>10}  {arrived:>11}  {lost:>8}  {:>21}  {:>20}  {:>13}",
         spread(rounds.iter().map(rate), 2),
@@ -95,19 +94,19 @@ fn mib(kib: u32) -> String {
     format!("{:.1}", f64::from(kib) / 1024.0)
 }
 
-fn times(gomons: &[&Gomon]) -> String {
+fn times(gomons: &[&GomonResult]) -> String {
     let ms = |times: Vec<f64>| spread(times.into_iter().map(|seconds| seconds * 1e3), 0);
     let attached = gomons.iter().map(|gomon| gomon.attached.as_secs_f64()).collect();
-    let late = gomons.iter().flat_map(|gomon| &gomon.late);
-    let late = late.map(std::time::Duration::as_secs_f64).collect();
+    let delays = gomons.iter().flat_map(|gomon| &gomon.delays);
+    let delays = delays.map(std::time::Duration::as_secs_f64).collect();
     let adds_up = if gomons.iter().all(|gomon| gomon.adds_up) {
-        "the packets in the records are those in the ledger"
+        "the records report as many packets as the ledger"
     } else {
-        "THE PACKETS IN THE RECORDS ARE NOT THOSE IN THE LEDGER"
+        "THE RECORDS DO NOT REPORT AS MANY PACKETS AS THE LEDGER"
     };
     format!(
-        "attached {} ms after its start; the last record of a window came {} ms after its end; {adds_up}",
+        "attached {} ms after the start; last record of a window {} ms after its end; {adds_up}",
         ms(attached),
-        ms(late),
+        ms(delays),
     )
 }

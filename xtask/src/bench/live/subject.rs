@@ -1,4 +1,4 @@
-//! Who is measured, and how one round goes with each.
+//! The measured programs, and one round with each.
 
 use std::{
     fmt,
@@ -12,62 +12,67 @@ use anyhow::{Context as _, Result, bail};
 use gomon_xdpgen::{Attached, Sent, Statistics, Traffic, of_process};
 
 use super::{
-    HOSTS,
     network::{Network, TAP},
-    process::{Process, Taken},
+    process::{Process, Usage},
     records::Records,
 };
 use crate::frames::BOT;
 
+/// Destination hosts of the ordinary flood.
+pub(super) const HOSTS: u32 = 512;
+
+/// The rounds of each subject.
+pub(super) type Rows = Vec<(Subject, Vec<Round>)>;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// A program that does nothing: what being measured costs.
+    /// A program that does nothing: the cost of measuring.
     Idle,
-    /// The least that counting costs: one look into a hash, one addition.
-    Bare,
+    /// The minimum for counting: one hash lookup, one addition.
+    Minimal,
     Gomon,
     Saving,
     Tcpdump,
 }
 
-/// What came of one round.
+/// The result of one round.
 pub(super) struct Round {
     pub(super) sent: Sent,
     pub(super) arrived: u64,
-    /// Frames that found the queue between the interfaces full.
+    /// Frames dropped because the queue of the veth pair was full.
     pub(super) dropped: u64,
     pub(super) counted: u64,
-    /// Of the program in the kernel, where it is one whose time the kernel takes.
+    /// Statistics of the program in the kernel, if there is one.
     pub(super) program: Option<Statistics>,
-    /// In user space, with the processor's time while packets came.
-    pub(super) taken: Option<Taken>,
-    pub(super) gomon: Option<Gomon>,
-    /// Frames that it says itself it has lost.
-    pub(super) confessed: Option<u64>,
+    /// Usage in user space, with the CPU time while packets arrived.
+    pub(super) usage: Option<Usage>,
+    pub(super) gomon: Option<GomonResult>,
+    /// Frames that the program itself reports as lost.
+    pub(super) reported_lost: Option<u64>,
 }
 
-/// What is asked of gomon alone.
-pub(super) struct Gomon {
-    /// From its start to its program's attachment.
+/// Results that only gomon has.
+pub(super) struct GomonResult {
+    /// From its start until its program was attached.
     pub(super) attached: Duration,
-    /// The way it took.
-    pub(super) way: String,
+    /// The attach mode.
+    pub(super) mode: String,
     /// Whether the packets in the records are those in the ledger.
     pub(super) adds_up: bool,
-    /// How long after its window's end the last record of each window came.
-    pub(super) late: Vec<Duration>,
+    /// The delay of the last record of each window after the end of the window.
+    pub(super) delays: Vec<Duration>,
 }
 
-/// Packets that `Saving` keeps of a host.
-const SAVED: &str = "100";
-/// How long tcpdump gets to take what is in its buffer: it looks once a second.
-const LEFT_OVER: Duration = Duration::from_millis(1500);
+/// The value of `--save-packets` for `Saving`.
+const SAVED_PACKETS: &str = "100";
+/// The time for tcpdump to read its buffer, which it does once per second.
+const DRAIN_TIME: Duration = Duration::from_millis(1500);
 
 impl Subject {
     pub(super) const ALL: [Self; 5] =
-        [Self::Idle, Self::Bare, Self::Gomon, Self::Saving, Self::Tcpdump];
+        [Self::Idle, Self::Minimal, Self::Gomon, Self::Saving, Self::Tcpdump];
 
-    /// One round; none where it can't be had.
+    /// Measures one round. Returns `None` when the subject is not available.
     pub(super) fn run(
         self,
         network: &Network,
@@ -77,10 +82,10 @@ impl Subject {
         directory: &Path,
     ) -> Result<Option<Round>> {
         match self {
-            Self::Idle => bare(network, traffic, frames, &network.passing()?).map(Some),
-            Self::Bare => {
+            Self::Idle => in_kernel(network, traffic, frames, &network.passing()?).map(Some),
+            Self::Minimal => {
                 let program = network.counting(traffic, HOSTS.min(traffic.hosts))?;
-                bare(network, traffic, frames, &program).map(Some)
+                in_kernel(network, traffic, frames, &program).map(Some)
             }
             Self::Gomon => self::gomon(network, traffic, frames, gomon, None),
             Self::Saving => self::gomon(network, traffic, frames, gomon, Some(directory)),
@@ -93,7 +98,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.pad(match self {
             Self::Idle => "no counting",
-            Self::Bare => "bare counting",
+            Self::Minimal => "minimal counting",
             Self::Gomon => "gomon",
             Self::Saving => "gomon --save-packets 100",
             Self::Tcpdump => "tcpdump",
@@ -101,13 +106,18 @@ impl fmt::Display for Subject {
     }
 }
 
-fn bare(network: &Network, traffic: &Traffic, frames: u64, program: &Attached) -> Result<Round> {
+fn in_kernel(
+    network: &Network,
+    traffic: &Traffic,
+    frames: u64,
+    program: &Attached,
+) -> Result<Round> {
     let round = send(network, traffic, frames)?;
     let program = program.statistics()?;
     Ok(Round { counted: program.runs, program: Some(program), ..round })
 }
 
-/// Sends, and sees what arrives.
+/// Sends, and reads the kernel's counters of what arrived.
 fn send(network: &Network, traffic: &Traffic, frames: u64) -> Result<Round> {
     let before = network.arrived()?;
     let sent = network.send(traffic, frames)?;
@@ -118,19 +128,19 @@ fn send(network: &Network, traffic: &Traffic, frames: u64) -> Result<Round> {
         dropped: after.dropped - before.dropped,
         counted: 0,
         program: None,
-        taken: None,
+        usage: None,
         gomon: None,
-        confessed: None,
+        reported_lost: None,
     })
 }
 
-/// Sends while a process runs, and sees what it takes meanwhile.
+/// Sends while a process runs, and measures its CPU time meanwhile.
 fn send_to(process: &Process, network: &Network, traffic: &Traffic, frames: u64) -> Result<Round> {
-    let before = process.taken()?;
+    let before = process.usage()?;
     let round = send(network, traffic, frames)?;
-    let after = process.taken()?;
-    let processor = after.processor.saturating_sub(before.processor);
-    Ok(Round { taken: Some(Taken { processor, ..after }), ..round })
+    let after = process.usage()?;
+    let cpu = after.cpu.saturating_sub(before.cpu);
+    Ok(Round { usage: Some(Usage { cpu, ..after }), ..round })
 }
 
 fn gomon(
@@ -143,63 +153,64 @@ fn gomon(
     let mut command = network.command(gomon);
     command.args([TAP, &BOT.to_string(), "--window", "1s", "--quiet"]);
     if let Some(directory) = saved {
-        command.args(["--save-packets", SAVED, "--capture-dir"]).arg(directory);
+        command.args(["--save-packets", SAVED_PACKETS, "--capture-dir"]).arg(directory);
     }
     let start = Instant::now();
     let (mut process, stdout) = Process::start(&mut command)?;
     if let Some(status) = process.wait_for(" attached by ")? {
-        // It can't do that (yet).
+        // This version lacks the flag.
         if saved.is_some() && status.code() == Some(2) {
             return Ok(None);
         }
-        bail!(process.failed(&status.to_string()));
+        bail!(process.error(&status.to_string()));
     }
     let attached = start.elapsed();
     let reader = read(stdout);
     let round = send_to(&process, network, traffic, frames)?;
     let program = of_process(process.id())?;
-    let said = process.interrupt()?;
+    let log = process.interrupt()?;
     let records = reader.join().ok().context("read gomon's records")??;
     if let Some(directory) = saved {
-        // There is none where nothing was saved.
+        // It does not exist when nothing was saved.
         let _ = std::fs::remove_dir_all(directory);
     }
-    let counted = number(&said, "Ledger: ", " counted").context("find gomon's ledger")?;
-    let overflow = number(&said, "Ledger: ", " packets in overflow").unwrap_or_default();
-    let way = line(&said, "Attached: ").and_then(|line| line.split_once(" on "));
-    let way = way.map(|(way, _)| way.to_owned()).unwrap_or_default();
+    let counted = number(&log, "Ledger: ", " counted").context("find gomon's ledger")?;
+    let overflow = number(&log, "Ledger: ", " packets in overflow").unwrap_or_default();
+    let mode = line(&log, "Attached: ").and_then(|line| line.split_once(" on "));
+    let mode = mode.map(|(mode, _)| mode.to_owned()).unwrap_or_default();
     let adds_up = records.add_up_to(counted, overflow);
-    let gomon = Gomon { attached, way, adds_up, late: records.late() };
+    let gomon = GomonResult { attached, mode, adds_up, delays: records.delays() };
     Ok(Some(Round { counted, program: Some(program), gomon: Some(gomon), ..round }))
 }
 
-/// Reads records as they come.
+/// Reads records as they arrive.
 fn read(stdout: ChildStdout) -> thread::JoinHandle<Result<Records>> {
     thread::spawn(move || Records::read(stdout))
 }
 
 fn tcpdump(network: &Network, traffic: &Traffic, frames: u64) -> Result<Round> {
-    // So that frames arrive: it does nothing with them.
+    // Live XDP frames arrive only at an interface with an XDP program.
     let _receiver = network.passing()?;
     let mut command = network.command("tcpdump");
     command.args(["-i", TAP, "-w", "/dev/null"]).arg(format!("src host {BOT}"));
     let (mut process, _stdout) = Process::start(&mut command)?;
     if let Some(status) = process.wait_for("listening on")? {
-        bail!(process.failed(&status.to_string()));
+        bail!(process.error(&status.to_string()));
     }
     let round = send_to(&process, network, traffic, frames)?;
-    thread::sleep(LEFT_OVER);
-    let said = process.interrupt()?;
-    let counted = number(&said, "", " packets captured").context("find what tcpdump captured")?;
-    let confessed = number(&said, "", " packets dropped by kernel");
-    Ok(Round { counted, confessed, ..round })
+    thread::sleep(DRAIN_TIME);
+    let log = process.interrupt()?;
+    let counted = number(&log, "", " packets captured")
+        .context("find the number of packets that tcpdump captured")?;
+    let reported_lost = number(&log, "", " packets dropped by kernel");
+    Ok(Round { counted, reported_lost, ..round })
 }
 
 fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(start))
 }
 
-/// The number in front of `unit` in a line that starts with `start`.
+/// Returns the number before `unit` in a line that starts with `start`.
 fn number(text: &str, start: &str, unit: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(start) && line.contains(unit))?;
     let (before, _) = line.split_once(unit)?;
@@ -212,11 +223,11 @@ mod tests {
 
     #[test]
     fn numbers_are_found_by_their_units() {
-        let said = "tcpdump: listening on vnet0\n12 packets captured\n\
+        let log = "tcpdump: listening on vnet0\n12 packets captured\n\
             Ledger: 9 frames seen = 8 counted + 1 not from the bot; 0 late, 7 packets in overflow";
-        assert_eq!(number(said, "", " packets captured"), Some(12));
-        assert_eq!(number(said, "Ledger: ", " counted"), Some(8));
-        assert_eq!(number(said, "Ledger: ", " packets in overflow"), Some(7));
-        assert_eq!(number(said, "Ledger: ", " lost"), None);
+        assert_eq!(number(log, "", " packets captured"), Some(12));
+        assert_eq!(number(log, "Ledger: ", " counted"), Some(8));
+        assert_eq!(number(log, "Ledger: ", " packets in overflow"), Some(7));
+        assert_eq!(number(log, "Ledger: ", " lost"), None);
     }
 }

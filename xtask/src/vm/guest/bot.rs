@@ -1,41 +1,40 @@
-//! A bot: sends through the machine's own network stack what the console asks for, packet by packet.
+//! A bot: sends packets through the machine's own network stack, as the console orders.
 //!
-//! An order is a line `PROTOCOL HOST HOSTS PORT PORTS PACKETS PAUSE`: so many packets in turn to so
-//! many hosts and ports from the first ones on, with milliseconds between them. A TCP packet is a SYN: a
-//! connection begun and, if it is not refused at once, given up. The answer is `DONE`. Nothing else leaves
-//! the machine: it knows the gateway's hardware address, and need not ask.
+//! An order is a line `PROTOCOL HOST HOSTS PORT PORTS PACKETS PAUSE`: it sends PACKETS packets, in turn to HOSTS
+//! hosts from HOST on and PORTS ports from PORT on, with PAUSE milliseconds between them. A TCP packet is a
+//! SYN: the bot starts a connection, and abandons it unless it is refused at once. The answer is `DONE`. Nothing
+//! else leaves the machine: the gateway's hardware address is configured, so there is no ARP request.
 
 use std::{
     io,
     net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket},
-    str::FromStr,
     thread,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{ip, say, until_up};
+use super::system::{ip, wait_until_up, write_line};
 
 const CARD: &str = "eth0";
-/// Less than the second after which a SYN is sent again.
-const SHORT: Duration = Duration::from_millis(500);
+/// Less than the second after which a SYN is retransmitted.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 pub(super) fn serve(address: Ipv4Addr, gateway: Ipv4Addr, gateway_mac: &str) -> Result<()> {
     ip("link set lo up")?;
     ip(&format!("address add {address}/24 dev {CARD}"))?;
     ip(&format!("link set {CARD} up"))?;
-    until_up(CARD)?;
+    wait_until_up(CARD)?;
     ip(&format!("neighbour add {gateway} lladdr {gateway_mac} nud permanent dev {CARD}"))?;
     ip(&format!("route add default via {gateway}"))?;
-    say("READY")?;
+    write_line("READY")?;
     for line in io::stdin().lines() {
         let line = line.context("read the console")?;
         if line == "off" {
             break;
         }
-        line.parse::<Order>().and_then(|order| order.obey())?;
-        say("DONE")?;
+        Order::parse(&line).and_then(|order| order.execute())?;
+        write_line("DONE")?;
     }
     Ok(())
 }
@@ -50,16 +49,14 @@ struct Order {
     pause: Duration,
 }
 
-impl FromStr for Order {
-    type Err = anyhow::Error;
-
-    fn from_str(line: &str) -> Result<Self> {
-        let attempt = || format!("read the order {line:?}");
+impl Order {
+    fn parse(line: &str) -> Result<Self> {
+        let attempt = || format!("parse the order {line:?}");
         let words: Vec<_> = line.split_whitespace().collect();
         let [protocol, host, hosts, port, ports, packets, pause] = words[..] else {
             bail!("{}: an order has seven words", attempt());
         };
-        let read = || -> Result<Self> {
+        let order = || -> Result<Self> {
             Ok(Self {
                 tcp: protocol == "tcp",
                 host: host.parse()?,
@@ -70,20 +67,18 @@ impl FromStr for Order {
                 pause: Duration::from_millis(pause.parse()?),
             })
         };
-        read().with_context(attempt)
+        order().with_context(attempt)
     }
-}
 
-impl Order {
-    fn obey(&self) -> Result<()> {
+    fn execute(&self) -> Result<()> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("open a socket")?;
         for number in 0..self.packets {
             let host = Ipv4Addr::from_bits(self.host.to_bits() + number % self.hosts.max(1));
             let port = self.port + u16::try_from(number % u32::from(self.ports.max(1)))?;
             let to = SocketAddrV4::new(host, port);
             if self.tcp {
-                // That it comes to nothing is part of the bot's life.
-                let _ = TcpStream::connect_timeout(&to.into(), SHORT);
+                // A scanner expects failures: the SYN has been sent.
+                let _ = TcpStream::connect_timeout(&to.into(), CONNECT_TIMEOUT);
             } else {
                 socket.send_to(b"flood", to).with_context(|| format!("send to {to}"))?;
             }
