@@ -129,8 +129,9 @@ impl Crate {
         }
         let is_internal = segments.len() < path.len();
         let resolution = self.look_up(base, segments, depth);
-        if matches!(resolution, Resolution::Missing) && !is_internal {
-            // A crate, or a name of the prelude, or a local one.
+        // A path without such a prefix that is not found here starts with a crate, or with a name of the prelude or
+        // of a scope within the file.
+        if !is_internal && matches!(resolution, Resolution::Missing) {
             return Resolution::External;
         }
         resolution

@@ -270,12 +270,12 @@ impl Tally {
 
     /// Closes a pane during which the clock was set. Pending replies are kept; [`Tally::clock_set`] moves
     /// them.
-    pub fn take_cut(&mut self, span: Span) -> WindowCounts {
+    pub fn take_truncated(&mut self, span: Span) -> WindowCounts {
         let contacts = self.endpoints.iter().map(|entry| entry.contacts.clamped_to(span));
         let latest =
             contacts.flat_map(|contacts| [contacts.attempt(), contacts.reply()]).flatten().max();
-        let cut = latest.unwrap_or(span.start);
-        WindowCounts { truncated_at: Some(cut), ..self.take_until(span, cut) }
+        let truncated_at = latest.unwrap_or(span.start);
+        WindowCounts { truncated_at: Some(truncated_at), ..self.take_until(span, truncated_at) }
     }
 
     /// Moves the times of pending replies, after the clock was set forward by `by` nanoseconds (negative:

@@ -286,7 +286,7 @@ impl Replay {
         position: u64,
         sink: &mut impl PaneSink,
     ) -> ControlFlow<()> {
-        let counts = self.tally.take_cut(self.clock.pane());
+        let counts = self.tally.take_truncated(self.clock.pane());
         let by = start.since(counts.observed_until());
         if self.follows_wall && self.closed_by_wall.is_some_and(|closed| start < closed) {
             self.follows_wall = false;
