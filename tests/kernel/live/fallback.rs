@@ -102,8 +102,8 @@ fn live_required_capabilities_are_sufficient() {
     let scratch = Scratch::new();
     let program = install(&scratch);
     for (capabilities, mode) in [
-        (&["bpf", "net_admin", "perfmon"][..], "XDP (native)"),
-        (&["sys_admin"], "XDP (native)"),
+        (&["bpf", "net_admin", "perfmon"][..], "TCX"),
+        (&["sys_admin"], "TCX"),
         (&["net_raw"], "libpcap"),
     ] {
         let mut command = unprivileged(&net, &program, capabilities);

@@ -81,6 +81,11 @@ impl Live {
         Ok(Self { interface, counter, _liveness: liveness, link_monitor, mode, clock })
     }
 
+    /// Returns the mode in which it is attached.
+    pub fn mode(&self) -> AttachMode {
+        self.mode
+    }
+
     /// Passes a pane to `sink` at the end of each interval of length `pane`, until a stop is requested or
     /// the interface is removed. The last, partial pane is passed on in either case.
     ///
