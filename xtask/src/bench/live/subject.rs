@@ -11,11 +11,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use gomon_xdpgen::{Attached, Sent, Statistics, Traffic, of_process};
 
-use super::{
-    network::{Network, TAP},
-    process::{Process, Usage},
-    records::Records,
-};
+use super::records::Records;
+use crate::bench::network::{Network, TAP};
+use crate::bench::process::{Process, Usage, line, number};
 use crate::frames::BOT;
 
 /// Destination hosts of the ordinary flood.
@@ -204,30 +202,4 @@ fn tcpdump(network: &Network, traffic: &Traffic, frames: u64) -> Result<Round> {
         .context("find the number of packets that tcpdump captured")?;
     let reported_lost = number(&log, "", " packets dropped by kernel");
     Ok(Round { counted, reported_lost, ..round })
-}
-
-fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(start))
-}
-
-/// Returns the number before `unit` in a line that starts with `start`.
-fn number(text: &str, start: &str, unit: &str) -> Option<u64> {
-    let line = text.lines().find(|line| line.starts_with(start) && line.contains(unit))?;
-    let (before, _) = line.split_once(unit)?;
-    before.rsplit(' ').next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_found_by_their_units() {
-        let log = "tcpdump: listening on vnet0\n12 packets captured\n\
-            Ledger: 9 frames seen = 8 counted + 1 not from the bot; 0 late, 7 packets in overflow";
-        assert_eq!(number(log, "", " packets captured"), Some(12));
-        assert_eq!(number(log, "Ledger: ", " counted"), Some(8));
-        assert_eq!(number(log, "Ledger: ", " packets in overflow"), Some(7));
-        assert_eq!(number(log, "Ledger: ", " lost"), None);
-    }
 }
