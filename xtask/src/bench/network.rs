@@ -77,6 +77,16 @@ impl Network {
         Attached::passing(self.receiver, TAP)
     }
 
+    /// Attaches a TC program that passes frames and does nothing else.
+    pub(super) fn passing_tc(&self) -> Result<Attached> {
+        Attached::passing_tc(self.receiver, TAP)
+    }
+
+    /// Attaches a minimal TC program that counts like [`Network::counting`].
+    pub(super) fn counting_tc(&self, traffic: &Traffic, hosts: u32) -> Result<Attached> {
+        Attached::counting_tc(self.receiver, TAP, traffic.destination, hosts)
+    }
+
     /// Attaches a minimal program that counts frames to the first hosts of the traffic.
     pub(super) fn counting(&self, traffic: &Traffic, hosts: u32) -> Result<Attached> {
         Attached::counting(self.receiver, TAP, traffic.destination, hosts)
