@@ -15,12 +15,12 @@ use gomon_xdpgen::Tap;
 
 use super::network::Network;
 use observer::{Observer, Observing};
-use table::{Observed, Runs};
+use table::{Observed, WorkloadRuns};
 use workload::{Figures, Workload};
 
 #[derive(Args)]
 pub(crate) struct DisturbArgs {
-    /// Runs of each observer with each kind of traffic
+    /// WorkloadRuns of each observer with each kind of traffic
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
 }
@@ -36,7 +36,7 @@ pub(super) fn measure(args: &DisturbArgs, gomon: &Path, directory: &Path) -> Res
     let network = Network::new()?;
     network.add_addresses()?;
     let mut tap = network.tap(tap_frames::NAME, tap_frames::MAC)?;
-    let mut all: Vec<_> = Workload::ALL.into_iter().map(Runs::new).collect();
+    let mut all: Vec<_> = Workload::ALL.into_iter().map(WorkloadRuns::new).collect();
     for turn in 1..=args.turns {
         for runs in &mut all {
             eprintln!("xtask: turn {turn} of {}: {}", args.turns, runs.workload);
@@ -46,7 +46,7 @@ pub(super) fn measure(args: &DisturbArgs, gomon: &Path, directory: &Path) -> Res
     Ok(format!("{METHOD}\n{}", table::render(&all)))
 }
 
-impl Runs {
+impl WorkloadRuns {
     fn new(workload: Workload) -> Self {
         let observed = |observer| Observed { observer, ratios: vec![], missed: 0 };
         Self { workload, alone: vec![], observed: Observer::ALL.map(observed).into() }

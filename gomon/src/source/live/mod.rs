@@ -21,6 +21,7 @@ mod pending_replies;
 mod release;
 mod reorder;
 mod senders;
+mod socket_filter;
 mod values;
 
 use std::fmt;
@@ -82,6 +83,7 @@ impl Live {
     }
 
     /// Returns the mode in which it is attached.
+    #[must_use]
     pub fn mode(&self) -> AttachMode {
         self.mode
     }

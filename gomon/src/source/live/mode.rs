@@ -33,6 +33,7 @@ pub const FALLBACK_ORDER: [AttachMode; 5] = [
 
 impl AttachMode {
     /// Returns what the mode means for the traffic, for the log.
+    #[must_use]
     pub fn effect(self) -> &'static str {
         match self {
             Self::Tcx | Self::Clsact => {

@@ -8,7 +8,7 @@ use crate::bench::measure::median;
 use crate::bench::report::spread;
 
 /// The runs of a workload.
-pub(super) struct Runs {
+pub(super) struct WorkloadRuns {
     pub(super) workload: Workload,
     /// Without an observer: before the first observer, between two, and after the last.
     pub(super) alone: Vec<Figures>,
@@ -41,7 +41,7 @@ impl Figures {
 }
 
 /// Returns a table in Markdown.
-pub(super) fn render(all: &[Runs]) -> String {
+pub(super) fn render(all: &[WorkloadRuns]) -> String {
     let mut text = "| traffic | alone |".to_owned();
     for observer in Observer::ALL {
         let _ = write!(text, " {observer} |");
@@ -75,7 +75,7 @@ pub(super) fn render(all: &[Runs]) -> String {
 }
 
 /// Returns the goals of a row, and whether they are met.
-fn goals(runs: &Runs, figure: Figure) -> String {
+fn goals(runs: &WorkloadRuns, figure: Figure) -> String {
     if figure != Figure::Rate {
         return " | ".to_owned();
     }
@@ -122,7 +122,7 @@ mod tests {
             let ratios = [0.5, 0.95, 1.1].map(figures).into();
             Observed { observer, ratios, missed: 1 }
         };
-        let runs = |workload| Runs {
+        let runs = |workload| WorkloadRuns {
             workload,
             alone: vec![figures(10.0)],
             observed: vec![observed(Observer::Gomon("auto"))],
