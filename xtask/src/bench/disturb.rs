@@ -13,7 +13,7 @@ use anyhow::Result;
 use clap::Args;
 use gomon_xdpgen::Tap;
 
-use super::network::Network;
+use super::{network::Network, report};
 use observer::{Observer, Observing};
 use table::{Observed, WorkloadRuns};
 use workload::{Figures, Workload};
@@ -23,6 +23,9 @@ pub(crate) struct DisturbArgs {
     /// WorkloadRuns of each observer with each kind of traffic
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
+    /// Only traffic whose name contains TEXT
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    traffic: String,
 }
 
 /// The time for which traffic is measured in each run.
@@ -36,14 +39,19 @@ pub(super) fn measure(args: &DisturbArgs, gomon: &Path, directory: &Path) -> Res
     let network = Network::new()?;
     network.add_addresses()?;
     let mut tap = network.tap(tap_frames::NAME, tap_frames::MAC)?;
-    let mut all: Vec<_> = Workload::ALL.into_iter().map(WorkloadRuns::new).collect();
+    let mut all: Vec<_> = Workload::ALL
+        .into_iter()
+        .filter(|workload| workload.to_string().contains(&args.traffic))
+        .map(WorkloadRuns::new)
+        .collect();
     for turn in 1..=args.turns {
         for runs in &mut all {
             eprintln!("xtask: turn {turn} of {}: {}", args.turns, runs.workload);
             runs.measure(&network, &mut tap, gomon, &directory)?;
         }
     }
-    Ok(format!("{METHOD}\n{}", table::render(&all)))
+    let setting = report::setting(gomon)?;
+    Ok(format!("```\n{setting}```\n\n{METHOD}\n{}", table::render(&all)))
 }
 
 impl WorkloadRuns {

@@ -79,7 +79,12 @@ impl Network {
 
     /// Attaches a TC program that passes frames and does nothing else.
     pub(super) fn passing_tc(&self) -> Result<Attached> {
-        Attached::passing_tc(self.receiver, TAP)
+        self.passing_tc_at(TAP)
+    }
+
+    /// The same on an interface at the receiving end.
+    pub(super) fn passing_tc_at(&self, interface: &str) -> Result<Attached> {
+        Attached::passing_tc(self.receiver, interface)
     }
 
     /// Attaches a minimal TC program that counts like [`Network::counting`].

@@ -21,7 +21,7 @@ pub enum AttachMode {
 /// for every kind of interface. Every frame is passed on, so the kernel builds its socket buffer in any case,
 /// and TC runs on that buffer as it is. XDP changes how the driver receives: veth stops to offer segmentation
 /// offload to its peer (`veth_xdp_set`), tap makes GSO frames linear (`tun_get_user`, `do_xdp_generic`),
-/// physical drivers reset their rings and exclude LRO. Generic XDP copies frames that are not linear.
+/// many physical drivers reset their rings and exclude LRO. Generic XDP copies frames that are not linear.
 /// `cargo xtask bench disturb` measures this.
 pub const FALLBACK_ORDER: [AttachMode; 5] = [
     AttachMode::Tcx,

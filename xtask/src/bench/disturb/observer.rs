@@ -3,6 +3,7 @@
 use std::{fmt, io, path::Path, thread};
 
 use anyhow::{Context as _, Result, bail};
+use gomon_xdpgen::Attached;
 
 use crate::bench::network::Network;
 use crate::bench::process::{Process, number};
@@ -11,6 +12,8 @@ use crate::frames::BOT;
 /// A program that observes, compared with no program.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Observer {
+    /// A TC program that does nothing: the cost of the kernel's hook.
+    BareHook,
     /// gomon with this value of `--attach`.
     Gomon(&'static str),
     /// gomon with `--save-packets 100`.
@@ -19,7 +22,8 @@ pub(super) enum Observer {
 }
 
 impl Observer {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
+        Self::BareHook,
         Self::Gomon("auto"),
         Self::Gomon("xdp"),
         Self::Gomon("xdp-generic"),
@@ -32,6 +36,7 @@ impl Observer {
 impl fmt::Display for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BareHook => f.write_str("empty TC program"),
             Self::Gomon(mode) => write!(f, "`{mode}`"),
             Self::Saving => f.write_str("`--save-packets 100`"),
             Self::Tcpdump => f.write_str("tcpdump"),
@@ -43,10 +48,15 @@ impl fmt::Display for Observer {
 pub(super) struct Observing<'a> {
     network: &'a Network,
     interface: &'a str,
-    process: Process,
+    running: RunningObserver,
     /// Frames that had arrived when it was attached.
     arrived: u64,
-    is_gomon: bool,
+}
+
+enum RunningObserver {
+    Program(Attached),
+    Gomon(Process),
+    Tcpdump(Process),
 }
 
 impl<'a> Observing<'a> {
@@ -61,6 +71,10 @@ impl<'a> Observing<'a> {
     ) -> Result<Option<Self>> {
         let bot = BOT.to_string();
         let (mut command, attached) = match observer {
+            Observer::BareHook => {
+                let running = RunningObserver::Program(network.passing_tc_at(interface)?);
+                return Ok(Some(Self { network, interface, running, arrived: 0 }));
+            }
             Observer::Tcpdump => {
                 let mut command = network.command("tcpdump");
                 command.args(["-i", interface, "-w", "/dev/null"]).arg(format!("src host {bot}"));
@@ -88,17 +102,24 @@ impl<'a> Observing<'a> {
         // Ends with the process.
         thread::spawn(move || io::copy(&mut stdout, &mut io::sink()));
         let arrived = network.arrived_at(interface)?.frames;
-        let is_gomon = observer != Observer::Tcpdump;
-        Ok(Some(Self { network, interface, process, arrived, is_gomon }))
+        let running = match observer {
+            Observer::Tcpdump => RunningObserver::Tcpdump(process),
+            _ => RunningObserver::Gomon(process),
+        };
+        Ok(Some(Self { network, interface, running, arrived }))
     }
 
     /// Stops the observer. Returns the difference between the frames that arrived and the frames in its
     /// ledger, if it has one.
     pub(super) fn stop(self) -> Result<u64> {
-        let log = self.process.interrupt()?;
-        if !self.is_gomon {
-            return Ok(0);
-        }
+        let log = match self.running {
+            RunningObserver::Program(program) => {
+                drop(program);
+                return Ok(0);
+            }
+            RunningObserver::Tcpdump(process) => return process.interrupt().map(|_| 0),
+            RunningObserver::Gomon(process) => process.interrupt()?,
+        };
         let arrived = self.network.arrived_at(self.interface)?.frames - self.arrived;
         let seen = number(&log, "Ledger: ", " frames seen").context("find gomon's ledger")?;
         let lost = number(&log, "Attached: ", " lost").unwrap_or_default();
