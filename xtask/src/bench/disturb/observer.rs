@@ -104,7 +104,9 @@ impl<'a> Observing<'a> {
         let arrived = network.arrived_at(interface)?.frames;
         let running = match observer {
             Observer::Tcpdump => RunningObserver::Tcpdump(process),
-            _ => RunningObserver::Gomon(process),
+            Observer::BareHook | Observer::Gomon(_) | Observer::Saving => {
+                RunningObserver::Gomon(process)
+            }
         };
         Ok(Some(Self { network, interface, running, arrived }))
     }

@@ -24,6 +24,10 @@ const TCP_HEADERS: usize = 14 + 20 + 20;
 const UNSEGMENTED: usize = 1514;
 /// The payload of a segment.
 const SEGMENT: u16 = 1448;
+/// `VIRTIO_NET_HDR_F_NEEDS_CSUM`
+const NEEDS_CHECKSUM: u8 = 1;
+/// `VIRTIO_NET_HDR_GSO_TCPV4`
+const GSO_TCP4: u8 = 1;
 /// Frames that are written between two checks of the clock.
 const BATCH: u32 = 64;
 
@@ -48,8 +52,6 @@ fn frame(length: usize) -> Result<Vec<u8>> {
         let frame = frames::udp(from, to, &vec![b'x'; length - UDP_HEADERS])?;
         return Ok([vec![0; VIRTIO_NET_HEADER], frame].concat());
     }
-    const NEEDS_CHECKSUM: u8 = 1;
-    const GSO_TCP4: u8 = 1;
     let headers = u16::try_from(TCP_HEADERS)?;
     let (tcp_start, checksum_offset): (u16, u16) = (34, 16);
     let mut frame = vec![NEEDS_CHECKSUM, GSO_TCP4];
