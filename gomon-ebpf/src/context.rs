@@ -100,12 +100,21 @@ pub(crate) fn vlan_tag(ctx: &TcContext) -> Option<VlanTag> {
     (present != 0).then_some(VlanTag { tpid: u16::from_be(tpid as u16), tci: tci as u16 })
 }
 
-/// Returns the number of bytes of the frame in front of the skb's data: 0 or the length of the Ethernet
-/// header. The data may start after the header if a generic XDP program made the kernel copy the frame,
-/// which loses the length of the header.
+/// Returns the number of bytes of the frame in front of the skb's data at ingress: 0 or the length of the
+/// Ethernet header. The data may start after the header if a generic XDP program made the kernel copy the
+/// frame, which loses the length of the header.
 #[inline(always)]
 fn header_length_before_data(ctx: &TcContext) -> u32 {
     const ETHERNET: u32 = 14;
+    let skb = ctx.skb.skb;
+    // `sch_handle_ingress` sets `wire_len` to at least the length of the data, and then moves the start of
+    // the data to the MAC header. So the lengths differ by 14 only if that uncovered 14 bytes. Newer kernels
+    // add the headers of the segments of a GSO packet to `wire_len`, and the helper below decides.
+    // SAFETY: this is the context that the program was called with.
+    let uncovered = unsafe { (*skb).len.wrapping_sub((*skb).wire_len) };
+    if uncovered == ETHERNET {
+        return 0;
+    }
     let mut byte = MaybeUninit::<u8>::uninit();
     // A byte at this distance from the MAC header exists only if the data starts after the Ethernet header.
     let last = linear_length(ctx) + ETHERNET - 1;
@@ -166,8 +175,14 @@ pub(crate) struct Skb<'a> {
 
 impl<'a> Skb<'a> {
     #[inline(always)]
-    pub(crate) fn new(ctx: &'a TcContext) -> Self {
+    pub(crate) fn at_ingress(ctx: &'a TcContext) -> Self {
         Self { ctx, header_length_before_data: header_length_before_data(ctx) }
+    }
+
+    /// At egress the data starts with the MAC header, which `__dev_queue_xmit` sets to the start.
+    #[inline(always)]
+    pub(crate) fn at_egress(ctx: &'a TcContext) -> Self {
+        Self { ctx, header_length_before_data: 0 }
     }
 
     /// Returns the linear data, for direct access.

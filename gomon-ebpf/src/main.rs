@@ -43,20 +43,22 @@ pub fn gomon_xdp_frags(ctx: XdpContext) -> u32 {
 /// Counts packets at TC ingress. `TC_ACT_UNSPEC` leaves the verdict to the programs that run next.
 #[classifier]
 pub fn gomon_tc(ctx: TcContext) -> i32 {
-    skb_frame(&ctx).count();
+    skb_frame(&ctx, Skb::at_ingress(&ctx)).count();
     TC_ACT_UNSPEC
 }
 
 /// Records replies to the bot at TC egress.
 #[classifier]
 pub fn gomon_tc_egress(ctx: TcContext) -> i32 {
-    skb_frame(&ctx).record_reply();
+    skb_frame(&ctx, Skb::at_egress(&ctx)).record_reply();
     TC_ACT_UNSPEC
 }
 
 #[inline(always)]
-fn skb_frame(ctx: &TcContext) -> FrameContext<'_, TcContext, SkbLinear, Skb<'_>> {
-    let full = Skb::new(ctx);
+fn skb_frame<'a>(
+    ctx: &'a TcContext,
+    full: Skb<'a>,
+) -> FrameContext<'a, TcContext, SkbLinear, Skb<'a>> {
     let (linear, length) = (full.linear(), full.length());
     FrameContext { ctx, linear, full, length, tag: context::vlan_tag(ctx) }
 }

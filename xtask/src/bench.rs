@@ -1,9 +1,12 @@
 //! `cargo xtask bench`: measures gomon on this machine, compared with the program that a user would otherwise run
 //! on the same packets.
 
+mod disturb;
 mod growth;
 mod live;
 mod measure;
+mod network;
+mod process;
 mod replay;
 mod report;
 mod startup;
@@ -27,6 +30,8 @@ pub(crate) enum BenchCommand {
     Replay(ReplayArgs),
     /// Count on an interface, in turn with tcpdump and with a minimal counting program
     Live(live::LiveArgs),
+    /// Measure how much the observed traffic is slowed down: by gomon in each attach mode, and by tcpdump
+    Disturb(disturb::DisturbArgs),
     /// Measure how costs grow with destinations, windows and file size, and draw a plot
     Growth,
     /// Measure all of it, and write BENCHMARKS.md
@@ -35,6 +40,8 @@ pub(crate) enum BenchCommand {
         replay: ReplayArgs,
         #[command(flatten)]
         live: live::LiveArgs,
+        #[command(flatten)]
+        disturb: disturb::DisturbArgs,
     },
 }
 
@@ -63,14 +70,16 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
     let text = match command {
         BenchCommand::Replay(ReplayArgs { pairs }) => replays(&gomon, &directory, *pairs)?,
         BenchCommand::Live(args) => live::measure(args, &gomon, &directory)?,
+        BenchCommand::Disturb(args) => disturb::measure(args, &gomon, &directory)?,
         BenchCommand::Growth => growth::measure(&gomon, &directory)?,
-        BenchCommand::All { replay, live } => {
+        BenchCommand::All { replay, live, disturb } => {
             let text = [
                 METHOD.to_owned(),
                 format!("## Where\n\n```\n{}```\n", report::setting(&gomon)?),
                 format!("## Replay\n\n{}", replays(&gomon, &directory, replay.pairs)?),
                 format!("## Growth\n\n{}", growth::measure(&gomon, &directory)?),
                 format!("## Live\n\n```\n{}```\n", live::measure(live, &gomon, &directory)?),
+                format!("## Disturbance\n\n{}", disturb::measure(disturb, &gomon, &directory)?),
             ]
             .join("\n");
             let path = workspace::root().join(RESULTS);
@@ -85,7 +94,7 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
 fn prepare(command: &BenchCommand) -> Result<(PathBuf, PathBuf)> {
     match command {
         BenchCommand::Replay(_) | BenchCommand::Growth => prerequisites::for_measuring()?,
-        BenchCommand::Live(_) => live::prepare()?,
+        BenchCommand::Live(_) | BenchCommand::Disturb(_) => live::prepare()?,
         BenchCommand::All { .. } => {
             prerequisites::for_measuring()?;
             live::prepare()?;

@@ -41,17 +41,18 @@ const ORDINARY: u32 = 1500;
 const JUMBO: u32 = 9000;
 
 /// Attach modes, and the MTU of the interface.
-const CASES: [(&str, u32); 6] = [
+const CASES: [(&str, u32); 7] = [
     ("auto", ORDINARY),
     ("auto", JUMBO),
     ("xdp", ORDINARY),
+    ("xdp", JUMBO),
     ("xdp-generic", ORDINARY),
     ("tc", ORDINARY),
     ("pcap", ORDINARY),
 ];
 const HEADER: &str = "\
-| kernel | `auto` chooses | at MTU 9000 | `xdp` | `xdp-generic` | `tc` | `pcap` |
-| --- | --- | --- | --- | --- | --- | --- |";
+| kernel | `auto` chooses | at MTU 9000 | `xdp` | `xdp` at MTU 9000 | `xdp-generic` | `tc` | `pcap` |
+| --- | --- | --- | --- | --- | --- | --- | --- |";
 
 /// The kernel modules needed, unless they are built in.
 const MODULES: &[&str] = &["veth", "sch_ingress", "cls_bpf"];

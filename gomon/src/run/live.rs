@@ -71,7 +71,7 @@ pub(super) fn count(
     stop: &Stop,
     pipeline: &mut Pipeline,
 ) -> Result<()> {
-    log::info!("attached by {live}");
+    log::info!("attached by {live}: {}", live.mode().effect());
     pipeline.set_attached(live.to_string());
     live.run(bot.policy.step, stop, pipeline)
         .with_context(|| format!("counting on {:?}", bot.input.display().to_string()))

@@ -102,8 +102,8 @@ fn live_required_capabilities_are_sufficient() {
     let scratch = Scratch::new();
     let program = install(&scratch);
     for (capabilities, mode) in [
-        (&["bpf", "net_admin", "perfmon"][..], "XDP (native)"),
-        (&["sys_admin"], "XDP (native)"),
+        (&["bpf", "net_admin", "perfmon"][..], "TCX"),
+        (&["sys_admin"], "TCX"),
         (&["net_raw"], "libpcap"),
     ] {
         let mut command = unprivileged(&net, &program, capabilities);
@@ -113,7 +113,8 @@ fn live_required_capabilities_are_sufficient() {
             let message = gomon.wait_for_part("trying the next mode");
             assert!(message.contains("this process lacks CAP_BPF, CAP_NET_ADMIN and"), "{message}");
         }
-        gomon.wait_for_part(&format!(" attached by {mode} on vnet0"));
+        // The effect of the mode on the traffic follows.
+        gomon.wait_for_part(&format!(" attached by {mode} on vnet0: "));
         net.send(&vec![packet(1, 80); 10]);
         if mode == "libpcap" {
             until_counted(&mut gomon, 10);

@@ -10,7 +10,7 @@ use crate::support::program::Outcome;
 
 /// The values of `--attach`, and the mode that gomon then uses on a veth interface.
 const MODES: [(&str, &str); 5] = [
-    ("auto", "XDP (native)"),
+    ("auto", "TCX"),
     ("xdp", "XDP (native)"),
     ("xdp-generic", "XDP (generic)"),
     ("tc", "TCX"),

@@ -24,10 +24,9 @@ fn live_two_processes_on_one_interface_both_count() {
             let run = finish(gomon);
             assert_counted(&run, 20);
             if run.stderr.contains("  attach: auto") {
+                // The XDP program of the first process does not concern TCX.
                 assert_eq!(run.line("Attached: "), "Attached: TCX on vnet0, 0 lost");
-                let message = run.stderr.lines().find(|line| line.contains("trying the next mode"));
-                let message = message.expect("the reason why XDP failed");
-                assert!(message.contains(" INFO ") && message.contains(OCCUPIED), "{message}");
+                assert!(!run.stderr.contains("trying the next mode"), "{}", run.stderr);
             }
         }
     }

@@ -24,7 +24,7 @@ impl Attached {
     ///
     /// When the kernel rejects it, with the reason.
     pub fn passing(namespace: &str, interface: &str) -> Result<Self> {
-        Self::attach(Hook::Xdp, namespace, interface, programs::receiver()?)
+        Self::attach(Hook::Xdp, namespace, interface, programs::receiver(Hook::Xdp)?)
     }
 
     /// Attaches a minimal XDP program that counts the frames to each of `hosts` hosts from `first` on.
@@ -33,7 +33,33 @@ impl Attached {
     ///
     /// When the kernel rejects it, with the reason.
     pub fn counting(namespace: &str, interface: &str, first: Ipv4Addr, hosts: u32) -> Result<Self> {
-        Self::attach(Hook::Xdp, namespace, interface, programs::counting_receiver(first, hosts)?)
+        let hook = Hook::Xdp;
+        Self::attach(hook, namespace, interface, programs::counting_receiver(hook, first, hosts)?)
+    }
+
+    /// Attaches a TC program that does nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel rejects it, with the reason. Requires Linux 6.6.
+    pub fn passing_tc(namespace: &str, interface: &str) -> Result<Self> {
+        let hook = Hook::TcxIngress;
+        Self::attach(hook, namespace, interface, programs::receiver(hook)?)
+    }
+
+    /// Attaches a TC program that counts like [`Attached::counting`].
+    ///
+    /// # Errors
+    ///
+    /// When the kernel rejects it, with the reason. Requires Linux 6.6.
+    pub fn counting_tc(
+        namespace: &str,
+        interface: &str,
+        first: Ipv4Addr,
+        hosts: u32,
+    ) -> Result<Self> {
+        let hook = Hook::TcxIngress;
+        Self::attach(hook, namespace, interface, programs::counting_receiver(hook, first, hosts)?)
     }
 
     /// Attaches a TC program that adds a VLAN tag to the metadata of every frame sent. A veth does not insert the

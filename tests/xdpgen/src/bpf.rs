@@ -26,6 +26,8 @@ const LOG_SIZE: usize = 1 << 16;
 pub(crate) enum Hook {
     /// XDP in an interface's driver, on received frames.
     Xdp,
+    /// TCX ingress, on received frames (Linux 6.6).
+    TcxIngress,
     /// TCX egress, on sent frames (Linux 6.6).
     TcxEgress,
 }
@@ -35,6 +37,7 @@ impl Hook {
     fn numbers(self) -> (u32, u32, u32) {
         match self {
             Self::Xdp => (6, 37, XDP_FLAGS_DRV_MODE),
+            Self::TcxIngress => (3, 46, 0),
             Self::TcxEgress => (3, 47, 0),
         }
     }

@@ -12,10 +12,12 @@ mod namespace;
 mod programs;
 mod send;
 mod statistics;
+mod tap;
 mod traffic;
 
 pub use attached::Attached;
 pub use namespace::within;
 pub use send::Sent;
 pub use statistics::{Statistics, Timing, of_process};
+pub use tap::{Tap, VIRTIO_NET_HEADER};
 pub use traffic::{Order, Traffic};

@@ -1,4 +1,4 @@
-//! The programs: one sender, two receivers, and one that adds VLAN tags.
+//! The programs: one sender, two receivers for XDP and for TC, and one that adds VLAN tags.
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -11,12 +11,30 @@ use crate::assembly::{
 use crate::bpf::{self, Hook, MapType};
 use crate::traffic::{CHECKSUM, DESTINATION, NUMBER, Order, Traffic};
 
-/// Offsets in `struct xdp_md` of the start and end of the frame.
-const START: i16 = 0;
-const END: i16 = 4;
 const XDP_PASS: i32 = 2;
 /// `TCX_NEXT`: continues with the next program.
 const TCX_NEXT: i32 = -1;
+
+impl Hook {
+    /// Returns the offsets in the context of the start and end of the frame.
+    fn frame(self) -> (i16, i16) {
+        match self {
+            // `struct xdp_md`
+            Self::Xdp => (0, 4),
+            // `struct __sk_buff`
+            Self::TcxIngress | Self::TcxEgress => (76, 80),
+        }
+    }
+
+    /// Returns the result that passes a frame on.
+    fn pass(self) -> i32 {
+        match self {
+            Self::Xdp => XDP_PASS,
+            Self::TcxIngress | Self::TcxEgress => TCX_NEXT,
+        }
+    }
+}
+
 /// The `EtherType` of 802.1Q, in network byte order.
 const TAG: u16 = 0x8100_u16.to_be();
 
@@ -30,7 +48,7 @@ pub(crate) fn sender(traffic: &Traffic, interface: u32) -> Result<OwnedFd> {
     let counter = counter()?;
     let mut code = Assembly::default();
     let needed = if traffic.numbered { NUMBER + 8 } else { DESTINATION + 4 };
-    let short = frame(&mut code, needed);
+    let short = frame(&mut code, Hook::Xdp, needed);
     if traffic.numbered || traffic.order == Order::RoundRobin {
         code.first_value(1, counter.as_fd());
         code.set(0, 1);
@@ -64,9 +82,10 @@ fn counter() -> Result<OwnedFd> {
 }
 
 /// Loads the bounds of the frame. The returned jump is taken when it is shorter than `needed` bytes.
-fn frame(code: &mut Assembly, needed: i16) -> Jump {
-    code.load(FRAME, CONTEXT, START);
-    code.load(FRAME_END, CONTEXT, END);
+fn frame(code: &mut Assembly, hook: Hook, needed: i16) -> Jump {
+    let (start, end) = hook.frame();
+    code.load(FRAME, CONTEXT, start);
+    code.load(FRAME_END, CONTEXT, end);
     code.copy(2, FRAME);
     code.add(2, needed.into());
     code.jump_if_greater(2, FRAME_END)
@@ -92,28 +111,28 @@ fn checksum(code: &mut Assembly, rest: u16) {
 }
 
 /// Passes every frame.
-pub(crate) fn receiver() -> Result<OwnedFd> {
+pub(crate) fn receiver(hook: Hook) -> Result<OwnedFd> {
     let mut code = Assembly::default();
-    code.set(0, XDP_PASS);
+    code.set(0, hook.pass());
     code.exit();
-    bpf::load(Hook::Xdp, code.instructions())
+    bpf::load(hook, code.instructions())
 }
 
 /// Passes every frame, and counts those to each of `hosts` hosts from `first` on, with one hash lookup and one
 /// addition: the minimal cost of counting.
-pub(crate) fn counting_receiver(first: Ipv4Addr, hosts: u32) -> Result<OwnedFd> {
+pub(crate) fn counting_receiver(hook: Hook, first: Ipv4Addr, hosts: u32) -> Result<OwnedFd> {
     let map = bpf::create_map(MapType::Hash, 4, 8, hosts)?;
     for host in 0..hosts {
         let address = Ipv4Addr::from_bits(first.to_bits().wrapping_add(host));
         bpf::update(map.as_fd(), address.octets(), [0; 8])?;
     }
-    bpf::load(Hook::Xdp, counting(map.as_fd()).instructions())
+    bpf::load(hook, counting(hook, map.as_fd()).instructions())
 }
 
-fn counting(map: BorrowedFd<'_>) -> Assembly {
+fn counting(hook: Hook, map: BorrowedFd<'_>) -> Assembly {
     const KEY: i16 = -4;
     let mut code = Assembly::default();
-    let short = frame(&mut code, DESTINATION + 4);
+    let short = frame(&mut code, hook, DESTINATION + 4);
     code.load(1, FRAME, DESTINATION);
     code.store(Width::Four, STACK, KEY, 1);
     code.copy(2, STACK);
@@ -124,7 +143,7 @@ fn counting(map: BorrowedFd<'_>) -> Assembly {
     code.set(1, 1);
     code.add_to_memory(0, 0, 1);
     code.land([short, unlisted]);
-    code.set(0, XDP_PASS);
+    code.set(0, hook.pass());
     code.exit();
     code
 }

@@ -3,8 +3,6 @@
 //! its own. Every program is measured with the same traffic, in turn.
 
 mod goals;
-mod network;
-mod process;
 mod records;
 mod report;
 mod subject;
@@ -15,8 +13,8 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use gomon_xdpgen::{Timing, Traffic};
 
+use super::network::Network;
 use crate::{frames::BOT, prerequisites};
-use network::Network;
 use subject::{HOSTS, Rows, Subject};
 
 #[derive(Args)]

@@ -40,8 +40,9 @@ impl Verdict {
             let error = report.stderr.iter().find_map(|line| line.strip_prefix("gomon: "));
             return Self::Refused(error.unwrap_or("no message").to_owned());
         };
-        // "XDP (native) on vnet0"
-        let attached = attached.1.trim_end_matches(" on vnet0").to_owned();
+        // "XDP (native) on vnet0: runs in the driver"
+        let mode = attached.1.split_once(" on vnet0").map_or(attached.1, |(mode, _)| mode);
+        let attached = mode.to_owned();
         let (reported, expected) = (Counted::reported(&report.records), Counted::expected(sent));
         if !report.success {
             return Self::Wrong(format!("{attached}: gomon failed: {}", report.stderr.join("\n")));
@@ -162,8 +163,10 @@ mod tests {
 
     #[test]
     fn windows_add_up() {
-        let log =
-            ["x INFO TCX: no: trying the next mode", "x INFO attached by TC (clsact) on vnet0"];
+        let log = [
+            "x INFO TCX: no: trying the next mode",
+            "x INFO attached by TC (clsact) on vnet0: why",
+        ];
         let verdict = Verdict::of(report(exact(), &log), &sent());
         assert_eq!(verdict.to_string(), "TC (clsact)", "{verdict:?}");
         assert_eq!(verdict.reasons(), &log[..1]);

@@ -1,4 +1,4 @@
-//! Attaches to an interface: tries the modes in order, from the fastest to the most compatible.
+//! Attaches to an interface: tries the modes in order, from the one that slows the traffic least.
 
 use std::io::ErrorKind;
 

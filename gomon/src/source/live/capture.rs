@@ -16,13 +16,14 @@ use super::config::CounterConfig;
 use super::interface;
 use super::mode::AttachMode;
 use super::reorder::ReorderQueue;
+use super::socket_filter::{self, CapturedPart};
 use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts, nanoseconds};
 use crate::frame::{Frame, FrameLink, OwnedFrame};
 use crate::source::counting::{count, parse_frame, pass_on};
 use crate::source::replay::libpcap::{message, unsupported};
 use crate::source::{PaneSink, Stop, wall};
 
-/// The snap length in bytes: whole frames, as tcpdump captures them.
+/// The snap length in bytes: whole frames, as tcpdump captures them. The filter of the socket truncates most.
 const SNAP_LENGTH: i32 = 262_144;
 /// The size of the kernel's buffer for incoming frames in bytes: room for eighty thousand of the smallest
 /// frames. It is mapped into this process and counts as its memory.
@@ -76,7 +77,8 @@ pub fn listen(
     stop: &Stop,
     mut handle_frame: impl FnMut(LinkType, &Frame<'_>),
 ) -> Result<()> {
-    let handle = CaptureHandle::open(interface, Direction::In, INCOMING_BUFFER);
+    let part = CapturedPart::Headers;
+    let handle = CaptureHandle::open(interface, Direction::In, INCOMING_BUFFER, part);
     let mut handle =
         handle.map_err(|error| explain(error, interface, Some(AttachMode::Pcap), None))?;
     let (link, end) = (handle.link()?, Instant::now() + time);
@@ -140,10 +142,18 @@ impl PcapCounter {
     ///
     /// When libpcap cannot capture on the interface, or its link type is unsupported.
     pub(super) fn open(interface: &str, config: &CounterConfig) -> Result<Self> {
-        let incoming = CaptureHandle::open(interface, Direction::In, INCOMING_BUFFER)?;
         let captures_packets = config.packets_per_host > 0;
-        let outgoing = (captures_packets || config.sweeps)
-            .then(|| CaptureHandle::open(interface, Direction::Out, OUTGOING_BUFFER));
+        // Without artifacts, only UDP replies are needed of the outgoing frames.
+        let [incoming_part, outgoing_part] = if captures_packets {
+            [CapturedPart::Everything; 2]
+        } else {
+            [CapturedPart::Headers, CapturedPart::UdpHeaders]
+        };
+        let incoming =
+            CaptureHandle::open(interface, Direction::In, INCOMING_BUFFER, incoming_part)?;
+        let outgoing = (captures_packets || config.sweeps).then(|| {
+            CaptureHandle::open(interface, Direction::Out, OUTGOING_BUFFER, outgoing_part)
+        });
         let link = incoming.link()?;
         ensure!(
             Mac::is_in(link) || !config.filter.has_mac_rule(),
@@ -312,7 +322,12 @@ impl PcapCounter {
 }
 
 impl CaptureHandle {
-    fn open(interface: &str, direction: Direction, buffer: i32) -> Result<Self> {
+    fn open(
+        interface: &str,
+        direction: Direction,
+        buffer: i32,
+        part: CapturedPart,
+    ) -> Result<Self> {
         let pcap_error = |error: pcap::Error| -> Error { anyhow!("{}", message(&error)) };
         let capture = pcap::Capture::from_device(interface)
             .map_err(pcap_error)?
@@ -326,11 +341,18 @@ impl CaptureHandle {
             .open()
             .and_then(pcap::Capture::setnonblock)
             .map_err(pcap_error)?;
-        // libpcap checks the direction of each frame in user space. A filter in the kernel would be
-        // faster, but libpcap applies it in user space to frames captured before it was installed. There
-        // it has no direction and drops the frame.
+        // libpcap checks the direction of each frame in user space, which is needed for frames that were
+        // captured before the filter was attached.
         capture.direction(direction).map_err(pcap_error)?;
-        Ok(Self { capture, next: None, lost: (0, 0) })
+        let handle = Self { capture, next: None, lost: (0, 0) };
+        let part = match handle.link() {
+            Ok(LinkType::Ethernet) => part,
+            _ => CapturedPart::Everything,
+        };
+        if let Err(error) = socket_filter::attach(&handle.capture, direction, part) {
+            log::debug!("{interface}: filtering frames in the kernel: {error}");
+        }
+        Ok(handle)
     }
 
     /// Returns the link type of the frames.

@@ -21,6 +21,7 @@ mod pending_replies;
 mod release;
 mod reorder;
 mod senders;
+mod socket_filter;
 mod values;
 
 use std::fmt;
@@ -79,6 +80,12 @@ impl Live {
         let clock = MonotonicClock::start();
         let interface = interface.to_owned();
         Ok(Self { interface, counter, _liveness: liveness, link_monitor, mode, clock })
+    }
+
+    /// Returns the mode in which it is attached.
+    #[must_use]
+    pub fn mode(&self) -> AttachMode {
+        self.mode
     }
 
     /// Passes a pane to `sink` at the end of each interval of length `pane`, until a stop is requested or

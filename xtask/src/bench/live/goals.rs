@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::subject::{Round, Rows, Subject};
+use super::subject::{Hook, Round, Rows, Subject};
 use crate::bench::measure::median;
 use crate::bench::report::spread;
 
@@ -12,21 +12,41 @@ pub(super) fn table(traffics: &[Rows]) -> String {
     let ratios = |values: Vec<f64>, references: Vec<f64>| -> Vec<f64> {
         values.into_iter().zip(references).map(|(value, reference)| value / reference).collect()
     };
-    let (gomon, idle) = (costs(ordinary, Subject::Gomon), costs(ordinary, Subject::Idle));
-    let net = gomon.iter().zip(idle).map(|(gomon, idle)| gomon - idle).collect();
-    let by_minimal = ratios(gomon.clone(), costs(ordinary, Subject::Minimal));
-    let (gomon_costs, tcpdump_costs) =
-        (spent(ordinary, Subject::Gomon), spent(ordinary, Subject::Tcpdump));
     let by_tcpdump = |part: fn(&Cost) -> f64| {
-        ratios(gomon_costs.iter().map(part).collect(), tcpdump_costs.iter().map(part).collect())
+        let (gomon, tcpdump) =
+            (spent(ordinary, Subject::Gomon(Hook::Xdp)), spent(ordinary, Subject::Tcpdump));
+        ratios(gomon.iter().map(part).collect(), tcpdump.iter().map(part).collect())
     };
-    let by_own = ratios(costs(new, Subject::Gomon), gomon.clone());
-    let lost: i128 = traffics.iter().map(|rows| lost(rows, Subject::Gomon)).sum();
-    let rows = [
-        ("ns per packet in the kernel", gomon, 100.0, 0),
-        ("the same minus the cost of measuring", net, 100.0, 0),
-        ("ns per packet, relative to minimal counting", by_minimal, 1.5, 2),
-        ("new host in each frame, relative to ordinary", by_own, 1.2, 2),
+    let net = |subject, hook| -> Vec<f64> {
+        let (all, idle) = (costs(ordinary, subject), costs(ordinary, Subject::Idle(hook)));
+        all.into_iter().zip(idle).map(|(all, idle)| all - idle).collect()
+    };
+    let [xdp, tc] = [Hook::Xdp, Hook::Tc].map(|hook| {
+        let (gomon, minimal) = (Subject::Gomon(hook), Subject::Minimal(hook));
+        let by_own = ratios(costs(new, gomon), costs(ordinary, gomon));
+        [
+            (costs(ordinary, gomon), 100.0, 0),
+            (net(gomon, hook), 100.0, 0),
+            (ratios(net(gomon, hook), net(minimal, hook)), 1.5, 2),
+            (by_own, 1.2, 2),
+        ]
+    });
+    let lost: i128 = traffics
+        .iter()
+        .flat_map(|rows| [Hook::Xdp, Hook::Tc].map(|hook| lost(rows, Subject::Gomon(hook))))
+        .sum();
+    let names = [
+        "ns per packet in the kernel",
+        "minus the cost of measuring",
+        "the same, relative to minimal counting",
+        "new host in each frame, relative to ordinary",
+    ];
+    let hooks = [("XDP", xdp), ("TC", tc)].into_iter().flat_map(|(hook, rows)| {
+        names.into_iter().zip(rows).map(move |(name, (values, goal, digits))| {
+            (format!("{hook}: {name}"), values, goal, digits)
+        })
+    });
+    let processes = [
         ("CPU time per packet, relative to tcpdump", by_tcpdump(|cost| cost.process), 0.1, 2),
         (
             "the same including the kernel's part",
@@ -35,15 +55,18 @@ pub(super) fn table(traffics: &[Rows]) -> String {
             2,
         ),
     ];
+    let rows = hooks.chain(
+        processes.map(|(name, values, goal, digits)| (name.to_owned(), values, goal, digits)),
+    );
     let mut text = "\ngoals\n".to_owned();
     for (what, values, goal, digits) in rows {
         let met = if median(values.clone()) <= goal { "met" } else { "NOT MET" };
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{what:46}  {:>24}  at most {goal}: {met}", spread(values, digits));
+        let _ = writeln!(text, "{what:50}  {:>24}  at most {goal}: {met}", spread(values, digits));
     }
     let met = if lost == 0 { "met" } else { "NOT MET" };
     text + &format!(
-        "{:46}  {lost:>24}  none: {met}\n",
+        "{:50}  {lost:>24}  none: {met}\n",
         "packets that arrived and gomon did not count"
     )
 }
@@ -82,7 +105,7 @@ fn spent(rows: &Rows, subject: Subject) -> Vec<Cost> {
         };
         Some(Cost { process, kernel })
     };
-    rounds(rows, subject).zip(rounds(rows, Subject::Idle)).filter_map(of).collect()
+    rounds(rows, subject).zip(rounds(rows, Subject::Idle(Hook::Xdp))).filter_map(of).collect()
 }
 
 fn lost(rows: &Rows, subject: Subject) -> i128 {

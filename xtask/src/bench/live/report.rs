@@ -16,9 +16,9 @@ pub(super) fn setting() -> String {
 - queue full: frames dropped by the veth pair, before any program saw them. lost: arrived and not counted.
 - gomon has windows of 1 s, and its records are read from a pipe.
 - tcpdump writes to /dev/null and filters by the same host. Live XDP frames arrive only at an interface with
-  an XDP program, so the program of the first row, which does nothing, is attached too.
-- minimal counting: an XDP program with one lookup in a hash of {HOSTS} hosts and one addition.
-- ns per packet: by the kernel's statistics. The first row is the cost of these statistics.
+  an XDP program, so the program of the first row, which does nothing, is attached with tcpdump and the TC rows.
+- minimal counting: an XDP or TC program with one lookup in a hash of {HOSTS} hosts and one addition.
+- ns per packet: by the kernel's statistics. The rows without counting are the cost of these statistics.
 - The kernel's part of CPU time is the ns per packet minus that cost; for tcpdump, it is the additional time
   that sending takes compared with the first row.
 - Programs are started with `ip netns exec`.

@@ -11,11 +11,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use gomon_xdpgen::{Attached, Sent, Statistics, Traffic, of_process};
 
-use super::{
-    network::{Network, TAP},
-    process::{Process, Usage},
-    records::Records,
-};
+use super::records::Records;
+use crate::bench::network::{Network, TAP};
+use crate::bench::process::{Process, Usage, line, number};
 use crate::frames::BOT;
 
 /// Destination hosts of the ordinary flood.
@@ -24,14 +22,23 @@ pub(super) const HOSTS: u32 = 512;
 /// The rounds of each subject.
 pub(super) type Rows = Vec<(Subject, Vec<Round>)>;
 
+/// Where a program runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hook {
+    /// In the driver.
+    Xdp,
+    /// TCX ingress, after an XDP program that does nothing, because live frames arrive only with one.
+    Tc,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Subject {
     /// A program that does nothing: the cost of measuring.
-    Idle,
+    Idle(Hook),
     /// The minimum for counting: one hash lookup, one addition.
-    Minimal,
-    Gomon,
-    Saving,
+    Minimal(Hook),
+    Gomon(Hook),
+    Saving(Hook),
     Tcpdump,
 }
 
@@ -69,8 +76,17 @@ const SAVED_PACKETS: &str = "100";
 const DRAIN_TIME: Duration = Duration::from_millis(1500);
 
 impl Subject {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Idle, Self::Minimal, Self::Gomon, Self::Saving, Self::Tcpdump];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Idle(Hook::Xdp),
+        Self::Minimal(Hook::Xdp),
+        Self::Gomon(Hook::Xdp),
+        Self::Saving(Hook::Xdp),
+        Self::Idle(Hook::Tc),
+        Self::Minimal(Hook::Tc),
+        Self::Gomon(Hook::Tc),
+        Self::Saving(Hook::Tc),
+        Self::Tcpdump,
+    ];
 
     /// Measures one round. Returns `None` when the subject is not available.
     pub(super) fn run(
@@ -81,26 +97,39 @@ impl Subject {
         gomon: &Path,
         directory: &Path,
     ) -> Result<Option<Round>> {
-        match self {
-            Self::Idle => in_kernel(network, traffic, frames, &network.passing()?).map(Some),
-            Self::Minimal => {
-                let program = network.counting(traffic, HOSTS.min(traffic.hosts))?;
-                in_kernel(network, traffic, frames, &program).map(Some)
+        let _receiver = match self {
+            Self::Tcpdump => Some(network.passing()?),
+            Self::Idle(hook) | Self::Minimal(hook) | Self::Gomon(hook) | Self::Saving(hook) => {
+                (hook == Hook::Tc).then(|| network.passing()).transpose()?
             }
-            Self::Gomon => self::gomon(network, traffic, frames, gomon, None),
-            Self::Saving => self::gomon(network, traffic, frames, gomon, Some(directory)),
-            Self::Tcpdump => tcpdump(network, traffic, frames).map(Some),
-        }
+        };
+        let hosts = HOSTS.min(traffic.hosts);
+        let program = match self {
+            Self::Idle(Hook::Xdp) => network.passing()?,
+            Self::Idle(Hook::Tc) => network.passing_tc()?,
+            Self::Minimal(Hook::Xdp) => network.counting(traffic, hosts)?,
+            Self::Minimal(Hook::Tc) => network.counting_tc(traffic, hosts)?,
+            Self::Gomon(hook) => return self::gomon(network, traffic, frames, gomon, (hook, None)),
+            Self::Saving(hook) => {
+                return self::gomon(network, traffic, frames, gomon, (hook, Some(directory)));
+            }
+            Self::Tcpdump => return tcpdump(network, traffic, frames).map(Some),
+        };
+        in_kernel(network, traffic, frames, &program).map(Some)
     }
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.pad(match self {
-            Self::Idle => "no counting",
-            Self::Minimal => "minimal counting",
-            Self::Gomon => "gomon",
-            Self::Saving => "gomon --save-packets 100",
+            Self::Idle(Hook::Xdp) => "XDP: no counting",
+            Self::Minimal(Hook::Xdp) => "XDP: minimal counting",
+            Self::Gomon(Hook::Xdp) => "XDP: gomon",
+            Self::Saving(Hook::Xdp) => "XDP: --save-packets 100",
+            Self::Idle(Hook::Tc) => "TC: no counting",
+            Self::Minimal(Hook::Tc) => "TC: minimal counting",
+            Self::Gomon(Hook::Tc) => "TC: gomon",
+            Self::Saving(Hook::Tc) => "TC: --save-packets 100",
             Self::Tcpdump => "tcpdump",
         })
     }
@@ -148,10 +177,11 @@ fn gomon(
     traffic: &Traffic,
     frames: u64,
     gomon: &Path,
-    saved: Option<&Path>,
+    (hook, saved): (Hook, Option<&Path>),
 ) -> Result<Option<Round>> {
     let mut command = network.command(gomon);
-    command.args([TAP, &BOT.to_string(), "--window", "1s", "--quiet"]);
+    let attach = if hook == Hook::Xdp { "xdp" } else { "tc" };
+    command.args([TAP, &BOT.to_string(), "--window", "1s", "--quiet", "--attach", attach]);
     if let Some(directory) = saved {
         command.args(["--save-packets", SAVED_PACKETS, "--capture-dir"]).arg(directory);
     }
@@ -189,8 +219,6 @@ fn read(stdout: ChildStdout) -> thread::JoinHandle<Result<Records>> {
 }
 
 fn tcpdump(network: &Network, traffic: &Traffic, frames: u64) -> Result<Round> {
-    // Live XDP frames arrive only at an interface with an XDP program.
-    let _receiver = network.passing()?;
     let mut command = network.command("tcpdump");
     command.args(["-i", TAP, "-w", "/dev/null"]).arg(format!("src host {BOT}"));
     let (mut process, _stdout) = Process::start(&mut command)?;
@@ -204,30 +232,4 @@ fn tcpdump(network: &Network, traffic: &Traffic, frames: u64) -> Result<Round> {
         .context("find the number of packets that tcpdump captured")?;
     let reported_lost = number(&log, "", " packets dropped by kernel");
     Ok(Round { counted, reported_lost, ..round })
-}
-
-fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| line.strip_prefix(start))
-}
-
-/// Returns the number before `unit` in a line that starts with `start`.
-fn number(text: &str, start: &str, unit: &str) -> Option<u64> {
-    let line = text.lines().find(|line| line.starts_with(start) && line.contains(unit))?;
-    let (before, _) = line.split_once(unit)?;
-    before.rsplit(' ').next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_found_by_their_units() {
-        let log = "tcpdump: listening on vnet0\n12 packets captured\n\
-            Ledger: 9 frames seen = 8 counted + 1 not from the bot; 0 late, 7 packets in overflow";
-        assert_eq!(number(log, "", " packets captured"), Some(12));
-        assert_eq!(number(log, "Ledger: ", " counted"), Some(8));
-        assert_eq!(number(log, "Ledger: ", " packets in overflow"), Some(7));
-        assert_eq!(number(log, "Ledger: ", " lost"), None);
-    }
 }

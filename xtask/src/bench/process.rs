@@ -115,6 +115,18 @@ fn memory(status: &str, name: &str) -> Option<u32> {
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
+/// Returns the rest of the line that starts with `start`.
+pub(super) fn line<'a>(text: &'a str, start: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(start))
+}
+
+/// Returns the number before `unit` in a line that starts with `start`.
+pub(super) fn number(text: &str, start: &str, unit: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with(start) && line.contains(unit))?;
+    let (before, _) = line.split_once(unit)?;
+    before.rsplit(' ').next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,5 +137,15 @@ mod tests {
         assert_eq!(cpu_time(stat), Some(Duration::from_millis(420)));
         let status = "Name:\tgomon\nVmHWM:\t   25600 kB\nVmRSS:\t   24000 kB\n";
         assert_eq!((memory(status, "VmHWM"), memory(status, "VmRSS")), (Some(25600), Some(24000)));
+    }
+
+    #[test]
+    fn numbers_are_found_by_their_units() {
+        let log = "tcpdump: listening on vnet0\n12 packets captured\n\
+            Ledger: 9 frames seen = 8 counted + 1 not from the bot; 0 late, 7 packets in overflow";
+        assert_eq!(number(log, "", " packets captured"), Some(12));
+        assert_eq!(number(log, "Ledger: ", " counted"), Some(8));
+        assert_eq!(number(log, "Ledger: ", " packets in overflow"), Some(7));
+        assert_eq!(number(log, "Ledger: ", " lost"), None);
     }
 }

@@ -3,14 +3,15 @@
 use std::{
     ffi::OsStr,
     fs,
+    net::Ipv4Addr,
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result};
-use gomon_xdpgen::{Attached, Sent, Traffic};
+use gomon_xdpgen::{Attached, Sent, Tap, Traffic};
 use serde_json::Value;
 
-use crate::workspace::text;
+use crate::{frames::BOT, workspace::text};
 
 /// Fixed names, so that a run removes what a killed run left.
 const RECEIVER: &str = "gomon-bench-tap";
@@ -18,6 +19,8 @@ const SENDER: &str = "gomon-bench-bot";
 /// The interface on which packets are counted.
 pub(super) const TAP: &str = "vnet0";
 const BOT_END: &str = "bot0";
+/// The address of the receiving end.
+pub(super) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 10, 0, 1);
 
 pub(super) struct Network {
     receiver: &'static str,
@@ -74,13 +77,70 @@ impl Network {
         Attached::passing(self.receiver, TAP)
     }
 
+    /// Attaches a TC program that passes frames and does nothing else.
+    pub(super) fn passing_tc(&self) -> Result<Attached> {
+        self.passing_tc_at(TAP)
+    }
+
+    /// The same on an interface at the receiving end.
+    pub(super) fn passing_tc_at(&self, interface: &str) -> Result<Attached> {
+        Attached::passing_tc(self.receiver, interface)
+    }
+
+    /// Attaches a minimal TC program that counts like [`Network::counting`].
+    pub(super) fn counting_tc(&self, traffic: &Traffic, hosts: u32) -> Result<Attached> {
+        Attached::counting_tc(self.receiver, TAP, traffic.destination, hosts)
+    }
+
     /// Attaches a minimal program that counts frames to the first hosts of the traffic.
     pub(super) fn counting(&self, traffic: &Traffic, hosts: u32) -> Result<Attached> {
         Attached::counting(self.receiver, TAP, traffic.destination, hosts)
     }
 
+    /// Runs ip(8) at the receiving end.
+    pub(super) fn ip(&self, args: &str) -> Result<String> {
+        in_namespace(self.receiver, args)
+    }
+
+    /// Runs ip(8) at the bot's end.
+    pub(super) fn bot_ip(&self, args: &str) -> Result<String> {
+        in_namespace(self.sender, args)
+    }
+
+    /// Gives both ends an address, [`GATEWAY`] and the bot's.
+    pub(super) fn add_addresses(&self) -> Result<()> {
+        self.ip(&format!("address add {GATEWAY}/24 dev {TAP}"))?;
+        self.bot_ip(&format!("address add {BOT}/24 dev {BOT_END}"))?;
+        Ok(())
+    }
+
+    /// Creates a tap at the receiving end. It is up, and has a MAC address.
+    pub(super) fn tap(&self, name: &str, address: &str) -> Result<Tap> {
+        let tap = Tap::create(self.receiver, name)?;
+        self.ip(&format!("link set {name} address {address} up"))?;
+        Ok(tap)
+    }
+
+    /// Creates a socket at the receiving end.
+    pub(super) fn at_receiver<T: Send>(
+        &self,
+        create: impl FnOnce() -> Result<T> + Send,
+    ) -> Result<T> {
+        gomon_xdpgen::within(self.receiver, create)
+    }
+
+    /// Creates a socket at the bot's end.
+    pub(super) fn at_bot<T: Send>(&self, create: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        gomon_xdpgen::within(self.sender, create)
+    }
+
     pub(super) fn arrived(&self) -> Result<Arrived> {
-        let text = ip(&["-n", self.receiver, "-s", "-j", "link", "show", TAP])?;
+        self.arrived_at(TAP)
+    }
+
+    /// Returns the counters of an interface at the receiving end.
+    pub(super) fn arrived_at(&self, interface: &str) -> Result<Arrived> {
+        let text = ip(&["-n", self.receiver, "-s", "-j", "link", "show", interface])?;
         let parsed: Value =
             serde_json::from_str(&text).context("parse the output of `ip -s -j`")?;
         let number = |name: &str| parsed[0]["stats64"]["rx"][name].as_u64();
@@ -102,6 +162,11 @@ fn remove() {
         // It fails when there is none.
         let _ = Command::new("ip").args(["netns", "del", namespace]).output();
     }
+}
+
+fn in_namespace(namespace: &str, args: &str) -> Result<String> {
+    let args: Vec<_> = ["-n", namespace].into_iter().chain(args.split_whitespace()).collect();
+    ip(&args)
 }
 
 fn ip(args: &[&str]) -> Result<String> {
