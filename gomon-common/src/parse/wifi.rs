@@ -16,7 +16,7 @@ pub(super) fn ieee80211<F: Frame + ?Sized>(
     /// To DS and From DS: the header has a fourth address.
     const TO_AND_FROM_DS: u8 = 0x03;
     const PROTECTED: u8 = 0x40;
-    /// +HTC/Order: in a QoS frame, an HT Control field of four bytes follows the QoS Control field.
+    /// `+HTC/Order`: in a `QoS` frame, an HT Control field of four bytes follows the `QoS` Control field.
     const ORDER: u8 = 0x80;
     /// An A-MSDU: several frames in one, each with its own header.
     const AGGREGATE: u8 = 0x80;

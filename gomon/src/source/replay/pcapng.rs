@@ -39,7 +39,7 @@ pub struct Pcapng {
 }
 
 /// What the thorough parser found next.
-enum Block {
+enum NextBlock {
     /// A packet block of this type, in [`Pcapng::block`].
     Packet(u32),
     /// A block without a packet.
@@ -119,16 +119,16 @@ impl Pcapng {
                 return Ok(flow);
             }
             match self.next_block()? {
-                Block::Packet(kind) => {
+                NextBlock::Packet(kind) => {
                     let position = self.block_start;
                     let frame = self.packet(kind)?;
                     if !visitor.visit_fast(&frame) && visitor.visit(&frame, position).is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
                 }
-                Block::Other => {}
-                Block::End => return Ok(ControlFlow::Break(())),
-                Block::TimedOut => return Ok(ControlFlow::Continue(())),
+                NextBlock::Other => {}
+                NextBlock::End => return Ok(ControlFlow::Break(())),
+                NextBlock::TimedOut => return Ok(ControlFlow::Continue(())),
             }
             waits = false;
         }
@@ -191,36 +191,36 @@ impl Pcapng {
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
         loop {
             match self.next_block()? {
-                Block::Packet(kind) => return self.packet(kind).map(Some),
-                Block::Other => {}
-                Block::End | Block::TimedOut => return Ok(None),
+                NextBlock::Packet(kind) => return self.packet(kind).map(Some),
+                NextBlock::Other => {}
+                NextBlock::End | NextBlock::TimedOut => return Ok(None),
             }
         }
     }
 
     /// Reads the next block.
-    fn next_block(&mut self) -> Result<Block> {
+    fn next_block(&mut self) -> Result<NextBlock> {
         self.block_start = self.position;
         self.try_next_block().with_context(|| self.location(1))
     }
 
-    fn try_next_block(&mut self) -> Result<Block> {
+    fn try_next_block(&mut self) -> Result<NextBlock> {
         if !self.wait_for_block()? {
-            return Ok(Block::TimedOut);
+            return Ok(NextBlock::TimedOut);
         }
         match self.read_block()? {
-            None => return Ok(Block::End),
+            None => return Ok(NextBlock::End),
             Some(SECTION_HEADER) => self.start_section()?,
             Some(INTERFACE_DESCRIPTION) => {
                 self.section.add_interface(&self.block)?;
             }
             Some(kind @ (ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET)) => {
                 self.frames += 1;
-                return Ok(Block::Packet(kind));
+                return Ok(NextBlock::Packet(kind));
             }
             Some(_) => {}
         }
-        Ok(Block::Other)
+        Ok(NextBlock::Other)
     }
 
     /// Parses the packet block that was read, which is of type `kind`.

@@ -46,16 +46,4 @@ impl PcapngSection {
         };
         Some((frame, after))
     }
-
-    /// Does what [`PcapngSection::enhanced_packet`] does, in the byte order of the section.
-    pub(in crate::source::replay) fn any_enhanced_packet<'a>(
-        &self,
-        bytes: &'a [u8],
-    ) -> Option<(Frame<'a>, &'a [u8])> {
-        if self.big_endian {
-            self.enhanced_packet::<true>(bytes)
-        } else {
-            self.enhanced_packet::<false>(bytes)
-        }
-    }
 }
