@@ -20,7 +20,7 @@ use workload::{Figures, Workload};
 
 #[derive(Args)]
 pub(crate) struct DisturbArgs {
-    /// WorkloadRuns of each observer with each kind of traffic
+    /// Runs of each observer with each kind of traffic
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     turns: u32,
     /// Only traffic whose name contains TEXT
