@@ -105,8 +105,8 @@ pub struct Args {
 
     /// List the sources of the packets in INPUT, and count nothing
     ///
-    /// On an interface, gomon listens for one window and lists the sources of the incoming packets. SRC_IP
-    /// is not needed.
+    /// On an interface, gomon listens for one window and lists the sources of the incoming packets. The
+    /// bot's address is not needed.
     #[arg(long, conflicts_with = "calibrate", help_heading = INPUT)]
     pub list_sources: bool,
 
