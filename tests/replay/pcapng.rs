@@ -46,7 +46,7 @@ fn thoroughly(input: impl Read + Send + 'static) -> Outcome {
     loop {
         match reader.next_frame().map(|frame| frame.map(|frame| copied(&frame, 0))) {
             Ok(Some(frame)) => {
-                frames.push((reader.block_start(), frame.1, frame.2, frame.3, frame.4))
+                frames.push((reader.block_start(), frame.1, frame.2, frame.3, frame.4));
             }
             Ok(None) => return (frames, None),
             Err(error) => return (frames, Some(format!("{error:#}"))),
@@ -196,7 +196,9 @@ impl Writer {
         let halves = |ticks: u64| [(ticks >> 32) as u32, (ticks & 0xffff_ffff) as u32];
         let captured = |length: usize| match damage {
             Damage::Captured(length) => length,
-            _ => u32::try_from(length).expect("short"),
+            Damage::None | Damage::Head(_) | Damage::Tail(_) | Damage::Both(_) => {
+                u32::try_from(length).expect("short")
+            }
         };
         let mut body = Vec::new();
         let kind = match block {
