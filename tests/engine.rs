@@ -98,12 +98,12 @@ fn replay_from(
         if let PanePosition::Ahead(panes) = clock.locate(Some(time)) {
             let span = clock.pane();
             clock.advance(panes);
-            engine.add_pane(tally.take(span), &mut |report| reports.push(report));
+            engine.add_pane(tally.close_pane(span), &mut |report| reports.push(report));
             engine.add_silent_panes(span.end, panes - 1, &mut |report| reports.push(report));
         }
         tally.count(&sent.packet(), sent.length, time);
     }
-    engine.add_pane(tally.take(clock.pane()), &mut |report| reports.push(report));
+    engine.add_pane(tally.close_pane(clock.pane()), &mut |report| reports.push(report));
     engine.finish(&mut |report| reports.push(report));
     reports
 }
@@ -226,9 +226,9 @@ proptest! {
         let step = if has_room { policy.step } else { policy.window };
         let policy = Policy { step, ..policy };
         for report in replay_from(Sources::Any, &policy, &packets, capacity) {
-            // A silent window has no origins.
-            prop_assert!(report.origins.is_empty() || report.origins.len() == report.verdicts.len());
-            for (verdict, origin) in report.verdicts.iter().zip(&report.origins) {
+            // A silent window has no sources.
+            prop_assert!(report.verdict_sources.is_empty() || report.verdict_sources.len() == report.verdicts.len());
+            for (verdict, source) in report.verdicts.iter().zip(&report.verdict_sources) {
                 let is_about = |sent: &&Sent| match verdict {
                     Verdict::Attack { target: AttackTarget::Endpoint(endpoint), .. }
                     | Verdict::Connection { endpoint, .. } => sent.destination == *endpoint,
@@ -244,13 +244,13 @@ proptest! {
                 let sources: BTreeSet<_> = sources.collect();
                 let single = sources.first().copied().filter(|_| sources.len() == 1);
                 // The source of unlisted endpoints is not known, but a reported source is correct.
-                if has_room || origin.is_some() {
-                    prop_assert_eq!(*origin, single, "{:?}", verdict);
+                if has_room || source.is_some() {
+                    prop_assert_eq!(*source, single, "{:?}", verdict);
                 }
             }
         }
         let with_bot = replay(&policy, &packets, capacity);
-        prop_assert!(with_bot.iter().all(|report| report.origins.is_empty()));
+        prop_assert!(with_bot.iter().all(|report| report.verdict_sources.is_empty()));
     }
 
     #[test]
@@ -291,7 +291,7 @@ proptest! {
             for sent in packets {
                 tally.count(&sent.packet(), sent.length, Timestamp::default());
             }
-            WindowCounts { senders: Senders::default(), ..tally.take(Span::default()) }
+            WindowCounts { senders: Senders::default(), ..tally.close_pane(Span::default()) }
         };
         prop_assert_eq!(WindowCounts::sum(&[count(early), count(late)]), count(&packets));
     }

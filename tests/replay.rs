@@ -18,6 +18,8 @@ mod fast_path;
 mod formats;
 #[path = "replay/opaque.rs"]
 mod opaque;
+#[path = "replay/pcapng.rs"]
+mod pcapng;
 #[path = "replay/plain.rs"]
 mod plain;
 #[path = "replay/steps.rs"]

@@ -2,7 +2,7 @@
 //!
 //! The filter has one hash function. A host's slot is set before the host is added to the map of listed
 //! hosts. Once that map is full, a clear slot proves that a host is not listed, which saves the map lookup
-//! for most packets of a flood to ever new hosts.
+//! for most packets of a flood that sends each packet to a new host.
 //!
 //! The filter is stored as an array map of *parts*: its size varies with the number of hosts, but the
 //! value size of a map is fixed when the object is compiled.

@@ -21,7 +21,7 @@ pub mod names {
     pub const XDP_FRAGS: &str = "gomon_xdp_frags";
     /// TC classifier for ingress traffic of the interface.
     pub const TC: &str = "gomon_tc";
-    /// TC classifier for egress traffic of the interface, which goes to the bot. It looks for replies and
+    /// TC classifier for egress traffic of the interface, which is sent to the bot. It records replies and
     /// does not count.
     pub const TC_EGRESS: &str = "gomon_tc_egress";
     /// All programs.

@@ -10,7 +10,7 @@ pub struct Packet {
     /// The outermost destination. Its port is 0 if the protocol has no ports, if the packet is a fragment
     /// other than the first, and if the capture or the packet ends before the port.
     pub destination: Endpoint,
-    /// The source port, 0 in the same cases.
+    /// The source port. It is 0 in the same cases.
     pub source_port: u16,
     /// The packet's part in the contact between source and destination.
     pub contact: ContactFlag,
@@ -19,10 +19,10 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// Returns the endpoint that the packet was sent from, which is the destination of a reply.
+    /// Returns the endpoint that the packet was sent from, to which a reply is sent.
     #[must_use]
     #[inline]
-    pub const fn origin(&self) -> Endpoint {
+    pub const fn source_endpoint(&self) -> Endpoint {
         Endpoint::new(self.source, self.destination.protocol(), self.source_port)
     }
 }
@@ -36,11 +36,11 @@ impl Packet {
 pub struct ContactFlag(u8);
 
 impl ContactFlag {
-    /// None: the protocol has no contacts, or the header that shows it is cut off or in another fragment.
+    /// None: the protocol has no contacts, or the transport header is cut off or in another fragment.
     pub const NONE: Self = Self(0);
     /// The source may expect a reply: a TCP SYN without ACK, or a UDP datagram.
     pub const ATTEMPT: Self = Self(1);
-    /// The source has got a reply to its SYN, or sends one: any other TCP segment.
+    /// The source has received a reply to its SYN, or sends one: any other TCP segment.
     pub const ESTABLISHED: Self = Self(2);
 
     /// Returns the flag as a number.
@@ -51,8 +51,8 @@ impl ContactFlag {
     }
 }
 
-/// The byte of a transport header that distinguishes kinds of segments or packets: of TCP the flags from CWR
-/// to FIN, of SCTP the type of the first chunk. It is absent for other protocols, and if it is cut off or in
+/// The byte of a transport header that distinguishes kinds of segments or packets: for TCP the flags from CWR
+/// to FIN, for SCTP the type of the first chunk. It is absent for other protocols, and if it is cut off or in
 /// another fragment.
 ///
 /// A number and not an `Option`, for the same reason as [`ContactFlag`]. The kernel program does not use it:

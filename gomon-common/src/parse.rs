@@ -8,8 +8,8 @@
 //! | [`parse_plain`] | Ethernet, then IPv4 without options or IPv6, at fixed offsets | any [`Frame`](crate::Frame) | kernel program and user space |
 //! | [`V4Packet::parse`] | Ethernet, IPv4 without options, TCP or UDP, without data-dependent branches | a byte slice | user space |
 //!
-//! A shortcut either returns the packet that [`parse()`] returns for the same frame, or `None`, which means
-//! that the frame is left to [`parse()`]. `tests/parser.rs` checks this on generated, corrupted and real
+//! A shortcut returns the packet that [`parse()`] returns for the same frame, or `None` if the frame must be
+//! parsed by [`parse()`]. `tests/parser.rs` checks this on generated, corrupted and real
 //! frames.
 //!
 //! All of them use the *outermost* IP header only: a packet of a tunnel (GRE, IP in IP, VXLAN) is a packet

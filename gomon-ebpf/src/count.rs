@@ -74,7 +74,7 @@ impl<C: EbpfContext, L: Frame, F: Frame> FrameContext<'_, C, L, F> {
             return false;
         }
         if contact::is_enabled() && packet.destination.protocol() == protocol::UDP {
-            replies::record(generation, cpu, &packet.origin());
+            replies::record(generation, cpu, &packet.source_endpoint());
         }
         if packets::is_enabled() {
             self.sample_packet(generation, cpu, &packet.source);
@@ -115,7 +115,7 @@ impl<C: EbpfContext, L: Frame, F: Frame> FrameContext<'_, C, L, F> {
         // If every source is the bot's, each packet may also be a reply.
         let may_be_reply = sources::any() && !sources::is_filtered_by_mac();
         if may_be_reply && contact::is_enabled() && packet.destination.protocol() == protocol::UDP {
-            replies::record(generation, cpu, &packet.origin());
+            replies::record(generation, cpu, &packet.source_endpoint());
         }
         let host = packet.destination.address();
         // Once the host map is full, most packets of a flood to ever new hosts are to unlisted hosts.

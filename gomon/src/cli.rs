@@ -11,11 +11,12 @@ use crate::run::{Damaged, Listing, Run};
 use crate::settings::{Args, RunMode, Settings, usage_error};
 use crate::sink::{console, one_line};
 
-/// Exit status: something failed while running; records or artifacts are missing.
+/// Exit status: something failed during the run, and records or artifacts are missing.
 const FAILED: u8 = 1;
-/// Exit status: the command line or the configuration is wrong; nothing was started.
+/// Exit status: the command line is wrong, or an input or output can't be opened. Nothing was started.
 const USAGE: u8 = 2;
-/// Exit status: the input is damaged, all before that was analysed and written, and nothing else failed.
+/// Exit status: the input is damaged. Everything before the damage was analysed and written, and nothing else
+/// failed.
 const DAMAGED: u8 = 3;
 
 /// Runs gomon with the process's arguments.
@@ -33,32 +34,31 @@ fn run() -> ExitCode {
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
         {
             return match error.print() {
-                // A reader that closes the pipe early is no failure.
+                // A reader that closes the pipe early is not a failure.
                 Err(why) if why.kind() != io::ErrorKind::BrokenPipe => {
-                    complain(FAILED, &format!("writing to standard output: {why}: make room"))
+                    fail(FAILED, &format!("writing to standard output: {why}: free some space"))
                 }
                 _ => ExitCode::SUCCESS,
             };
         }
-        // Errors of writing to standard error are ignored, as everywhere.
+        // Errors when writing to standard error are ignored, as in `console`.
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             let _ = error.print();
             return ExitCode::from(USAGE);
         }
-        Err(error) => return complain(USAGE, &usage_error(&error)),
+        Err(error) => return fail(USAGE, &usage_error(&error)),
     };
     let performed = Settings::new(args).and_then(|settings| match settings.process.mode {
         RunMode::ListSources => Listing::prepare(settings).map(Listing::perform),
         RunMode::Detect | RunMode::Calibrate => Run::prepare(settings).map(Run::perform),
     });
     match performed {
-        Err(error) => complain(USAGE, &format!("{error:#}")),
+        Err(error) => fail(USAGE, &format!("{error:#}")),
         Ok(failures) => {
-            let damaged = failures.iter().all(Error::is::<Damaged>);
+            let is_damaged = failures.iter().all(Error::is::<Damaged>);
             let mut status = ExitCode::SUCCESS;
             for error in failures {
-                let failed = if damaged { DAMAGED } else { FAILED };
-                status = complain(failed, &format!("{error:#}"));
+                status = fail(if is_damaged { DAMAGED } else { FAILED }, &format!("{error:#}"));
             }
             status
         }
@@ -66,7 +66,7 @@ fn run() -> ExitCode {
 }
 
 /// Writes an error as one line, and returns the exit status.
-fn complain(status: u8, text: &str) -> ExitCode {
+fn fail(status: u8, text: &str) -> ExitCode {
     console::line(format_args!("gomon: {}", one_line(text)));
     ExitCode::from(status)
 }

@@ -9,7 +9,7 @@ use crate::core::Timestamp;
 /// One captured frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
-    /// When it was captured; some formats can omit that.
+    /// When it was captured. Some formats can omit the time.
     pub time: Option<Timestamp>,
     /// The type of the header that it starts with.
     pub link: FrameLink,
@@ -43,7 +43,7 @@ impl OwnedFrame {
         Frame { time: self.time, link: self.link, length: self.length, data: &self.data }
     }
 
-    /// Makes the capture time `by` nanoseconds later.
+    /// Moves the capture time by `by` nanoseconds.
     pub fn shift_time(&mut self, by: i64) {
         self.time = self.time.map(|time| time.after(by));
     }
@@ -54,7 +54,7 @@ impl OwnedFrame {
 pub enum FrameLink {
     /// A link type that gomon parses.
     Known(LinkType),
-    /// Any other, by its number in the registry of link-layer header types.
+    /// Any other link type, by its number in the registry of link-layer header types.
     Unsupported(u32),
 }
 
@@ -67,8 +67,8 @@ pub struct RemoteHost {
     pub is_listed: bool,
 }
 
-/// The remote hosts of a packet: none for a packet that belongs into no artifact, two if both its source and its
-/// destination may be the bot, otherwise one.
+/// The remote hosts of a packet: none if it belongs to no artifact, two if both its source and its destination may
+/// be the bot, otherwise one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RemoteHosts {
     first: Option<RemoteHost>,
@@ -76,13 +76,13 @@ pub struct RemoteHosts {
 }
 
 impl RemoteHosts {
-    /// A single remote host.
+    /// Returns a single remote host.
     #[must_use]
     pub fn one(host: RemoteHost) -> Self {
         Self { first: Some(host), second: None }
     }
 
-    /// The remote hosts with these addresses.
+    /// Returns the remote hosts with these addresses.
     #[must_use]
     pub fn new(addresses: [Option<Address>; 2], is_listed: impl Fn(Address) -> bool) -> Self {
         let [first, second] = addresses.map(|address| {

@@ -1,7 +1,7 @@
 //! gomon watches what a sandboxed bot sends.
 //!
-//! The library exists for the program and its tests: `main.rs` only calls [`cli::main`]. The modules, and
-//! which module may depend on which, are described in `ARCHITECTURE.md`.
+//! The library is used by the program and by its tests: `main.rs` only calls [`cli::main`]. `ARCHITECTURE.md`
+//! describes the modules and their dependencies.
 
 pub mod cli;
 pub mod core;
@@ -11,6 +11,6 @@ pub mod settings;
 pub mod sink;
 pub mod source;
 
-/// The program's version, as at the end of `gomon --version`: `version v0.1.0`, or `version dev (<commit>)` for
+/// The program's version, as `gomon --version` prints it: `version v0.1.0`, or `version dev (<commit>)` for
 /// a build from a checkout.
 pub const VERSION: &str = concat!("version ", env!("GOMON_VERSION"));

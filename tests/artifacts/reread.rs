@@ -144,7 +144,7 @@ struct Rereading {
 }
 
 impl PacketSink for Rereading {
-    fn wants_packets(&self) -> bool {
+    fn needs_packets(&self) -> bool {
         false
     }
 

@@ -65,7 +65,7 @@ fn a_full_device_fails_the_run_at_its_end() {
     for (run, name) in [(to_stdout, "stdout"), (to_file, "/dev/full")] {
         let error = error(&run, 1);
         assert!(error.starts_with(&format!("writing records to {name}: No space left")), "{error}");
-        assert!(error.contains(": 4 record(s) are lost: make room, or"), "{error}");
+        assert!(error.contains(": 4 record(s) are lost: free some space, or"), "{error}");
         assert_eq!(run.line("Analysis"), format!("Analysis complete. Eve log: {name}"));
         assert!(
             run.line("Summary: ").contains(" 3 idle window(s)"),

@@ -166,7 +166,7 @@ fn a_fresh_eve_file_has_its_name_when_it_is_complete() {
     // Only a file can be replaced.
     for path in ["/dev/null", "/dev/stderr"] {
         let run = gomon_fresh(&capture, path);
-        assert!(refusal(&run).contains("--eve-fresh replaces a file"), "{}", run.stderr);
+        assert!(refusal(&run).contains("--eve-fresh replaces a regular file"), "{}", run.stderr);
     }
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
 }

@@ -179,7 +179,7 @@ impl<'de> Visitor<'de> for Sound {
         let mut keys = BTreeSet::new();
         while let Some((key, _)) = fields.next_entry::<String, Self>()? {
             if let Some(twice) = keys.replace(key) {
-                return Err(A::Error::custom(format!("{twice:?} stands there twice")));
+                return Err(A::Error::custom(format!("duplicate key {twice:?}")));
             }
         }
         Ok(self)

@@ -99,7 +99,7 @@ fn close_pane(kernel: &mut KernelCounter) -> WindowCounts {
 struct NoPackets;
 
 impl PacketSink for NoPackets {
-    fn wants_packets(&self) -> bool {
+    fn needs_packets(&self) -> bool {
         false
     }
 
@@ -152,7 +152,7 @@ fn count_in_user_space(setting: &Setting, frames: &[Vec<u8>]) -> Vec<WindowCount
             count(frame, &mut tally);
         }
         // User space sets this flag on the first reply, but the kernel counter only with an egress program.
-        let counts = WindowCounts { both_directions: false, ..tally.take(Span::default()) };
+        let counts = WindowCounts { both_directions: false, ..tally.close_pane(Span::default()) };
         without_senders(counts)
     });
     panes.collect()

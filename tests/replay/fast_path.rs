@@ -36,7 +36,7 @@ struct Panes {
 }
 
 impl PacketSink for Panes {
-    fn wants_packets(&self) -> bool {
+    fn needs_packets(&self) -> bool {
         false
     }
 
@@ -137,7 +137,7 @@ fn from_each_tier(
             }
             let start = pane.first().map_or(0, |frame| frame.time);
             let start = Timestamp::from_nanoseconds(start.try_into().expect("a time"));
-            counts.push(tally.take(Span::starting(start, PANE)));
+            counts.push(tally.close_pane(Span::starting(start, PANE)));
         }
         (counts, taken)
     })

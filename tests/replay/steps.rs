@@ -150,10 +150,11 @@ fn constant_timestamps_have_no_rates() {
     };
     let moving = replay(&scan(|n| n), &flags);
     assert_eq!(classes(&moving).len(), 4, "{:?}", classes(&moving));
-    assert!(!moving.stderr.contains("no rates"), "{}", moving.stderr);
+    assert!(!moving.stderr.contains("rates are unknown"), "{}", moving.stderr);
     let constant = replay(&scan(|_| 0), &flags);
     assert_eq!(classes(&constant), BTreeSet::from(["\"sweep\"".to_owned()]));
-    let warnings = constant.stderr.lines().filter(|line| line.contains("no rates")).count();
+    let warnings =
+        constant.stderr.lines().filter(|line| line.contains("rates are unknown")).count();
     assert_eq!(warnings, 1, "{}", constant.stderr);
 
     // Frames without timestamps, as many as make an attack otherwise.
@@ -164,7 +165,7 @@ fn constant_timestamps_have_no_rates() {
     }
     let outcome = replay(&timeless.bytes(), &[]);
     assert_eq!(classes(&outcome), BTreeSet::new());
-    assert!(outcome.stderr.contains("no rates"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("rates are unknown"), "{}", outcome.stderr);
 }
 
 /// The outcome of the captures in `../shared/reports` whose clocks step or are wrong: idle windows, late frames,
@@ -206,6 +207,10 @@ fn reported_captures_with_clock_steps_have_no_alerts() {
         }
         let first = &outcome.records()[0];
         assert!(first["timestamp"].as_str().unwrap().starts_with(day), "{name}: {first}");
-        assert_eq!(outcome.stderr.contains("no rates"), name == "clock-all-zero.pcap", "{name}");
+        assert_eq!(
+            outcome.stderr.contains("rates are unknown"),
+            name == "clock-all-zero.pcap",
+            "{name}"
+        );
     }
 }

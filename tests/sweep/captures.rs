@@ -49,7 +49,7 @@ struct ContactCounter {
 }
 
 impl PacketSink for ContactCounter {
-    fn wants_packets(&self) -> bool {
+    fn needs_packets(&self) -> bool {
         false
     }
 

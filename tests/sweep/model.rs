@@ -101,12 +101,12 @@ fn reported(policy: &Policy, packets: &[(i64, Packet)]) -> Vec<Vec<Sweep>> {
         if let PanePosition::Ahead(panes) = clock.locate(Some(time)) {
             let span = clock.pane();
             clock.advance(panes);
-            engine.add_pane(tally.take(span), &mut |report| reports.push(report));
+            engine.add_pane(tally.close_pane(span), &mut |report| reports.push(report));
             engine.add_silent_panes(span.end, panes - 1, &mut |report| reports.push(report));
         }
         tally.count(packet, 60, time);
     }
-    engine.add_pane(tally.take(clock.pane()), &mut |report| reports.push(report));
+    engine.add_pane(tally.close_pane(clock.pane()), &mut |report| reports.push(report));
     engine.finish(&mut |report| reports.push(report));
     let sweeps = reports.into_iter().map(|report| {
         let sweeps = report.verdicts.into_iter().filter_map(|verdict| {
@@ -137,7 +137,7 @@ fn naive(policy: &Policy, packets: &[(i64, Packet)], min_contacts: u64) -> Vec<V
                 protocol::TCP => {
                     packet.destination == endpoint && packet.contact == ContactFlag::ESTABLISHED
                 }
-                _ => packet.destination.address() == BOT && packet.origin() == endpoint,
+                _ => packet.destination.address() == BOT && packet.source_endpoint() == endpoint,
             };
             is_reply && (0..REPLY_TIMEOUT).contains(&after)
         });

@@ -5,11 +5,11 @@ use super::ppp;
 use super::skip::{Skip, TRUNCATED, read_u16};
 use crate::Frame;
 
-/// The most attributes of an NFLOG frame that are read: the kernel has about twenty of them.
+/// The maximum number of attributes of an NFLOG frame that are read. The kernel defines about twenty.
 const MAX_ATTRIBUTES: usize = 32;
 
-/// A Linux cooked header of either version, with its type at `at` and its end at `end`. Numbers below the
-/// `EtherType`s are Linux's own (`ETH_P_*`).
+/// Parses a Linux cooked header of either version, with its type at `at` and its end at `end`. Types below the
+/// `EtherType`s are specific to Linux (`ETH_P_*`).
 pub(super) fn cooked<F: Frame + ?Sized>(frame: &F, at: usize, end: usize) -> Result<Layer, Skip> {
     const LLC: u16 = 4;
     match read_u16(frame, at)? {
@@ -19,9 +19,9 @@ pub(super) fn cooked<F: Frame + ?Sized>(frame: &F, at: usize, end: usize) -> Res
     }
 }
 
-/// BSD loopback: a four-byte address family. `LINKTYPE_NULL` has it in the byte order of the capturing host,
-/// which the file does not state; address families are small numbers, so the bytes show it. Some systems
-/// write an `EtherType` there, or a PPP frame instead.
+/// Parses a BSD loopback header: a four-byte address family. `LINKTYPE_NULL` has it in the byte order of the
+/// capturing host, which the file does not state, but which the two bytes that are 0 show. Some systems write an
+/// `EtherType` there, or a PPP frame instead.
 pub(super) fn loopback<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     if frame.read(offset) == Some(ppp::HDLC) {
         return ppp::ppp(frame, offset);
@@ -42,7 +42,7 @@ pub(super) fn loopback<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<La
     Ok(Layer { kind, offset: offset + 4 })
 }
 
-/// A packet that netfilter logged: an address family and attributes, one of which is the packet. Lengths and
+/// Parses a packet that netfilter logged: an address family and attributes, one of which is the packet. Lengths and
 /// types are in the byte order of the capturing host, which the type of the first attribute shows.
 pub(super) fn nflog<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     const HEADER: usize = 4;
@@ -75,7 +75,8 @@ pub(super) fn nflog<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer
     Err(Skip::NotIp)
 }
 
-/// A header in front of a frame of another link type: returns the header's length, and that link type.
+/// Parses a header in front of a frame of another link type. Returns the header's length and the number of that
+/// link type.
 pub(super) fn wrapped<F: Frame + ?Sized>(
     frame: &F,
     [length, number]: [usize; 2],

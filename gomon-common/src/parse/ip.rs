@@ -5,7 +5,7 @@ use super::transport::{SCTP_CHUNK, TCP_FLAGS, of_segment};
 use crate::endpoint::protocol;
 use crate::{Address, ContactFlag, Endpoint, Flags, Frame, Packet};
 
-/// The most extension headers that are skipped on the way to the transport header. A packet with more of them
+/// The maximum number of extension headers that are skipped before the transport header. A packet with more of them
 /// is counted without a port, under the protocol number of the first one that is not skipped.
 pub const MAX_EXTENSIONS: usize = 8;
 
@@ -83,8 +83,7 @@ pub(super) fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Carrie
 }
 
 /// Skips the extension header `this` at the start of `rest`. Returns the number of the next header, and the
-/// rest that starts with it. If the first four bytes are cut off the walk ends: returns `this` and `rest`
-/// unchanged.
+/// rest that starts with it. If the first four bytes are cut off, returns `this` and `rest` unchanged.
 #[inline]
 fn extension<F: Frame + ?Sized>(frame: &F, this: u8, rest: Rest) -> (u8, Rest) {
     let Some([next, length, fragment_high, fragment_low]) = rest.read(frame) else {
@@ -99,7 +98,7 @@ fn extension<F: Frame + ?Sized>(frame: &F, this: u8, rest: Rest) -> (u8, Rest) {
     (next, Rest { offset: rest.offset + size, later_fragment, more_fragments, ..rest })
 }
 
-/// The rest of a packet, after the headers read so far.
+/// The part of a packet after the headers read so far.
 #[derive(Clone, Copy)]
 struct Rest {
     /// The offset of the next header in the frame.

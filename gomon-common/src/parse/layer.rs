@@ -17,7 +17,7 @@ pub(super) struct Layer {
     pub(super) offset: usize,
 }
 
-/// An LLC header at `offset`.
+/// Returns the LLC header at `offset`.
 pub(super) const fn llc(offset: usize) -> Layer {
     Layer { kind: 0, offset }
 }
@@ -34,7 +34,7 @@ pub(super) fn typed<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer
     Ok(Layer { kind: read_u16(frame, offset)?, offset: offset + 2 })
 }
 
-/// Returns IP of the version in its own first four bits.
+/// Returns the IP header at `offset`, whose first four bits are its version.
 #[inline]
 pub(super) fn by_version<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     let [first] = frame.read(offset).ok_or(TRUNCATED)?;

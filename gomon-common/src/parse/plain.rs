@@ -5,10 +5,10 @@ use crate::endpoint::protocol;
 use crate::{Address, ContactFlag, Endpoint, Flags, Frame, Packet};
 
 /// Parses an Ethernet frame with an IPv4 header without options or an IPv6 header, and a protocol with
-/// ports, which no extension header precedes. All offsets are fixed: there is no chain of headers to walk,
-/// for the processor as for the kernel's verifier.
+/// ports, which no extension header precedes. All offsets are fixed: neither the CPU nor the kernel's verifier has a
+/// chain of headers to follow.
 ///
-/// Returns the packet that [`parse()`](super::parse()) returns, or `None`, which leaves the frame to
+/// Returns the packet that [`parse()`](super::parse()) returns, or `None` if the frame must be parsed by
 /// [`parse()`](super::parse()).
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as a function it would return a pointer into its stack")]
@@ -40,7 +40,7 @@ pub fn parse_plain<F: Frame + ?Sized>(frame: &F) -> Option<Packet> {
     }
 }
 
-/// Parses the transport header at `offset`, of which all [`needed`] bytes are in the packet.
+/// Parses the transport header at `offset`. All its [`needed`] bytes must be in the packet.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "a part of `parse_plain`")]
 fn with_transport<F: Frame + ?Sized>(

@@ -7,7 +7,7 @@ use crate::Frame;
 /// The address and control fields of HDLC-like framing (RFC 1662).
 pub(super) const HDLC: [u8; 2] = [0xff, 0x03];
 
-/// A PPP protocol field, which may be compressed to one byte: the lowest bit of the last byte is set, and
+/// Parses a PPP protocol field, which may be compressed to one byte: the lowest bit of the last byte is set, and
 /// that of the first of two bytes is clear (RFC 1661, section 6.5).
 #[inline]
 pub(super) fn protocol<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
@@ -22,13 +22,13 @@ pub(super) fn protocol<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<La
     Ok(Layer { kind, offset: offset + size })
 }
 
-/// A PPP frame, whose address and control fields may be omitted (RFC 1661, section 6.6).
+/// Parses a PPP frame, whose address and control fields may be omitted (RFC 1661, section 6.6).
 pub(super) fn ppp<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     let framed = frame.read(offset) == Some(HDLC);
     protocol(frame, if framed { offset + 2 } else { offset })
 }
 
-/// A frame of a serial line: PPP or Cisco HDLC.
+/// Parses a frame of a serial line: PPP or Cisco HDLC.
 pub(super) fn serial<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     match frame.read(offset).ok_or(TRUNCATED)? {
         [0x0f | 0x8f] => cisco_hdlc(frame, offset),
@@ -36,12 +36,12 @@ pub(super) fn serial<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Laye
     }
 }
 
-/// Cisco HDLC (RFC 1547, section 4.3.1): an address, a zero byte, and an `EtherType`.
+/// Parses Cisco HDLC (RFC 1547, section 4.3.1): an address, a zero byte, and an `EtherType`.
 pub(super) fn cisco_hdlc<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     typed(frame, offset + 2)
 }
 
-/// Frame relay: an address of two to four bytes (Q.922), then Cisco's encapsulation by `EtherType`, or a
+/// Parses frame relay: an address of two to four bytes (Q.922), then Cisco's encapsulation by `EtherType`, or a
 /// network layer protocol identifier (RFC 2427).
 pub(super) fn frame_relay<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     const UNNUMBERED: u8 = 0x03;

@@ -7,7 +7,7 @@ use crate::Frame;
 pub enum Skip {
     /// The frame carries something other than IP: ARP, LLDP, a spanning tree frame.
     NotIp,
-    /// The frame is malformed: it announces IP, or is cut off before it could, and its headers are invalid.
+    /// The frame announces IP and its headers are invalid, or it is cut off before the end of the IP header.
     Malformed(Malformed),
 }
 

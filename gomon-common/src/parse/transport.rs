@@ -8,7 +8,7 @@ pub(super) const TCP_FLAGS: u16 = 13;
 /// The offset of the first chunk's type in an SCTP packet.
 pub(super) const SCTP_CHUNK: u16 = 12;
 
-/// Returns how many bytes of a transport header have to be there for everything that is read from it.
+/// Returns the number of bytes of a transport header that the parsers read.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "for the kernel's verifier")]
 pub(super) const fn needed(protocol: u8) -> u16 {
@@ -19,7 +19,7 @@ pub(super) const fn needed(protocol: u8) -> u16 {
     }
 }
 
-/// Returns the contact flag that the flags of a TCP segment stand for, and the flags themselves.
+/// Returns the contact flag of a TCP segment with these flags, and the flags.
 #[inline(always)]
 pub(super) const fn of_segment([flags]: [u8; 1]) -> (ContactFlag, Flags) {
     const SYN: u8 = 0x02;

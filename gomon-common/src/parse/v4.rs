@@ -1,9 +1,8 @@
 //! A branch-free parser for the most common frames: Ethernet, IPv4 without options, TCP or UDP.
 //!
-//! In a flood, TCP and UDP packets may alternate at random. The branch predictor then mispredicts every
-//! branch that only one of them takes half of the time, which costs more than everything else that counting a
-//! packet takes. So the values for both protocols are computed and the right one is selected, and addresses
-//! stay in the byte order of the frame.
+//! In a flood, TCP and UDP packets may alternate at random. The branch predictor then mispredicts half of the
+//! branches that depend on the protocol, which costs more than the rest of counting a packet. So the values for
+//! both protocols are computed and the right one is selected. Addresses stay in the byte order of the frame.
 
 use crate::endpoint::protocol;
 use crate::{Address, ContactFlag, Endpoint, Flags, Packet};
@@ -36,9 +35,9 @@ pub struct V4Packet {
 impl V4Packet {
     /// Parses a frame that starts with an Ethernet header.
     ///
-    /// Returns the packet that [`parse()`](super::parse()) returns, or `None`, which leaves the frame to
-    /// [`parse()`](super::parse()). It is `None` for other protocols, for fragments other than the first, and
-    /// where fewer bytes were captured than a TCP header up to its flags takes, of UDP too.
+    /// Returns the packet that [`parse()`](super::parse()) returns, or `None` if the frame must be parsed by
+    /// [`parse()`](super::parse()). It is `None` for other protocols, for fragments other than the first, and if
+    /// the captured bytes end before the offset of the TCP flags, for UDP too.
     #[must_use]
     #[inline(always)]
     #[expect(

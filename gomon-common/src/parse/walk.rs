@@ -42,8 +42,7 @@ const ARISTA: u16 = 0xd28b;
 /// The network service header (RFC 8300).
 const NSH: u16 = 0x894f;
 
-/// Walks from `layer` to the outermost IP header. If there is none, `layer` is left at the layer that is not
-/// parsed.
+/// Walks from `layer` to the outermost IP header. If there is none, `layer` is the one that is not parsed.
 #[inline]
 pub(super) fn walk<F: Frame + ?Sized>(frame: &F, layer: &mut Layer) -> Result<(), Skip> {
     for _ in 0..=MAX_LAYERS {
@@ -89,27 +88,27 @@ fn next<F: Frame + ?Sized>(frame: &F, Layer { kind, offset }: Layer) -> Result<L
     }
 }
 
-/// An LLC header: IP by its own LSAP, or an `EtherType` after the SNAP extension.
+/// Parses an LLC header: IP by its own LSAP, or an `EtherType` after the SNAP extension.
 #[inline]
 fn after_llc<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     const IP: [u8; 3] = [0x06, 0x06, 0x03];
     const SNAP: [u8; 3] = [0xaa, 0xaa, 0x03];
-    /// RFC 1042, and IEEE 802.1H for the types that bridges could misinterpret.
-    const ORGANISATIONS: [[u8; 3]; 2] = [[0, 0, 0], [0, 0, 0xf8]];
+    /// The OUIs of RFC 1042, and of IEEE 802.1H for the types that bridges could misinterpret.
+    const OUIS: [[u8; 3]; 2] = [[0, 0, 0], [0, 0, 0xf8]];
 
     let header = frame.read(offset).ok_or(Skip::NotIp)?;
     if header == IP {
         return Ok(Layer { kind: IPV4, offset: offset + 3 });
     }
-    let organisation = frame.read(offset + 3).ok_or(Skip::NotIp)?;
-    if header != SNAP || !ORGANISATIONS.contains(&organisation) {
+    let oui = frame.read(offset + 3).ok_or(Skip::NotIp)?;
+    if header != SNAP || !OUIS.contains(&oui) {
         return Err(Skip::NotIp);
     }
     typed(frame, offset + 6)
 }
 
-/// An MPLS label stack (RFC 3032). The stack does not name its payload; the first four bits of the payload
-/// distinguish IP from a pseudowire, as routers do (RFC 4928).
+/// Parses an MPLS label stack (RFC 3032). The stack does not name its payload; the first four bits of the payload
+/// distinguish IP from a pseudowire (RFC 4928).
 #[inline]
 fn mpls<F: Frame + ?Sized>(frame: &F, mut offset: usize) -> Result<Layer, Skip> {
     for _ in 0..MAX_LABELS {
@@ -122,12 +121,13 @@ fn mpls<F: Frame + ?Sized>(frame: &F, mut offset: usize) -> Result<Layer, Skip> 
     Err(Skip::Malformed(Malformed::Nesting))
 }
 
-/// A `MACsec` tag. The payload can be parsed only if the tag neither encrypts nor changes it, other than by
-/// a checksum at its end.
+/// Parses a `MACsec` tag. The payload can be parsed only if it is neither encrypted nor changed, other than by
+/// an integrity check value at its end.
 #[inline]
 fn macsec<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     const VERSION: u8 = 0x80;
-    const HAS_CHANNEL: u8 = 0x20;
+    /// A secure channel identifier (SCI) of eight bytes follows.
+    const HAS_SCI: u8 = 0x20;
     const ENCRYPTED: u8 = 0x08;
     const CHANGED: u8 = 0x04;
 
@@ -135,11 +135,11 @@ fn macsec<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     if control & (VERSION | ENCRYPTED | CHANGED) != 0 {
         return Err(Skip::NotIp);
     }
-    let channel = if control & HAS_CHANNEL == 0 { 0 } else { 8 };
-    typed(frame, offset + 6 + channel)
+    let sci = if control & HAS_SCI == 0 { 0 } else { 8 };
+    typed(frame, offset + 6 + sci)
 }
 
-/// An Arista timestamp of 64 or 48 bits, of either time scale.
+/// Parses an Arista timestamp of 64 or 48 bits, of either time scale.
 #[inline]
 fn arista<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     match frame.read(offset).ok_or(TRUNCATED)? {
@@ -149,7 +149,7 @@ fn arista<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     }
 }
 
-/// A network service header, whose length is in words of four bytes.
+/// Parses a network service header, whose length is in words of four bytes.
 #[inline]
 fn nsh<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Layer, Skip> {
     let [version, length, _, next] = frame.read(offset).ok_or(TRUNCATED)?;

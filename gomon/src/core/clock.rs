@@ -10,14 +10,14 @@ const MAX_JUMP_WINDOWS: i64 = 1000;
 pub enum PanePosition {
     /// The open pane.
     Current,
-    /// The open pane, although the timestamp is up to one window before it.
+    /// The open pane; the timestamp is up to one window before it.
     Late,
-    /// The pane so many panes ahead (1 is the next). [`PaneClock::advance`] opens it.
+    /// A later pane, this many panes ahead (1 is the next). [`PaneClock::advance`] opens it.
     Ahead(u64),
     /// The first pane of a new grid that starts at this time: the clock was set back. [`PaneClock::set_back`]
     /// opens it.
     SetBack(Timestamp),
-    /// The open pane, because the timestamp is implausible.
+    /// The open pane; the timestamp is implausible.
     Implausible,
     /// Unknown until later frames confirm the timestamp: see [`UnconfirmedFrames`](super::UnconfirmedFrames).
     Unconfirmed,
@@ -133,7 +133,7 @@ impl PaneClock {
         (-self.window..=self.max_jump).contains(&next.since(first))
     }
 
-    /// Returns the number of panes from the open one to the one with `time`, however far it is.
+    /// Returns the number of panes from the open one to the one with `time`, without a limit.
     #[must_use]
     pub fn panes_to(&self, time: Timestamp) -> u64 {
         (time.since(self.pane.start).max(0) / self.step).unsigned_abs()

@@ -31,7 +31,7 @@ impl Default for ContactTimes {
 }
 
 impl ContactTimes {
-    /// Returns the times of the first attempt and of the first reply, if there were any.
+    /// Creates the times of the first attempt and of the first reply, if there were any.
     #[must_use]
     pub fn new(attempt: Option<Timestamp>, reply: Option<Timestamp>) -> Self {
         Self { times: [attempt, reply].map(|time| time.unwrap_or(NEVER)) }
@@ -93,8 +93,8 @@ impl ContactTimes {
         Self::new(None, self.reply())
     }
 
-    /// Whether a reply from `endpoint` after `time` would still count, and only a packet to the bot would show
-    /// it. A TCP reply shows in the bot's own packets, so this is limited to UDP.
+    /// Whether a reply from `endpoint` after `time` would still count, and can only be seen in a packet to the
+    /// bot. This is limited to UDP: the bot's next TCP segment shows that it received a reply.
     #[must_use]
     pub fn awaits_reply(&self, endpoint: &Endpoint, time: Timestamp) -> bool {
         endpoint.protocol() == protocol::UDP

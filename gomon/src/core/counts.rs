@@ -4,14 +4,14 @@ use std::ops::AddAssign;
 
 use gomon_common::{Address, Endpoint};
 
-use super::{ContactTimes, HyperLogLog, Ledger, Origin, Senders, Span, Timestamp};
+use super::{ContactTimes, HyperLogLog, Ledger, Senders, Span, Timestamp};
 
-/// A number of packets and of bytes on the wire.
+/// The number of packets and of their bytes on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Packets.
+    /// The number of packets.
     pub packets: u64,
-    /// Bytes of their frames, link-layer header included.
+    /// The length of their frames in bytes, link-layer headers included.
     pub bytes: u64,
 }
 
@@ -31,7 +31,7 @@ impl AddAssign for Counts {
     }
 }
 
-/// Traffic to unlisted destinations: those for which there was no room.
+/// Traffic to unlisted destinations, which are those that exceed the capacity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overflow {
     /// Packets to unlisted endpoints, including those to unlisted hosts.
@@ -61,6 +61,23 @@ impl AddAssign<&Self> for Overflow {
     }
 }
 
+/// The source of the packets to an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketSource {
+    /// A single source.
+    One(Address),
+    /// More than one source.
+    Several,
+}
+
+impl AddAssign for PacketSource {
+    fn add_assign(&mut self, other: Self) {
+        if *self != other {
+            *self = Self::Several;
+        }
+    }
+}
+
 /// The counts of one pane, or of a window, which is the sum of its panes.
 ///
 /// Every source upholds these invariants: `hosts` and `endpoints` are sorted by key, without duplicates. The
@@ -81,17 +98,17 @@ pub struct WindowCounts {
     pub endpoints: Vec<(Endpoint, Counts)>,
     /// Traffic to unlisted destinations.
     pub overflow: Overflow,
-    /// The endpoints with a contact attempt or a reply in this pane, with its time, ascending. They need not be
+    /// The endpoints with a contact attempt or a reply in this pane, with the times, ascending. They need not be
     /// among `endpoints`: a reply may be to an attempt in an earlier pane.
     pub contacts: Vec<(Endpoint, ContactTimes)>,
     /// Whether packets to the bot were visible, so that `contacts` includes UDP replies.
     pub both_directions: bool,
-    /// Where packets of every source are counted: the source of the packets to each of `endpoints`, ascending.
-    /// Empty where only those of the bot are counted.
-    pub origins: Vec<(Endpoint, Origin)>,
-    /// The senders seen, if the bot's address may be wrong: no packet was the bot's, or packets of every source
-    /// are counted and two hosts sent to each other. It covers the time since the start of the run, is given
-    /// with each pane until it [suffices](Senders::is_sufficient), and is left out of sums of panes.
+    /// For [`Sources::Any`](super::Sources::Any): the source of the packets to each of `endpoints`, ascending.
+    /// Otherwise empty.
+    pub endpoint_sources: Vec<(Endpoint, PacketSource)>,
+    /// The senders seen since the start of the run, if the bot's address may be wrong: no packet was the bot's,
+    /// or, with [`Sources::Any`](super::Sources::Any), two hosts sent to each other. Each pane has it until it is
+    /// [sufficient](Senders::is_sufficient); sums of panes do not.
     pub senders: Senders,
 }
 
@@ -119,7 +136,7 @@ impl WindowCounts {
         Self { span, ledger, hosts, endpoints, overflow, ..Self::default() }
     }
 
-    /// Adds the times of contacts, in any order; those of one endpoint may be split over several entries. The
+    /// Sets the contacts, in any order; those of one endpoint may be split over several entries. The
     /// times are clamped to the pane.
     #[must_use]
     pub fn with_contacts(
@@ -143,19 +160,20 @@ impl WindowCounts {
         self.truncated_at.unwrap_or(self.span.end)
     }
 
-    /// Adds the sources of packets, in any order; those of one endpoint may be split over several entries.
+    /// Sets the sources of packets, in any order; those of one endpoint may be split over several entries.
     #[must_use]
-    pub fn with_origins(mut self, origins: Vec<(Endpoint, Origin)>) -> Self {
-        self.origins = origins;
-        merge_by_key(&mut self.origins);
+    pub fn with_endpoint_sources(mut self, sources: Vec<(Endpoint, PacketSource)>) -> Self {
+        self.endpoint_sources = sources;
+        merge_by_key(&mut self.endpoint_sources);
         self
     }
 
     /// Returns the sources of the packets of several panes.
-    pub(super) fn sum_origins<'a>(
+    pub(super) fn sum_endpoint_sources<'a>(
         panes: impl IntoIterator<Item = &'a Self>,
-    ) -> Vec<(Endpoint, Origin)> {
-        let mut sum: Vec<_> = panes.into_iter().flat_map(|pane| &pane.origins).copied().collect();
+    ) -> Vec<(Endpoint, PacketSource)> {
+        let mut sum: Vec<_> =
+            panes.into_iter().flat_map(|pane| &pane.endpoint_sources).copied().collect();
         merge_by_key(&mut sum);
         sum
     }
@@ -187,14 +205,14 @@ impl WindowCounts {
             sum.hosts.extend_from_slice(&pane.hosts);
             sum.endpoints.extend_from_slice(&pane.endpoints);
             sum.contacts.extend_from_slice(&pane.contacts);
-            sum.origins.extend_from_slice(&pane.origins);
+            sum.endpoint_sources.extend_from_slice(&pane.endpoint_sources);
             sum.both_directions |= pane.both_directions;
         }
         // The lists of a single pane are sorted already, so this is linear for it.
         merge_by_key(&mut sum.hosts);
         merge_by_key(&mut sum.endpoints);
         merge_by_key(&mut sum.contacts);
-        merge_by_key(&mut sum.origins);
+        merge_by_key(&mut sum.endpoint_sources);
         sum
     }
 }

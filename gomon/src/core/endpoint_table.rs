@@ -1,9 +1,9 @@
-//! The endpoints of a pane with their counts, with fast look-up.
+//! The listed endpoints of a pane with their counts, with fast look-up.
 //!
-//! A flood goes to the same endpoints over and over. A direct-mapped cache holds the index of each endpoint's
-//! entry, in the slot given by a very cheap hash. The entry's key is compared, so a stale or colliding slot is
-//! only a miss, and the look-up falls back to the hash map, whose randomly seeded hash resists crafted collisions. So the
-//! cache is never cleared, and does not affect results.
+//! Most packets of a flood are sent to the same few endpoints. A direct-mapped cache maps a very cheap hash of an
+//! endpoint to the index of its entry. The key in the entry is compared, so a stale or colliding slot is only a
+//! miss, which falls back to the hash map; the randomly seeded hash of the map resists crafted collisions. The cache
+//! therefore does not affect results and is never cleared.
 
 use gomon_common::hash::multiplicative;
 use gomon_common::{Endpoint, protocol};
@@ -62,7 +62,7 @@ pub(super) struct EndpointEntry {
 
 const _: () = assert!(size_of::<EndpointEntry>() == 64);
 
-/// The endpoints of a pane.
+/// The listed endpoints of a pane.
 #[derive(Debug)]
 pub(super) struct EndpointTable {
     entries: Vec<EndpointEntry>,
@@ -120,7 +120,7 @@ impl EndpointTable {
     }
 
     /// Removes all endpoints, and returns them.
-    pub(super) fn take(&mut self) -> Vec<(Endpoint, Counts)> {
+    pub(super) fn drain(&mut self) -> Vec<(Endpoint, Counts)> {
         self.indices.clear();
         self.entries.drain(..).map(|entry| (entry.endpoint, entry.counts)).collect()
     }
@@ -135,7 +135,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn finds_what_a_hash_map_finds(
+        fn look_ups_equal_those_of_a_hash_map(
             lookups in prop::collection::vec((any::<u16>(), 0u8..4, 0u8..20, any::<bool>()), 0..400),
             ports in 1u16..10_000,
         ) {
@@ -149,9 +149,9 @@ mod tests {
                 };
                 let endpoint = Endpoint::new(address, [6, 17, 132, 1][usize::from(host)], port % ports);
                 if pane_ends == 0 {
-                    let taken = table.take().into_iter();
-                    let taken: HashMap<_, _> = taken.map(|(e, counts)| (e, counts.packets)).collect();
-                    prop_assert_eq!(taken, std::mem::take(&mut naive));
+                    let drained = table.drain().into_iter();
+                    let drained: HashMap<_, _> = drained.map(|(e, counts)| (e, counts.packets)).collect();
+                    prop_assert_eq!(drained, std::mem::take(&mut naive));
                 }
                 let expected = naive.get(&endpoint).copied();
                 let key = EndpointKey::of(&endpoint);

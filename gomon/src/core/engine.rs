@@ -1,4 +1,4 @@
-//! Sums panes into windows, and has each window judged.
+//! Sums panes into windows, and judges each window.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,16 +11,16 @@ use super::sweep::{ContactOutcome, Service, SweepDetector, service};
 use super::verdict::{ServiceContacts, Sweep, WindowReport};
 use super::{Counts, Ledger, Policy, Span, Timestamp, WindowCounts};
 
-/// Consecutive silent windows that are reported one by one. The further ones are combined into one report with
-/// their number, so that a gap in a capture does not produce unbounded output.
+/// The number of consecutive silent windows that are reported individually. Further ones are combined into one
+/// report with their number, so that a gap in a capture does not produce unbounded output.
 pub const SILENT_WINDOWS_REPORTED: u64 = 1000;
 
-/// Sums panes into windows and has each judged.
+/// Sums panes into windows and judges each window.
 ///
 /// Window `k` covers panes `k` to `k + n - 1`, and is judged when its last pane is added. The last window of an
 /// observation ends with the last pane. Only if the whole observation is shorter than one window does that
-/// window have fewer than `n` panes. When the clock is set, an observation ends and another one begins, as far
-/// as windows are concerned.
+/// window have fewer than `n` panes. When the clock is set, one observation ends and the next one begins, so no
+/// window spans the change.
 #[derive(Debug)]
 pub struct Engine {
     policy: Policy,
@@ -33,7 +33,7 @@ pub struct Engine {
     cumulative_ledger: Ledger,
     cumulative_total: Counts,
     sweeps: SweepDetector,
-    /// The contacts decided in each pane of `panes`.
+    /// The contacts decided in each of `panes`.
     decided: VecDeque<Vec<ContactOutcome>>,
     previous_hosts: HostSet,
     /// The number of consecutive silent windows up to now.
@@ -117,8 +117,8 @@ impl Engine {
         }
     }
 
-    /// Handles the clock being set by `by` nanoseconds between the last pane and the next. No window spans both
-    /// sides: the observation so far is judged as at its end, and windows start anew.
+    /// Ends the observation and starts another one, because the clock was set by `by` nanoseconds between the last
+    /// pane and the next.
     pub fn clock_set(&mut self, by: i64, report: &mut impl FnMut(WindowReport)) {
         self.finish(report);
         self.sweeps.clock_set(by);
@@ -160,8 +160,8 @@ impl Engine {
             && self.decided.iter().all(Vec::is_empty)
     }
 
-    /// Returns the contacts decided in the panes of the current window: for each service the hosts, and how
-    /// many of them answered.
+    /// Returns the contacts decided in the panes of the current window: for each service the hosts, and the number
+    /// of those that answered.
     fn decided_contacts(&self) -> BTreeMap<Service, (Vec<Address>, u64)> {
         let mut services: BTreeMap<_, (Vec<_>, u64)> = BTreeMap::new();
         for ContactOutcome { endpoint, is_answered } in self.decided.iter().flatten() {

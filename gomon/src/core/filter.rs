@@ -8,7 +8,7 @@ use super::ranges::Ranges;
 /// Whose packets are counted, by source address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sources {
-    /// Those of every source: what leaves a bot's tap is the bot's, whatever its source address.
+    /// Those of every source. Everything that comes in at a bot's tap is the bot's, whatever the source address.
     Any,
     /// Those of one bot. Its records carry the first address.
     Bot {
@@ -29,7 +29,7 @@ impl Sources {
         }
     }
 
-    /// The address of a bot that has a single IPv4 address and no other.
+    /// Returns the bot's address, if it is a single IPv4 address.
     #[must_use]
     pub fn only_v4(&self) -> Option<[u8; 4]> {
         match self {
@@ -58,7 +58,7 @@ pub enum BotMac {
     First,
     /// Those of this sender.
     Is(Mac),
-    /// None: the first frame did not name its sender.
+    /// None: the header of the first frame contains no MAC address.
     Unknown,
 }
 
@@ -102,18 +102,18 @@ impl PacketFilter {
         self.bot_mac
     }
 
-    /// Ignored destinations, besides the bot's own addresses.
+    /// The ignored destinations other than the bot's own addresses.
     #[must_use]
     pub fn ignored_prefixes(&self) -> &[Prefix] {
         &self.prefixes
     }
 
-    /// The entries of a longest-prefix-match trie, each with whether it ignores its addresses. A trie
-    /// filled in this order matches the same addresses as [`PacketFilter::is_ignored`], except for the
-    /// bot's own.
+    /// Returns the entries of a longest-prefix-match trie, each with whether its addresses are ignored. A trie
+    /// filled in this order matches the same addresses as [`PacketFilter::is_ignored`], except for the bot's
+    /// own.
     ///
-    /// The first entry covers all IPv4 addresses and ignores none: an IPv6 prefix that covers the
-    /// IPv4-mapped block does not mean them. IPv4 prefixes are longer, or replace it.
+    /// The first entry covers all IPv4 addresses and ignores none: an IPv6 prefix does not apply to them, even
+    /// if it covers the IPv4-mapped block. IPv4 prefixes are longer, or replace it.
     pub fn lpm_entries(&self) -> impl Iterator<Item = (Prefix, bool)> {
         let guard = (Prefix::IPV4, false);
         [guard].into_iter().chain(self.prefixes.iter().map(|prefix| (*prefix, true)))
@@ -136,7 +136,7 @@ impl PacketFilter {
         }
     }
 
-    /// With [`BotMac::First`], takes the sender of this frame, the first one, for the bot.
+    /// With [`BotMac::First`], sets the bot's MAC address to that of the sender of this frame, the first one.
     pub(super) fn learn_sender(&mut self, link: LinkType, frame: &[u8]) {
         if self.bot_mac == Some(BotMac::First) {
             self.bot_mac = Some(Mac::of_sender(link, frame).map_or(BotMac::Unknown, BotMac::Is));
@@ -186,8 +186,8 @@ impl PacketFilter {
         }
     }
 
-    /// [`PacketFilter::remote_hosts`] of a packet whose frame is known: with a MAC address, no packet is
-    /// both the bot's and a reply to it.
+    /// Returns the [remote hosts](PacketFilter::remote_hosts) of a packet, given its frame: with a MAC address,
+    /// no packet is both the bot's and a reply to it.
     #[must_use]
     pub fn remote_hosts_of_frame(
         &self,

@@ -15,7 +15,7 @@ use super::Counts;
 pub(super) struct HostTable {
     capacity: usize,
     unlisted_endpoints: HashMap<Address, Counts>,
-    /// The Bloom filter of listed hosts, one bit per slot; empty as long as there is room for hosts.
+    /// The Bloom filter of listed hosts, one bit per slot; empty until the table is full.
     bloom: Vec<u64>,
     parts: u32,
 }
@@ -32,7 +32,7 @@ impl HostTable {
         self.unlisted_endpoints.contains_key(&host)
     }
 
-    /// Returns the [`hash`] of `host` if it is certainly unlisted and there is no room for it.
+    /// Returns the [`hash`] of `host` if the table is full and `host` is certainly unlisted.
     #[inline]
     pub(super) fn rejected_hash(&self, host: Address) -> Option<u64> {
         if self.bloom.is_empty() {
@@ -56,9 +56,9 @@ impl HostTable {
         self.unlisted_endpoints.get_mut(&host)
     }
 
-    /// Removes all hosts, and returns them.
+    /// Removes all hosts, and returns the counts of their unlisted endpoints.
     #[expect(clippy::disallowed_methods, reason = "the counts of a pane are sorted")]
-    pub(super) fn take(&mut self) -> Vec<(Address, Counts)> {
+    pub(super) fn drain(&mut self) -> Vec<(Address, Counts)> {
         self.bloom.clear();
         self.unlisted_endpoints.drain().collect()
     }
@@ -113,9 +113,9 @@ mod tests {
                     *naive.entry(host).or_default() += 1;
                 }
                 if pane_ends == 0 {
-                    let taken = hosts.take().into_iter();
-                    let taken: BTreeMap<_, _> = taken.map(|(host, counts)| (host, counts.packets)).collect();
-                    prop_assert_eq!(taken, std::mem::take(&mut naive));
+                    let drained = hosts.drain().into_iter();
+                    let drained: BTreeMap<_, _> = drained.map(|(host, counts)| (host, counts.packets)).collect();
+                    prop_assert_eq!(drained, std::mem::take(&mut naive));
                 }
             }
         }

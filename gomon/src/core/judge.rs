@@ -9,7 +9,7 @@ use super::time::seconds;
 use super::verdict::{AttackTarget, Busiest, HostCount, Sweep, Verdict, WindowReport, rate};
 use super::{Counts, Ledger, WindowCounts, attribution};
 
-/// Judges a window, and returns its report and its hosts. `sweeps` are the ports swept in it, ascending, and
+/// Judges a window, and returns its report and its hosts. `sweeps` are the ports swept in it, ascending;
 /// `previous` are the hosts of the previous window.
 ///
 /// The engine fills in the cumulative fields and `contacts` of the report.
@@ -41,7 +41,7 @@ pub(super) fn judge(
         busiest: None,
         most_ports: 0,
         verdicts: Vec::new(),
-        origins: Vec::new(),
+        verdict_sources: Vec::new(),
     };
 
     let seconds = report.seconds;
@@ -118,9 +118,10 @@ pub(super) fn judge(
             report.verdicts.push(Verdict::Idle);
         }
     }
-    if !window.origins.is_empty() {
+    if !window.endpoint_sources.is_empty() {
         let verdicts = report.verdicts.iter();
-        report.origins = verdicts.map(|verdict| attribution::source_of(window, verdict)).collect();
+        report.verdict_sources =
+            verdicts.map(|verdict| attribution::source_of(window, verdict)).collect();
     }
     (report, hosts)
 }

@@ -28,13 +28,13 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Frames seen, of all outcomes.
+    /// The number of frames seen, of all outcomes.
     #[must_use]
     pub fn seen(&self) -> u64 {
         self.counted + self.not_from_bot + self.ignored + self.not_ip + self.malformed_total()
     }
 
-    /// Malformed frames, of all reasons.
+    /// The number of malformed frames, of all reasons.
     #[must_use]
     pub fn malformed_total(&self) -> u64 {
         self.malformed.iter().sum()
@@ -45,7 +45,7 @@ impl Ledger {
         Malformed::ALL.into_iter().zip(self.malformed).filter(|(_, frames)| *frames > 0)
     }
 
-    /// Records a frame without an IP packet.
+    /// Records a skipped frame: one without an IP packet, or a malformed one.
     #[inline]
     pub fn skip(&mut self, skip: Skip) {
         match skip {

@@ -1,5 +1,5 @@
-//! The decisions: what is counted, and how counts are judged. It does not know where packets come from or where
-//! records go.
+//! Detection: what is counted, and how counts are judged. It is independent of where packets come from and where
+//! records are written.
 //!
 //! It takes values and returns values, and time is an argument: it uses no clock, file, socket, log, thread or
 //! capture library. `tests/architecture.rs` checks that.
@@ -8,9 +8,8 @@
 //!
 //! 1. [`PacketFilter`] selects the packets to count, [`PaneClock`] assigns each frame to a pane,
 //!    [`UnconfirmedFrames`] holds back frames with an unconfirmed timestamp, and [`Tally`] counts packet by packet
-//!    (in a replay, and in a live capture where the kernel can't count).
-//! 2. [`WindowCounts`] is the result for one pane. It is the interface to the rest of the core, and is the same for
-//!    a replay and a live capture.
+//!    (in a replay, and on an interface where the kernel can't count).
+//! 2. [`WindowCounts`] is the result for one pane. A replay and an interface both produce it.
 //! 3. [`Engine`] sums panes into windows and judges each by a [`Policy`]; [`SweepDetector`] keeps the state that
 //!    spans windows.
 //! 4. [`WindowReport`] is the result for one window, as data. `sink` writes it.
@@ -28,7 +27,6 @@ mod host_table;
 mod hyperloglog;
 mod judge;
 mod ledger;
-mod origin;
 mod policy;
 mod prefix;
 mod ranges;
@@ -44,12 +42,11 @@ mod verdict;
 pub use calibration::{Calibration, Observation};
 pub use clock::{PaneClock, PanePosition};
 pub use contact::{ContactTimes, REPLY_TIMEOUT};
-pub use counts::{Counts, Overflow, WindowCounts};
+pub use counts::{Counts, Overflow, PacketSource, WindowCounts};
 pub use engine::{Engine, SILENT_WINDOWS_REPORTED};
 pub use filter::{BotMac, PacketFilter, Sources};
 pub use hyperloglog::HyperLogLog;
 pub use ledger::Ledger;
-pub use origin::Origin;
 pub use policy::{MAX_PANES, Policy, ScanMode};
 pub use prefix::Prefix;
 pub use ranges::Ranges;

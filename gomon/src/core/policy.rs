@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::time;
 
-/// The most panes a window may have (`--window` divided by `--step`). It bounds the memory of sliding
+/// The maximum number of panes in a window (`--window` divided by `--step`), which bounds the memory of sliding
 /// windows.
 pub const MAX_PANES: u64 = 1000;
 
@@ -45,13 +45,13 @@ pub struct Policy {
     pub step: Duration,
     /// Packets per second to one destination above which it is under attack.
     pub packet_threshold: f64,
-    /// Destination hosts in a window above which it is a horizontal scan.
+    /// The number of destination hosts above which a window has a horizontal scan.
     pub destination_threshold: f64,
-    /// Destination ports of one host in a window above which it is a vertical scan; `None` disables the check.
+    /// The number of ports of one host above which a window has a vertical scan; `None` disables the check.
     pub port_threshold: Option<f64>,
     /// Which hosts count towards a horizontal scan.
     pub scan_mode: ScanMode,
-    /// The fewest decided contacts on a port for it to be reported as swept; `None` disables sweep detection.
+    /// The minimum number of decided contacts on a swept port; `None` disables sweep detection.
     pub sweep_hosts: Option<u64>,
     /// Whether ordinary destinations are reported.
     pub connections: bool,

@@ -1,8 +1,8 @@
 //! A sample of the hosts that send, to detect a wrong bot address.
 //!
-//! With a wrong address nothing is counted. If packets of every source are counted in a capture of both
-//! directions, the victims are counted as bots. Both show in the first packets, and a warning that names the
-//! busiest sources tells the user what to pass instead. The sample is bounded in packets and in distinct
+//! With a wrong address nothing is counted. With [`Sources::Any`](super::Sources::Any) and a capture of both
+//! directions, the victims are counted as bots. The first packets show either mistake, and a warning that names the
+//! busiest sources helps the user to find the right address. The sample is bounded in packets and in distinct
 //! sources.
 
 use std::net::IpAddr;
@@ -10,14 +10,14 @@ use std::net::IpAddr;
 use gomon_common::{Address, Packet};
 use hashbrown::{HashMap, HashSet};
 
-/// Packets in the sample.
+/// The maximum number of packets in the sample.
 const PACKETS: u64 = 1 << 16;
 /// The most distinct sources, and the most distinct pairs of source and destination, that are tracked.
 const DISTINCT: usize = 1024;
-/// Sources that are named.
+/// The number of sources that the warning names.
 const NAMED: usize = 5;
-/// Packets from which the sample suffices before the end of the run: with fewer, the bot may still be silent
-/// while other hosts resolve names or solicit routers.
+/// The number of packets that make the sample sufficient before the end of the run. With fewer, the bot may still
+/// be silent while other hosts resolve names or solicit routers.
 const SUFFICIENT: u64 = 10;
 
 /// Whether a source address identifies a host. Unspecified and link-local ones do not, since every host uses
@@ -65,7 +65,7 @@ impl Senders {
     }
 }
 
-/// Samples senders in user space, until the bot is seen among them.
+/// Samples senders in user space, until a packet of the bot is seen.
 #[derive(Debug, Default)]
 pub(super) struct SenderObserver {
     /// All sampled packets.

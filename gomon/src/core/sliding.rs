@@ -37,8 +37,8 @@ impl SlidingSum {
     }
 
     /// Returns the sum of `panes`, which must be those that were added and not removed. The result equals
-    /// [`WindowCounts::sum`]. Only the hosts and endpoints are kept up to date; the other fields are summed
-    /// here, which is cheap.
+    /// [`WindowCounts::sum`]. Only the sums of hosts and endpoints are kept between steps; the other fields are
+    /// summed here, which is cheap.
     pub(super) fn sum(&self, panes: &VecDeque<WindowCounts>) -> WindowCounts {
         let mut sum = WindowCounts::default();
         if let (Some(first), Some(last)) = (panes.front(), panes.back()) {
@@ -49,7 +49,7 @@ impl SlidingSum {
             sum.overflow += &pane.overflow;
             sum.both_directions |= pane.both_directions;
         }
-        sum.origins = WindowCounts::sum_origins(panes);
+        sum.endpoint_sources = WindowCounts::sum_endpoint_sources(panes);
         sum.hosts = self.hosts.iter().map(|(host, entry)| (*host, entry.counts)).collect();
         let endpoints = self.endpoints.iter();
         sum.endpoints = endpoints.map(|(endpoint, entry)| (*endpoint, entry.counts)).collect();

@@ -2,14 +2,13 @@
 //!
 //! For each protocol and port it runs a sequential hypothesis test (threshold random walk; Jung, Paxson,
 //! Berger, Balakrishnan, "Fast Portscan Detection Using Sequential Hypothesis Testing", IEEE S&P 2004). A
-//! contact is the first attempt to connect to a host. It succeeds with probability 0.8 if the bot is a
+//! contact is the first attempt to connect to a host. It is answered with probability 0.8 if the bot is a
 //! client, and with probability 0.2 if it is a scanner. Each contact multiplies the likelihood ratio of
-//! "scanner" to "client": by 0.8 / 0.2 = 4 if it fails (is unanswered), by 0.2 / 0.8 = 1/4 if it succeeds
-//! (is answered). The log-likelihood ratio is a random walk in steps of ln 4. Above ln(0.99 / 0.01) = ln 99,
+//! "scanner" to "client": by 0.8 / 0.2 = 4 if it is unanswered, by 0.2 / 0.8 = 1/4 if it is answered. The log-likelihood ratio is a random walk in steps of ln 4. Above ln(0.99 / 0.01) = ln 99,
 //! the port is swept, with a detection rate of 0.99 and a false positive rate of 0.01.
 //!
 //! The log-likelihood ratio is never less than 0 (a cumulative sum; Page, "Continuous Inspection Schemes",
-//! Biometrika 1954), so earlier successes do not delay detection: a bot that begins to scan is detected after
+//! Biometrika 1954), so earlier answered contacts do not delay detection: a bot that begins to scan is detected after
 //! as many contacts as one that always did. It is updated once per pane, with all contacts decided in the
 //! pane, so the order within a pane does not matter.
 //!
@@ -17,9 +16,9 @@
 //!
 //! | state | bound | beyond it |
 //! | --- | --- | --- |
-//! | contacted hosts, per port | a Bloom filter of 2 MiB | a new host may be a false positive of the filter, and is then no contact |
+//! | contacted endpoints | a Bloom filter of 2 MiB | a new endpoint may be a false positive of the filter, and is then not a contact |
 //! | the tests | one per port that occurs, 131,072 at most | |
-//! | pending contacts | the endpoints listed in the last three seconds | an unlisted endpoint is no contact |
+//! | pending contacts | the endpoints listed in the last three seconds | an unlisted endpoint is not a contact |
 
 use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
@@ -42,9 +41,9 @@ pub type Service = (u8, u16);
 /// The state of the sequential hypothesis test of one service.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SweepTest {
-    /// Contacts that succeeded: the host answered.
+    /// Contacts whose host answered in time.
     pub answered: u64,
-    /// Contacts that failed: the host did not answer in time.
+    /// Contacts whose host did not.
     pub unanswered: u64,
     /// The log-likelihood ratio, at least 0.
     pub score: f64,
@@ -173,7 +172,7 @@ impl SweepDetector {
         !self.both_directions
     }
 
-    /// Whether there are UDP contacts that are not judged for that reason.
+    /// Whether there are UDP contacts that can't be judged because no packet to the bot has been visible.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "independent of the order")]
     pub fn has_unjudged_contacts(&self) -> bool {
@@ -187,7 +186,7 @@ pub(super) fn service(endpoint: &Endpoint) -> Service {
     (endpoint.protocol(), endpoint.port())
 }
 
-/// Whether an attempt to connect to an endpoint is a contact: it has a port, and a unicast address. An IPv4
+/// Whether an attempt to connect to an endpoint is a contact: the endpoint has a port and a unicast address. An IPv4
 /// address that ends in 255 is most often the broadcast address of a network; the prefix length is not known
 /// here.
 fn is_contact(endpoint: &Endpoint) -> bool {
@@ -201,8 +200,8 @@ fn is_contact(endpoint: &Endpoint) -> bool {
 /// A set of endpoints as a blocked Bloom filter (Bloom, "Space/Time Trade-offs in Hash Coding with Allowable
 /// Errors", CACM 1970): with a million endpoints in it, the false positive rate is one in five hundred.
 ///
-/// All bits of an endpoint are in one block, and a block is allocated when the first endpoint maps to it. So a
-/// few hundred endpoints take a few hundred blocks, each allocated once.
+/// All bits of an endpoint are in one block, and a block is allocated when the first endpoint maps to it. A few
+/// hundred endpoints therefore take at most a few hundred blocks.
 #[derive(Debug, Default)]
 struct EndpointFilter(Vec<Option<Box<[u64; BLOCK_WORDS]>>>);
 

@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::{Counts, HyperLogLog, Ledger, Timestamp};
 
-/// Destinations of one source that are counted exactly; with more, their number is estimated.
+/// The maximum number of destinations of one source that are counted exactly. Beyond it, the number is estimated.
 const EXACT_DESTINATIONS: usize = 64;
 
 /// Identifies a source: its IP address, and the MAC address of its frames if they have one.
@@ -62,7 +62,7 @@ impl Talkers {
         self.ledger.counted += 1;
         let source = (packet.source, sender);
         if self.sources.len() >= self.capacity && !self.sources.contains_key(&source) {
-            self.make_room();
+            self.evict_quietest();
         }
         let talker = self.sources.entry(source).or_default();
         talker.counts += Counts::frame(length);
@@ -73,7 +73,7 @@ impl Talkers {
         }
     }
 
-    /// Records a frame without an IP packet.
+    /// Records a skipped frame: one without an IP packet, or a malformed one.
     pub fn skip(&mut self, skip: Skip) {
         self.ledger.skip(skip);
     }
@@ -84,7 +84,7 @@ impl Talkers {
         &self.ledger
     }
 
-    /// Packets of unlisted sources, including those that listed ones sent before they were last removed.
+    /// Packets of unlisted sources, including those that a listed source sent before it was last removed.
     #[must_use]
     pub fn unlisted(&self) -> Counts {
         self.unlisted
@@ -100,9 +100,9 @@ impl Talkers {
         list
     }
 
-    /// Removes the half of the sources, or more, with the fewest packets.
+    /// Removes at least half of the sources, those with the fewest packets.
     #[cold]
-    fn make_room(&mut self) {
+    fn evict_quietest(&mut self) {
         #[expect(clippy::disallowed_methods, reason = "the median does not depend on the order")]
         let mut packets: Vec<_> =
             self.sources.values().map(|talker| talker.counts.packets).collect();
@@ -171,7 +171,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_packet_is_of_a_listed_or_an_unlisted_source(
+        fn every_packet_is_counted_for_a_listed_or_an_unlisted_source(
             sent in prop::collection::vec((0u32..30, 0u32..100, 60u32..1500), 0..400),
             capacity in 1usize..40,
         ) {

@@ -7,7 +7,7 @@ use super::endpoint_table::{EndpointKey, EndpointTable};
 use super::host_table::HostTable;
 use super::senders::SenderObserver;
 use super::{
-    ContactTimes, Counts, Ledger, Origin, Overflow, PacketFilter, Senders, Sources, Span,
+    ContactTimes, Counts, Ledger, Overflow, PacketFilter, PacketSource, Senders, Sources, Span,
     Timestamp, WindowCounts,
 };
 
@@ -19,17 +19,16 @@ use super::{
 #[derive(Debug)]
 pub struct Tally {
     filter: PacketFilter,
-    /// The bot's address if it has a single IPv4 address, and packets need not be passed to `watch`: enables
-    /// the fast tiers.
+    /// The bot's address, if it is a single IPv4 address and senders are not observed. Enables the fast tiers.
     bot: Option<[u8; 4]>,
     /// Observes senders until a packet of the bot is seen.
-    watch: Option<Box<SenderObserver>>,
+    sender_observer: Option<Box<SenderObserver>>,
     capacity: usize,
     /// The only table that a packet to a listed endpoint, the common case, accesses.
     endpoints: EndpointTable,
-    /// If every source counts: the source of the packets to each endpoint.
-    origins: HashMap<Endpoint, Origin>,
-    /// Contacts of earlier panes that may still get a reply.
+    /// For [`Sources::Any`]: the source of the packets to each endpoint.
+    endpoint_sources: HashMap<Endpoint, PacketSource>,
+    /// Contacts of earlier panes that may still be answered.
     pending_replies: HashMap<Endpoint, ContactTimes>,
     both_directions: bool,
     hosts: HostTable,
@@ -44,11 +43,11 @@ impl Tally {
     pub fn new(filter: PacketFilter, capacity: usize) -> Self {
         Self {
             bot: None,
-            watch: Some(Box::default()),
+            sender_observer: Some(Box::default()),
             filter,
             capacity,
             endpoints: EndpointTable::default(),
-            origins: HashMap::new(),
+            endpoint_sources: HashMap::new(),
             pending_replies: HashMap::new(),
             both_directions: false,
             hosts: HostTable::new(capacity),
@@ -91,16 +90,16 @@ impl Tally {
     pub fn count_not_from_bot(&mut self, packet: &Packet, time: Timestamp) {
         self.ledger.not_from_bot += 1;
         self.record_reply(packet, time);
-        self.watch(packet);
+        self.observe_sender(packet);
     }
 
-    /// Records a frame without an IP packet.
+    /// Records a skipped frame: one without an IP packet, or a malformed one.
     #[inline]
     pub fn skip(&mut self, skip: Skip) {
         self.ledger.skip(skip);
     }
 
-    /// Records a packet seen at `time` in a frame of `length` bytes on the wire.
+    /// The general tier: records a packet seen at `time` in a frame of `length` bytes on the wire.
     #[inline(never)]
     pub fn count(&mut self, packet: &Packet, length: u32, time: Timestamp) {
         if !self.filter.is_from_bot(packet) {
@@ -108,9 +107,9 @@ impl Tally {
         }
         if self.counts_every_sender() {
             self.record_reply(packet, time);
-            self.watch(packet);
-        } else if self.watch.is_some() {
-            self.end_watch();
+            self.observe_sender(packet);
+        } else if self.sender_observer.is_some() {
+            self.stop_observing_senders();
         }
         let frame = Counts::frame(length);
         let host = packet.destination.address();
@@ -121,12 +120,12 @@ impl Tally {
             entry.counts += frame;
             entry.contacts.record_sent(packet.contact, time);
             self.ledger.counted += 1;
-            return self.add_origin(packet);
+            return self.add_source(packet);
         }
         self.count_new(packet, frame, time);
     }
 
-    /// Does what [`Tally::count`] does, for a packet of the most common kind.
+    /// The plain IPv4 tier: records a packet like [`Tally::count`].
     #[inline]
     pub fn count_v4(&mut self, packet: &V4Packet, length: u32, time: Timestamp) {
         let host = Address::v4(packet.destination);
@@ -139,9 +138,9 @@ impl Tally {
         self.count(&packet.packet(Flags::NONE), length, time);
     }
 
-    /// Does what [`Tally::count_v4`] does if no hash map is needed for it, and returns whether it did: for a
-    /// packet of the only bot address to an endpoint in the cache of recent endpoints, and for a packet of
-    /// another source that is not a reply to be recorded.
+    /// The cached tier: records a packet like [`Tally::count_v4`] if that needs no hash map, and returns whether it
+    /// did. It does so for a packet from the bot's only address to an endpoint in the cache of recent endpoints, and
+    /// for a packet of another source that can't be a UDP reply to the bot.
     #[inline(always)]
     #[must_use]
     #[expect(clippy::inline_always, reason = "the innermost loop of a replay")]
@@ -165,7 +164,7 @@ impl Tally {
     }
 
     /// Records the time of a packet that may be a reply to the bot, without counting it. Only UDP replies are
-    /// recorded: of TCP, the bot's next segment shows that it got one.
+    /// recorded: the bot's next TCP segment shows that it received a reply.
     pub fn record_reply(&mut self, packet: &Packet, time: Timestamp) {
         let to_bot = self.filter.sources().is_bot(packet.destination.address());
         self.both_directions |= to_bot;
@@ -174,20 +173,20 @@ impl Tally {
         {
             return;
         }
-        let origin = packet.origin();
-        let listed = self.endpoints.get_mut(&origin).map(|entry| &mut entry.contacts);
-        if let Some(contacts) = listed.or_else(|| self.pending_replies.get_mut(&origin)) {
+        let replier = packet.source_endpoint();
+        let listed = self.endpoints.get_mut(&replier).map(|entry| &mut entry.contacts);
+        if let Some(contacts) = listed.or_else(|| self.pending_replies.get_mut(&replier)) {
             contacts.record_reply(time);
-            // If every source counts, only replies show that the capture has both directions.
+            // With `Sources::Any`, only replies show that the capture has both directions.
             self.both_directions = true;
         }
     }
 
     /// Records the source of a packet to a listed endpoint.
-    fn add_origin(&mut self, packet: &Packet) {
+    fn add_source(&mut self, packet: &Packet) {
         if matches!(self.filter.sources(), Sources::Any) {
-            let origin = Origin::One(packet.source);
-            *self.origins.entry(packet.destination).or_insert(origin) += origin;
+            let source = PacketSource::One(packet.source);
+            *self.endpoint_sources.entry(packet.destination).or_insert(source) += source;
         }
     }
 
@@ -197,39 +196,38 @@ impl Tally {
         matches!(self.filter.sources(), Sources::Any) && !self.filter.has_mac_rule()
     }
 
-    /// Observes the sender of a packet, while senders are watched.
-    fn watch(&mut self, packet: &Packet) {
-        let Some(watch) = &mut self.watch else { return };
-        watch.observe(packet);
-        if watch.is_full() {
+    /// Observes the sender of a packet, unless that was stopped.
+    fn observe_sender(&mut self, packet: &Packet) {
+        let Some(observer) = &mut self.sender_observer else { return };
+        observer.observe(packet);
+        if observer.is_full() {
             // The senders are reported at the end of the pane; later packets need not be observed.
             self.bot = self.filter.sources().only_v4();
         }
     }
 
     #[cold]
-    fn end_watch(&mut self) {
-        self.watch = None;
+    fn stop_observing_senders(&mut self) {
+        self.sender_observer = None;
         self.bot = self.filter.sources().only_v4();
     }
 
-    /// Returns the senders that are to be reported at the end of this pane, if any: those that make it doubtful
-    /// that the bot's address is right.
-    fn doubtful_senders(&mut self) -> Senders {
-        let Some(watch) = &self.watch else { return Senders::default() };
-        let senders = watch.senders();
+    /// Returns the senders to report at the end of this pane, if they suggest that the bot's address is wrong.
+    fn senders_to_report(&mut self) -> Senders {
+        let Some(observer) = &self.sender_observer else { return Senders::default() };
+        let senders = observer.senders();
         let (is_reported, is_enough) = if self.counts_every_sender() {
-            (watch.has_both_directions(), true)
+            (observer.has_both_directions(), true)
         } else {
             (!senders.is_empty(), senders.is_sufficient())
         };
-        if (is_reported && is_enough) || watch.is_full() {
-            self.end_watch();
+        if (is_reported && is_enough) || observer.is_full() {
+            self.stop_observing_senders();
         }
         if is_reported { senders } else { Senders::default() }
     }
 
-    /// Counts a packet to an unlisted host, with the given hash, for which there is no room.
+    /// Counts a packet to an unlisted host, given with its hash, when the host table is full.
     fn count_rejected(&mut self, host: Address, hash: u64, frame: Counts) {
         if self.filter.is_ignored(host) {
             self.ledger.ignored += 1;
@@ -253,7 +251,7 @@ impl Tally {
                 let mut contacts = ContactTimes::default();
                 contacts.record_sent(packet.contact, time);
                 self.endpoints.insert(endpoint, frame, contacts);
-                self.add_origin(packet);
+                self.add_source(packet);
             }
             Some(unlisted_endpoints) => {
                 *unlisted_endpoints += frame;
@@ -264,18 +262,18 @@ impl Tally {
     }
 
     /// Closes the pane: returns its counts, and starts the next pane.
-    pub fn take(&mut self, span: Span) -> WindowCounts {
-        self.take_until(span, span.end)
+    pub fn close_pane(&mut self, span: Span) -> WindowCounts {
+        self.close_pane_at(span, span.end)
     }
 
     /// Closes a pane during which the clock was set. Pending replies are kept; [`Tally::clock_set`] moves
     /// them.
-    pub fn take_truncated(&mut self, span: Span) -> WindowCounts {
+    pub fn close_truncated_pane(&mut self, span: Span) -> WindowCounts {
         let contacts = self.endpoints.iter().map(|entry| entry.contacts.clamped_to(span));
         let latest =
             contacts.flat_map(|contacts| [contacts.attempt(), contacts.reply()]).flatten().max();
-        let truncated_at = latest.unwrap_or(span.start);
-        WindowCounts { truncated_at: Some(truncated_at), ..self.take_until(span, truncated_at) }
+        let end = latest.unwrap_or(span.start);
+        WindowCounts { truncated_at: Some(end), ..self.close_pane_at(span, end) }
     }
 
     /// Moves the times of pending replies, after the clock was set forward by `by` nanoseconds (negative:
@@ -286,30 +284,30 @@ impl Tally {
     }
 
     /// Closes a pane that was observed until `end`.
-    fn take_until(&mut self, span: Span, end: Timestamp) -> WindowCounts {
+    fn close_pane_at(&mut self, span: Span, end: Timestamp) -> WindowCounts {
         let contacts = self.carry_over(span, end);
-        let senders = self.doubtful_senders();
+        let senders = self.senders_to_report();
         let counts = WindowCounts::from_entries(
             span,
             std::mem::take(&mut self.ledger),
-            self.endpoints.take(),
-            self.hosts.take(),
+            self.endpoints.drain(),
+            self.hosts.drain(),
             std::mem::take(&mut self.overflow),
         );
-        #[expect(clippy::disallowed_methods, reason = "the origins of a pane are sorted")]
-        let counts =
-            WindowCounts { senders, ..counts }.with_origins(self.origins.drain().collect());
+        #[expect(clippy::disallowed_methods, reason = "the sources of a pane are sorted")]
+        let counts = WindowCounts { senders, ..counts }
+            .with_endpoint_sources(self.endpoint_sources.drain().collect());
         counts.with_contacts(contacts, std::mem::take(&mut self.both_directions))
     }
 
-    /// Returns the contacts of the pane `span`. Contacts that may still get a reply after `end` become pending
-    /// replies, up to `capacity`; a further one is dropped as a contact attempt, because its reply would not be
-    /// seen.
+    /// Returns the contacts of the pane `span`. Contacts that may still be answered after `end` become pending
+    /// replies, up to `capacity`. A further one loses its attempt and so is no contact, because its reply would not
+    /// be seen.
     fn carry_over(&mut self, span: Span, end: Timestamp) -> Vec<(Endpoint, ContactTimes)> {
         let endpoints = self.endpoints.iter();
         let mut all: Vec<_> =
             endpoints.map(|entry| (entry.endpoint, entry.contacts.clamped_to(span))).collect();
-        // Which ones there is room for must not depend on the order of a hash map.
+        // Sorted so that the selection of at most `capacity` of them is deterministic.
         all.sort_unstable_by_key(|(endpoint, contacts)| (contacts.attempt(), *endpoint));
         #[expect(clippy::disallowed_methods, reason = "the contacts of a pane are sorted")]
         let earlier = self.pending_replies.iter();
@@ -370,7 +368,7 @@ mod tests {
                     *truth.entry(destination).or_default() += Counts::frame(length);
                 }
             }
-            let counts = tally.take(Span::default());
+            let counts = tally.close_pane(Span::default());
 
             prop_assert_eq!(counts.ledger.seen(), packets.len() as u64);
             let sent: u64 = truth.values().map(|c| c.packets).sum();
@@ -391,7 +389,7 @@ mod tests {
             let unlisted = counts.overflow.distinct.as_ref().map_or(0, super::super::HyperLogLog::estimate);
             prop_assert_eq!(counts.hosts.len() as u64 + unlisted, hosts.len() as u64, "the estimate is exact for few hosts");
             prop_assert!(tally.pending_replies.len() <= capacity);
-            let rest = WindowCounts { senders: Senders::default(), ..tally.take(Span::default()) };
+            let rest = WindowCounts { senders: Senders::default(), ..tally.close_pane(Span::default()) };
             prop_assert_eq!(rest, WindowCounts::default());
         }
 
@@ -419,10 +417,10 @@ mod tests {
                 }
                 if second % 50 == 49 {
                     let span = Span::starting(Timestamp::default(), 300_000_000_000);
-                    prop_assert_eq!(fast.take(span), general.take(span));
+                    prop_assert_eq!(fast.close_pane(span), general.close_pane(span));
                 }
             }
-            prop_assert_eq!(fast.take(Span::default()), general.take(Span::default()));
+            prop_assert_eq!(fast.close_pane(Span::default()), general.close_pane(Span::default()));
         }
     }
 }

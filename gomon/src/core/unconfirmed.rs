@@ -10,7 +10,7 @@
 //! | a jump of more than 1000 windows ahead | confirmed if each of the following eight is nearer to it than to the open pane | it is implausible |
 //! | a jump of more than one window back | confirmed if each of the following eight is more than one window back too, and is nearer to it or makes no such jump from it; then a new grid starts there | it is implausible |
 //!
-//! If fewer than eight follow before the end, those decide, but there has to be one. Frames without a timestamp
+//! If fewer than eight frames follow before the end, these decide; at least one is needed. Frames without a timestamp
 //! neither confirm nor refute, and are counted with the frame before them.
 
 use std::collections::VecDeque;
@@ -25,7 +25,7 @@ const CONFIRMING_FRAMES: usize = 8;
 pub enum Lookahead {
     /// More frames may follow immediately.
     More,
-    /// No frame follows for a while: those that are there decide, if one confirms or refutes.
+    /// No frame follows for a while: the frames held back so far decide, if one of them confirms or refutes.
     Paused,
     /// The capture has ended.
     End,
@@ -55,7 +55,7 @@ impl<F> UnconfirmedFrames<F> {
         self.held_back.is_empty()
     }
 
-    /// Returns the pane of a frame, or `None` if the frame has to be held back, by [`Self::push`].
+    /// Returns the pane of a frame, or `None` if the frame must be held back with [`Self::push`].
     #[inline]
     pub fn locate(&self, time: Option<Timestamp>, clock: &mut PaneClock) -> Option<PanePosition> {
         if !self.is_empty() || (time.is_some() && !clock.is_anchored()) {
@@ -69,8 +69,8 @@ impl<F> UnconfirmedFrames<F> {
         self.held_back.push_back((time, frame));
     }
 
-    /// Returns the first frame that is held back, and its pane, if that is known. Move the clock to that pane
-    /// before the next call.
+    /// Returns the first frame that is held back, and its pane, if the pane is decided. The caller must move the
+    /// clock to that pane before the next call.
     pub fn pop(
         &mut self,
         clock: &mut PaneClock,

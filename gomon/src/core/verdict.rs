@@ -34,7 +34,7 @@ impl AttackTarget {
     }
 }
 
-/// A port on which the bot searches for hosts: most that it contacts do not answer.
+/// A swept port: most hosts that the bot contacts on it do not answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sweep {
     /// The transport protocol.
@@ -141,7 +141,7 @@ pub struct WindowReport {
     pub windows: u64,
     /// The time they cover.
     pub span: Span,
-    /// The length by which rates divide, in seconds.
+    /// The length by which counts are divided for a rate, in seconds.
     pub seconds: f64,
     /// The frames by outcome.
     pub ledger: Ledger,
@@ -167,9 +167,9 @@ pub struct WindowReport {
     pub most_ports: u64,
     /// The verdicts, in the order in which they are written.
     pub verdicts: Vec<Verdict>,
-    /// Where packets of every source are counted: for each verdict, the source of its packets if they have a
-    /// single one. Otherwise empty.
-    pub origins: Vec<Option<Address>>,
+    /// For [`Sources::Any`](super::Sources::Any): for each verdict, the source of its packets if they have a single
+    /// one. Otherwise empty.
+    pub verdict_sources: Vec<Option<Address>>,
 }
 
 impl WindowReport {

@@ -1,4 +1,4 @@
-//! Failures of the input, and the context of errors about it.
+//! Errors of the input, with their context.
 
 use std::fmt;
 use std::path::Path;
@@ -7,7 +7,7 @@ use anyhow::Error;
 
 use crate::source::replay::Incomplete;
 
-/// The failure of a run because its input is damaged. All before the damage was analysed.
+/// The error of a run whose input is damaged. Everything before the damage was analysed.
 #[derive(Debug)]
 pub struct Damaged(String);
 
@@ -19,15 +19,16 @@ impl fmt::Display for Damaged {
 
 impl std::error::Error for Damaged {}
 
-/// The context of an error of opening the input.
+/// Returns the context of an error when opening the input.
 pub(super) fn opening(input: &Path) -> String {
     format!("opening input {:?}", input.display().to_string())
 }
 
-/// Returns the failure of an input that was not read completely. `done` is what was done with the rest.
-pub(super) fn incomplete_input(input: &Path, incomplete: Incomplete, done: &str) -> Error {
+/// Returns the error of an input that was not read completely. `outcome` states what was done with the part that was
+/// read.
+pub(super) fn incomplete_input(input: &Path, incomplete: Incomplete, outcome: &str) -> Error {
     let input = input.display().to_string();
-    let text = |error| format!("reading {input:?}: {error:#}: all that could be read {done}");
+    let text = |error| format!("reading {input:?}: {error:#}: all that could be read {outcome}");
     match incomplete {
         Incomplete::Damaged(error) => Damaged(text(error)).into(),
         Incomplete::Missing(error) => Error::msg(text(error)),

@@ -1,10 +1,9 @@
-//! Lists who sends packets, instead of counting what one bot sends.
+//! Lists the sources of packets, instead of counting those of a bot.
 
 use anyhow::{Context, Error, Result, anyhow};
 
 use super::failure::{incomplete_input, opening};
-use super::input::{self, NamedInput};
-use super::open_source::OpenSource;
+use super::input::OpenInput;
 use crate::core::Talkers;
 use crate::settings::Settings;
 use crate::sink::console::{self, Progress};
@@ -12,15 +11,14 @@ use crate::sink::talkers;
 use crate::source::replay::Reader;
 use crate::source::{Stop, listing};
 
-/// The most sources that are listed, each a pair of IP and MAC address. A source with many destinations
-/// takes 4 KiB, so this bounds memory to about 20 MiB.
+/// The maximum number of listed sources, each a pair of IP and MAC address. A source with many destinations takes
+/// 4 KiB, so this bounds memory to about 20 MiB.
 const MAX_SOURCES: usize = 4096;
 
-/// A list of sources that is ready to be made: its input is open.
+/// A listing that is ready to start: its input is open.
 pub struct Listing {
     settings: Settings,
-    source: OpenSource,
-    size: Option<u64>,
+    input: OpenInput,
     stop: Stop,
 }
 
@@ -33,24 +31,16 @@ impl Listing {
     pub fn prepare(settings: Settings) -> Result<Self> {
         console::start_log(settings.process.log_level);
         let stop = Stop::on_signals().context("listening to signals")?;
-        let path = &settings.bot.input;
-        let context = || opening(path);
-        let mut size = None;
-        let source = match input::find(path, stop.clone()).with_context(context)? {
-            NamedInput::Interface(name) => OpenSource::Interface(name, Vec::new()),
-            NamedInput::Capture(input) => {
-                size = input.size();
-                OpenSource::of_capture(input).with_context(context)?
-            }
-        };
-        Ok(Self { settings, source, size, stop })
+        let input = OpenInput::open(&settings.bot.input, stop.clone())?;
+        Ok(Self { settings, input, stop })
     }
 
-    /// Makes the list and shows it. If something fails, the list holds all that could be read; if that is
-    /// nothing, no list is shown.
+    /// Lists the sources, and shows the list. After a failure, the list contains what could be read. It is not shown if
+    /// that is nothing.
     #[must_use]
     pub fn perform(self) -> Vec<Error> {
-        let Self { settings: Settings { process, bot, .. }, source, size, stop } = self;
+        let Self { settings: Settings { process, bot, .. }, input, stop } = self;
+        let size = input.size();
         let mut talkers = Talkers::new(MAX_SOURCES);
         let mut read = |reader| {
             let progress = if process.quiet {
@@ -58,17 +48,17 @@ impl Listing {
             } else {
                 Progress::new(size, bot.eve.target.is_stdout())
             };
-            let enter = |frames, bytes| progress.enter(frames, bytes);
-            let outcome = listing::record_capture(reader, &stop, &mut talkers, enter);
+            let update = |frames, bytes| progress.update(frames, bytes);
+            let outcome = listing::record_capture(reader, &stop, &mut talkers, update);
             progress.finish();
             outcome.map_err(|incomplete| incomplete_input(&bot.input, incomplete, "is listed"))
         };
-        let outcome = match source {
-            OpenSource::Reader(reader) => read(*reader),
-            OpenSource::Stream(input) => {
+        let outcome = match input {
+            OpenInput::File { reader, .. } => read(*reader),
+            OpenInput::Stream(input) => {
                 Reader::new(input).with_context(|| opening(&bot.input)).and_then(read)
             }
-            OpenSource::Interface(name, _) => {
+            OpenInput::Interface(name) => {
                 let time = bot.policy.window;
                 log::info!("listening on {name} for {}", humantime::format_duration(time));
                 listing::record_interface(&name, time, &stop, &mut talkers)
@@ -81,7 +71,9 @@ impl Listing {
         }
         let shown = talkers::show(&talkers);
         failures.extend(
-            shown.err().map(|error| anyhow!("writing to standard output: {error}: make room")),
+            shown
+                .err()
+                .map(|error| anyhow!("writing to standard output: {error}: free some space")),
         );
         failures
     }

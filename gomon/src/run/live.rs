@@ -1,4 +1,4 @@
-//! Counting on an interface: the modes of attaching, and the configuration of the counter.
+//! Counting on an interface: the attach modes, and the configuration of the counter.
 
 use anyhow::{Context, Result, ensure};
 use gomon_common::kernel::{MAX_IGNORED, MAX_SOURCES};
@@ -9,11 +9,11 @@ use crate::settings::{AttachChoice, BotSettings, RunMode};
 use crate::source::Stop;
 use crate::source::live::{self, AttachMode, CounterConfig, FALLBACK_ORDER, Live};
 
-/// Returns the modes of attaching to try, in order.
+/// Returns the attach modes to try, in order.
 ///
 /// # Errors
 ///
-/// When a setting is out of the range for interfaces.
+/// When a setting is out of the range that interfaces support.
 pub(super) fn attach_modes(bot: &BotSettings) -> Result<Vec<AttachMode>> {
     ensure!(
         bot.policy.step >= live::SHORTEST_PANE,
@@ -48,7 +48,7 @@ pub(super) fn attach(
     interface: &str,
     modes: &[AttachMode],
 ) -> Result<Live> {
-    // The bot is the sender of all incoming frames of a tap, so `auto` needs no rule.
+    // On a tap the bot sends all incoming frames, so `auto` selects every frame.
     let bot_mac = bot.bot_mac.filter(|bot_mac| *bot_mac != BotMac::First);
     let calibrates = run_mode == RunMode::Calibrate;
     let config = CounterConfig {

@@ -4,7 +4,6 @@ mod failure;
 mod input;
 mod listing;
 mod live;
-mod open_source;
 mod pipeline;
 
 use std::io;
@@ -17,8 +16,7 @@ pub use self::failure::Damaged;
 pub use self::listing::Listing;
 
 use self::failure::{incomplete_input, opening};
-use self::input::NamedInput;
-use self::open_source::OpenSource;
+use self::input::OpenInput;
 use self::pipeline::{Pipeline, PipelineConfig, Sinks};
 use crate::core::{PaneClock, Tally};
 use crate::settings::{BotSettings, EveTarget, RunMode, Settings};
@@ -26,13 +24,15 @@ use crate::sink::artifacts::Artifacts;
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{EndReason, Eve, EveConfig, InputName, Output, OverflowPolicy};
 use crate::source::Stop;
+use crate::source::live::AttachMode;
 use crate::source::replay::{Reader, Replay, Rereader};
 
 /// A run that is ready to start: its input and its outputs are open.
 pub struct Run {
     settings: Settings,
-    source: OpenSource,
-    size: Option<u64>,
+    input: OpenInput,
+    /// The attach modes to try, in order; empty for a capture.
+    attach_modes: Vec<AttachMode>,
     stop: Stop,
     eve: Option<Eve>,
     artifacts: Option<Artifacts>,
@@ -54,25 +54,20 @@ impl Run {
         if process.die_with_parent {
             stop.stop_with_parent().context("watching the parent process")?;
         }
-        let context = || opening(&bot.input);
-        let mut size = None;
-        let mut source = match input::find(&bot.input, stop.clone()).with_context(context)? {
-            NamedInput::Interface(name) => {
-                let modes = live::attach_modes(bot).with_context(context)?;
-                OpenSource::Interface(name, modes)
+        let mut input = OpenInput::open(&bot.input, stop.clone())?;
+        let attach_modes = match input {
+            OpenInput::Interface(_) => {
+                live::attach_modes(bot).with_context(|| opening(&bot.input))?
             }
-            NamedInput::Capture(input) => {
-                size = input.size();
-                OpenSource::of_capture(input).with_context(context)?
-            }
+            OpenInput::File { .. } | OpenInput::Stream(_) => Vec::new(),
         };
         let (mut eve, mut artifacts) = (None, None);
         if process.mode != RunMode::Calibrate {
-            eve = Some(open_eve(bot, &source, &stop)?);
+            eve = Some(open_eve(bot, &input, &stop)?);
             if bot.save_packets > 0 {
                 let sample = bot.sample_id.as_deref();
                 let mut opened = Artifacts::new(&bot.capture_dir, sample, bot.save_packets)?;
-                if let Some(mut rereader) = rereader(bot, &mut source) {
+                if let Some(mut rereader) = rereader(bot, &mut input) {
                     let filter = bot.packet_filter();
                     opened = opened
                         .reread_with(move |visitor| rereader.visit_closed_pane(&filter, visitor));
@@ -80,23 +75,23 @@ impl Run {
                 artifacts = Some(opened);
             }
         }
-        Ok(Self { settings, source, size, stop, eve, artifacts })
+        Ok(Self { settings, input, attach_modes, stop, eve, artifacts })
     }
 
-    /// Runs to the end. If something fails, everything that is still possible is done. Returns the
-    /// failures in the order in which to report them; damage of the input is [`Damaged`].
+    /// Runs to the end. After a failure, the windows so far are still judged, and all outputs are written and closed.
+    /// Returns the failures in the order in which to report them; damage of the input is [`Damaged`].
     #[must_use]
     pub fn perform(self) -> Vec<Error> {
-        let Self { settings, source, size, stop, eve, artifacts } = self;
+        let Self { settings, input, attach_modes, stop, eve, artifacts } = self;
         if !settings.process.quiet {
             console::show_configuration(&settings.configuration());
         }
         let Settings { process, bot, .. } = settings;
-        let is_live = matches!(source, OpenSource::Interface(..));
+        let is_live = matches!(input, OpenInput::Interface(_));
         let progress = if is_live || process.quiet {
             Progress::none()
         } else {
-            Progress::new(size, eve.is_some() && bot.eve.target.is_stdout())
+            Progress::new(input.size(), eve.is_some() && bot.eve.target.is_stdout())
         };
         let config = PipelineConfig {
             sources: bot.sources.clone(),
@@ -106,9 +101,9 @@ impl Run {
             capture_dir: bot.capture_dir.clone(),
         };
         let mut pipeline = Pipeline::new(config, Sinks { eve, artifacts, progress });
-        let outcome = match source {
-            OpenSource::Interface(name, modes) => {
-                match live::attach(&bot, process.mode, &name, &modes) {
+        let outcome = match input {
+            OpenInput::Interface(name) => {
+                match live::attach(&bot, process.mode, &name, &attach_modes) {
                     Ok(live) => {
                         console::drop_lines_when_full();
                         live::count(live, &bot, &stop, &mut pipeline)
@@ -117,8 +112,8 @@ impl Run {
                     Err(error) => return vec![error],
                 }
             }
-            OpenSource::Reader(reader) => replay(&bot, *reader, &stop, &mut pipeline),
-            OpenSource::Stream(input) => Reader::new(input)
+            OpenInput::File { reader, .. } => replay(&bot, *reader, &stop, &mut pipeline),
+            OpenInput::Stream(input) => Reader::new(input)
                 .with_context(|| opening(&bot.input))
                 .and_then(|reader| replay(&bot, reader, &stop, &mut pipeline)),
         };
@@ -135,15 +130,15 @@ impl Run {
 }
 
 /// Opens the output for records.
-fn open_eve(bot: &BotSettings, source: &OpenSource, stop: &Stop) -> Result<Eve> {
+fn open_eve(bot: &BotSettings, input: &OpenInput, stop: &Stop) -> Result<Eve> {
     if is_input(&bot.eve.target, &bot.input) {
         let name = bot.eve.target.to_string();
         bail!("opening EVE file {name:?}: it is the input: name another file");
     }
     let name = bot.input.display().to_string();
-    let (input, on_overflow) = match source {
-        OpenSource::Interface(..) => (InputName::Interface(name), OverflowPolicy::Drop),
-        OpenSource::Reader(_) | OpenSource::Stream(_) => {
+    let (input, on_overflow) = match input {
+        OpenInput::Interface(_) => (InputName::Interface(name), OverflowPolicy::Drop),
+        OpenInput::File { .. } | OpenInput::Stream(_) => {
             let stop = stop.clone();
             let is_stopped = Box::new(move || stop.is_requested());
             (InputName::Capture(name), OverflowPolicy::Block(is_stopped))
@@ -177,16 +172,16 @@ fn replay(bot: &BotSettings, reader: Reader, stop: &Stop, pipeline: &mut Pipelin
         .map_err(|incomplete| incomplete_input(&bot.input, incomplete, "was analysed"))
 }
 
-/// Returns what rereads packets, so that they need not be retained, if the capture can be reread and windows do
-/// not overlap.
-fn rereader(bot: &BotSettings, source: &mut OpenSource) -> Option<Rereader> {
-    let OpenSource::Reader(reader) = source else { return None };
-    // The sender of the first frame, which may determine the bot's MAC address, is unknown when rereading.
+/// Returns the rereader of packets, which saves retaining them, if the capture can be reread and windows do not
+/// overlap.
+fn rereader(bot: &BotSettings, input: &mut OpenInput) -> Option<Rereader> {
+    let OpenInput::File { reader, .. } = input else { return None };
+    // Rereading does not know the sender of the first frame, which may determine the bot's MAC address.
     let is_possible = bot.policy.panes() == 1 && bot.bot_mac.is_none();
     if is_possible { reader.take_rereader() } else { None }
 }
 
-/// Whether records would be written to the file that is read, under this or another name.
+/// Whether records would be written to the file that is read, even if it is given by another name.
 fn is_input(eve: &EveTarget, input: &Path) -> bool {
     let file = |stat: rustix::io::Result<Stat>| {
         let stat = stat.ok().filter(|stat| FileType::from_raw_mode(stat.st_mode).is_file())?;

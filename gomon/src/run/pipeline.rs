@@ -17,12 +17,12 @@ use crate::sink::eve::{EndReason, Eve};
 use crate::sink::summary::{Summary, ledger_text};
 use crate::source::{PacketSink, PaneSink, wall_clock};
 
-/// A warning for [`Sources::Any`], when the input has both directions.
-const ANY_SOURCE: &str = "every source is taken for the bot, and hosts send to each other: hosts that \
-                          reply to the bot are taken for it as well.";
+/// The reason of a warning for [`Sources::Any`], when the input has both directions.
+const ANY_SOURCE: &str = "packets of every source count as the bot's, and hosts send to each other: the \
+                          replies of hosts count as well.";
 
-/// A warning when no packet is from the bot.
-const COUNTED_NOTHING: &str = "not one packet counted so far";
+/// The start of a warning when no packet is from the bot.
+const COUNTED_NOTHING: &str = "no packet counted so far";
 
 /// The configuration of a [`Pipeline`].
 pub(super) struct PipelineConfig {
@@ -45,19 +45,19 @@ pub(super) struct Sinks {
 
 /// Passes panes from the source to the engine, and its reports to the sinks.
 pub(super) struct Pipeline {
-    /// Panes in a window, and the number of the open one.
-    panes: u64,
-    pane: u64,
-    /// The pane of the latest warning about too many destinations.
-    warned: Option<u64>,
+    panes_per_window: u64,
+    /// The number of the open pane.
+    open_pane: u64,
+    /// The pane of the latest warning about unlisted destinations.
+    overflow_warned_in: Option<u64>,
     /// The bot's addresses.
     sources: Sources,
     /// The bot's MAC address as it is written on the command line.
     bot_mac: Option<String>,
-    /// The senders of packets that are not the bot's, until they are reported.
+    /// The senders of the latest pane that has any, until a warning reports them.
     senders: Senders,
     engine: Engine,
-    judges_sweeps: bool,
+    detects_sweeps: bool,
     eve: Option<Eve>,
     artifacts: Option<Artifacts>,
     capture_dir: PathBuf,
@@ -74,33 +74,34 @@ impl Pipeline {
             Some(_) => Calibration::policy(&config.policy),
             None => config.policy,
         };
-        let panes = policy.panes() as u64;
+        let panes_per_window = policy.panes() as u64;
         Self {
-            panes,
-            pane: 0,
-            warned: None,
+            panes_per_window,
+            open_pane: 0,
+            overflow_warned_in: None,
             sources: config.sources,
             bot_mac: config.bot_mac,
             senders: Senders::default(),
-            judges_sweeps: policy.sweep_hosts.is_some(),
+            detects_sweeps: policy.sweep_hosts.is_some(),
             engine: Engine::new(policy),
             eve: sinks.eve,
             artifacts: sinks.artifacts,
             capture_dir: config.capture_dir,
             calibration,
             progress: sinks.progress,
-            summary: Summary::new(panes),
+            summary: Summary::new(panes_per_window),
         }
     }
 
-    /// Sets how an interface was attached to.
-    pub(super) fn set_attached(&mut self, how: String) {
-        self.summary.attached = Some(how);
+    /// Sets the attach mode and the interface, as text.
+    pub(super) fn set_attached(&mut self, attached: String) {
+        self.summary.attached = Some(attached);
     }
 
-    fn report(&mut self, report: &WindowReport) {
-        // The summary ends a live window that was cut short at the current time; records end it on the
-        // grid of windows.
+    /// Passes the report of a window to the sinks.
+    fn report_window(&mut self, report: &WindowReport) {
+        // A live window may be reported before its end. In the summary it ends at the current time, in records at
+        // its nominal end.
         let end = self.summary.attached.as_ref().map(|_| wall_clock());
         match end.filter(|end| *end < report.span.end) {
             Some(end) => {
@@ -121,16 +122,16 @@ impl Pipeline {
         }
     }
 
-    /// Passes reports to the sinks and advances by `panes`. Breaks if standard output was closed.
-    fn perform(&mut self, reports: &[WindowReport], panes: u64) -> ControlFlow<()> {
+    /// Passes reports to the sinks and closes `panes` panes. Breaks if standard output was closed.
+    fn advance(&mut self, reports: &[WindowReport], panes: u64) -> ControlFlow<()> {
         for report in reports {
-            self.report(report);
+            self.report_window(report);
         }
-        self.pane += panes;
+        self.open_pane += panes;
         if let Some(artifacts) = &mut self.artifacts {
             artifacts.advance(panes);
-            // The oldest pane of the next window that will be judged.
-            artifacts.drop_before((self.pane + 1).saturating_sub(self.panes));
+            // The next window that is judged starts with this pane.
+            artifacts.drop_before((self.open_pane + 1).saturating_sub(self.panes_per_window));
         }
         if self.eve.as_mut().is_some_and(|eve| eve.output().is_closed()) {
             return ControlFlow::Break(());
@@ -138,12 +139,13 @@ impl Pipeline {
         ControlFlow::Continue(())
     }
 
-    /// Warns that the bot's address may be wrong, with the sources seen, if no packet was the bot's and
-    /// enough packets were of other senders; at the end of the run, any number is enough.
-    fn warn_about_sources(&mut self, is_over: bool) {
+    /// Warns that the bot's address may be wrong, and names the senders seen: if no packet was the bot's and enough
+    /// packets were of other senders (at the end of the run, any number), or if [`Sources::Any`] counts both
+    /// directions.
+    fn warn_about_sources(&mut self, is_end_of_run: bool) {
         let ledger = &self.summary.ledger;
-        let is_bot_there = ledger.counted + ledger.ignored > 0;
-        let is_missing = !is_bot_there && (is_over || self.senders.is_sufficient());
+        let was_bot_seen = ledger.counted + ledger.ignored > 0;
+        let is_missing = !was_bot_seen && (is_end_of_run || self.senders.is_sufficient());
         let first = self.sources.addresses().next();
         let reason = match (first, &self.bot_mac) {
             _ if self.senders.is_empty() => return,
@@ -153,7 +155,7 @@ impl Pipeline {
             (Some(first), Some(mac)) => format!(
                 "{COUNTED_NOTHING}: is {first} the bot's address and {mac} its MAC address?"
             ),
-            // Of other senders only the IP addresses are recorded.
+            // The senders are recorded by IP address, not by MAC address.
             (None, Some(mac)) => {
                 log::warn!(
                     "{COUNTED_NOTHING}: is {mac} the bot's MAC address? {} packets examined have \
@@ -183,23 +185,22 @@ impl Pipeline {
     pub(super) fn finish(mut self, reason: EndReason) -> Vec<Error> {
         let mut reports = Vec::new();
         self.engine.finish(&mut |report| reports.push(report));
-        let _ = self.perform(&reports, 0);
+        let _ = self.advance(&reports, 0);
         self.progress.finish();
 
         self.warn_about_sources(true);
         let summary = &mut self.summary;
-        // On an interface, attaching has logged this. With `any`, no packet is known to be addressed to the
-        // bot: only contacts that were never answered show that one direction is missing.
+        // On an interface this was logged when attaching. With `Sources::Any`, no address is known to be the bot's, so
+        // only unanswered contacts show that one direction is missing.
         let sweeps = self.engine.sweeps();
-        let one_sided = match self.sources {
+        let is_one_directional = match self.sources {
             Sources::Bot { .. } => sweeps.is_one_directional() && summary.ledger.counted > 0,
             Sources::Any => sweeps.has_unjudged_contacts(),
         };
-        let unread = self.eve.as_mut().is_some_and(|eve| eve.output().is_closed());
-        if self.judges_sweeps && one_sided && summary.attached.is_none() && !unread {
+        let is_closed = self.eve.as_mut().is_some_and(|eve| eve.output().is_closed());
+        if self.detects_sweeps && is_one_directional && summary.attached.is_none() && !is_closed {
             log::warn!(
-                "UDP sweeps can't be judged: the capture has no packet to the bot, so contacts have no \
-                 answers"
+                "UDP sweeps can't be judged: the capture has no packets to the bot, so it has no replies"
             );
         }
         summary.captures = self.artifacts.as_ref().map_or(0, Artifacts::saved);
@@ -216,7 +217,7 @@ impl Pipeline {
             );
             let (delivery, outcome) = eve.output().finish();
             failures.extend(outcome.err());
-            // A capture can be analysed again, so nothing is lost there.
+            // Not for a capture, which can be analysed again.
             if eve.output().is_closed() && self.summary.attached.is_some() {
                 console::line(format_args!(
                     "Standard output was closed by its reader: {} record(s) are lost; with \
@@ -230,7 +231,7 @@ impl Pipeline {
             let directory = self.capture_dir.display().to_string();
             failures.push(anyhow!(
                 "saving captures in {directory:?}: {failed} file(s) could not be written: see the \
-                 log above, and make room or name another directory"
+                 log above, and free some space or name another directory"
             ));
         }
         failures
@@ -238,8 +239,8 @@ impl Pipeline {
 }
 
 impl PacketSink for Pipeline {
-    fn wants_packets(&self) -> bool {
-        self.artifacts.as_ref().is_some_and(Artifacts::wants_packets)
+    fn needs_packets(&self) -> bool {
+        self.artifacts.as_ref().is_some_and(Artifacts::needs_packets)
     }
 
     fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
@@ -255,7 +256,7 @@ impl PaneSink for Pipeline {
         if !counts.senders.is_empty() {
             self.senders = std::mem::take(&mut counts.senders);
         }
-        if self.pane + 1 >= self.panes {
+        if self.open_pane + 1 >= self.panes_per_window {
             self.warn_about_sources(false);
         }
         if counts.ledger.lost > 0 {
@@ -268,8 +269,11 @@ impl PaneSink for Pipeline {
         }
         let overflow = counts.overflow.endpoints.packets;
         // At most one warning per window, however many panes it has.
-        if overflow > 0 && self.warned.is_none_or(|warned| self.pane >= warned + self.panes) {
-            self.warned = Some(self.pane);
+        let is_due = self
+            .overflow_warned_in
+            .is_none_or(|pane| self.open_pane >= pane + self.panes_per_window);
+        if overflow > 0 && is_due {
+            self.overflow_warned_in = Some(self.open_pane);
             log::warn!(
                 "{overflow} packets of a window were sent to unlisted destinations, because the list was \
                  full: raise --max-destinations"
@@ -277,34 +281,34 @@ impl PaneSink for Pipeline {
         }
         let mut reports = Vec::new();
         self.engine.add_pane(counts, &mut |report| reports.push(report));
-        self.perform(&reports, 1)
+        self.advance(&reports, 1)
     }
 
     fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()> {
         let mut reports = Vec::new();
         self.engine.add_silent_panes(start, panes, &mut |report| reports.push(report));
-        self.perform(&reports, panes)
+        self.advance(&reports, panes)
     }
 
     fn clock_set(&mut self, by: i64) -> ControlFlow<()> {
         let mut reports = Vec::new();
         self.engine.clock_set(by, &mut |report| reports.push(report));
-        self.perform(&reports, 0)
+        self.advance(&reports, 0)
     }
 
     fn timestamps_are_constant(&mut self) {
         self.engine.disable_thresholds();
         log::warn!(
-            "no rates can be judged: the frames of the capture have no times, or all the same one: \
-             attacks and scans by thresholds are not looked for"
+            "rates are unknown, because the frames of the capture have no timestamps, or all have the same one: \
+             attacks, scans and vertical scans are not detected"
         );
     }
 
     fn packets_lost(&mut self, packets: u64) {
         self.summary.packets_lost += packets;
         log::warn!(
-            "{packets} packets of a window are lost to artifacts, there was no room for them on the \
-             way: lower --save-packets"
+            "{packets} packets of a window are missing in artifacts, because a buffer between the kernel and gomon \
+             was full: lower --save-packets"
         );
     }
 
@@ -316,6 +320,6 @@ impl PaneSink for Pipeline {
     }
 
     fn progress(&mut self, frames: u64, bytes: u64) {
-        self.progress.enter(frames, bytes);
+        self.progress.update(frames, bytes);
     }
 }

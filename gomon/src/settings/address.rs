@@ -58,7 +58,7 @@ fn address(text: &str) -> Result<Address> {
     Ok(ip.into())
 }
 
-/// A prefix, or an address as the prefix that holds it alone.
+/// Parses a prefix, or an address as the prefix that contains only it.
 fn prefix(text: &str) -> Result<IpNet> {
     let text = text.trim();
     let net = text.parse::<IpNet>().ok().or_else(|| Some(text.parse::<IpAddr>().ok()?.into()));
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_have_one_form() {
+    fn equal_addresses_are_merged() {
         let bot = sources("::ffff:10.0.0.5, 2001:DB8::1,10.0.0.5").unwrap();
         let v6: IpAddr = "2001:db8::1".parse().unwrap();
         let expected = Sources::Bot { first: Address::v4([10, 0, 0, 5]), others: vec![v6.into()] };

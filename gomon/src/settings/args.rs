@@ -34,8 +34,8 @@ const OUTPUT: &str = "Output";
 const ARTIFACTS: &str = "Artifacts";
 const ATTACHING: &str = "Attaching and running";
 
-/// The widest line of the help texts, and their width where standard output is not a terminal. A
-/// narrower terminal wraps them at its own width.
+/// The maximum width of help texts, and their width if standard output is not a terminal. In a narrower terminal they
+/// are wrapped at its width.
 const WIDTH: usize = 100;
 
 /// The end of `-h`.
@@ -50,12 +50,12 @@ Records are written to standard output (or --eve-log-path), everything else to s
 
 Exit status:
   0  finished, or stopped by SIGINT or SIGTERM, everything flushed
-  1  something failed while running: records or artifacts are missing
+  1  something failed during the run: records or artifacts are missing
   2  the command line is wrong, and nothing was started
-  3  the input is damaged or ends in the middle of a record: all before that is analysed and written
+  3  the input is damaged or ends in the middle of a record: everything before is analysed and written
 
 Examples:
-  Live, on a VM's tap, with the last 100 packets of every host an alert is about:
+  Live, on a VM's tap; alerts save the last 100 packets of each host:
     gomon vnet0 10.10.0.20 -o /var/log/gomon/eve.json --save-packets 100
   A compressed capture of a bot with two addresses; alerts only:
     gomon bot.pcapng.zst 10.0.0.5,2001:db8::5 -q | jq 'select(.alert)'
@@ -89,7 +89,7 @@ pub struct Args {
 
     /// The bot's address, several separated by commas, or `any`
     ///
-    /// IPv4 or IPv6. Of several addresses records carry the first. `any` counts the packets of every
+    /// IPv4 or IPv6. If several are given, records contain the first. `any` counts the packets of every
     /// source.
     #[arg(value_name = "SRC_IP", required_unless_present = "list_sources")]
     #[arg(value_parser = sources)]
@@ -98,34 +98,35 @@ pub struct Args {
     /// The bot's MAC address, or auto
     ///
     /// Frames of other senders are not from the bot. auto is the sender of the first frame of a capture,
-    /// which on a virtual machine's tap is the machine itself; on an interface, all incoming frames are
-    /// the bot's then.
+    /// which on a virtual machine's tap is the machine itself. On an interface, auto selects all incoming
+    /// frames.
     #[arg(long, value_name = "MAC", help_heading = INPUT, value_parser = bot_mac)]
     pub bot_mac: Option<BotMac>,
 
-    /// List the sources that send packets in INPUT, and count nothing
+    /// List the sources of the packets in INPUT, and count nothing
     ///
-    /// On an interface, those of the incoming packets of one window. The bot's address is not needed.
+    /// On an interface, gomon listens for one window and lists the sources of the incoming packets. The
+    /// bot's address is not needed.
     #[arg(long, conflicts_with = "calibrate", help_heading = INPUT)]
     pub list_sources: bool,
 
     /// Address or CIDR prefix to leave out of all counts
     ///
-    /// Repeatable, and a comma list. An empty or missing value means no address.
+    /// Can be repeated, and can be a comma list. An empty or missing value means no address.
     #[arg(short = 'x', long, value_name = "ADDRESS", help_heading = INPUT)]
     #[arg(num_args = 0..=1, default_missing_value = "", value_parser = prefixes)]
     pub ignore_dst: Vec<CommaList<IpNet>>,
 
     /// The bot's controller: left out of all counts, a label in records
     ///
-    /// Repeatable, and a comma list. An empty or missing value means no address.
+    /// Can be repeated, and can be a comma list. An empty or missing value means no address.
     #[arg(short, long, value_name = "ADDRESS", help_heading = INPUT)]
     #[arg(num_args = 0..=1, default_missing_value = "", value_parser = addresses)]
     pub c2_ip: Vec<CommaList<Address>>,
 
     /// Name of the sample, in records and in the names of artifacts
     ///
-    /// An empty or missing value is no name.
+    /// An empty or missing value means no name.
     #[arg(long, value_name = "NAME", help_heading = INPUT)]
     #[arg(num_args = 0..=1, default_missing_value = "")]
     pub sample_id: Option<String>,
@@ -137,9 +138,9 @@ pub struct Args {
     #[arg(allow_hyphen_values = true, value_parser = duration)]
     pub window: Duration,
 
-    /// From one window's start to the next [default: the window]
+    /// Time between the starts of two windows [default: the window]
     ///
-    /// Must divide the window. Windows overlap if it is less than the window.
+    /// Must divide the window. Windows overlap if the step is shorter than the window.
     #[arg(short, long, value_name = "TIME", help_heading = WINDOWS)]
     #[arg(allow_hyphen_values = true, value_parser = parsed(duration))]
     pub step: Option<Parsed<Duration>>,
@@ -189,15 +190,15 @@ pub struct Args {
     #[arg(value_parser = choice::<Switch>)]
     pub sweep_detection: Switch,
 
-    /// Fewest hosts tried before a port is called swept
+    /// Minimum number of contacts on a swept port
     #[arg(long, value_name = "HOSTS", default_value = "12", help_heading = DETECTION)]
     #[arg(allow_hyphen_values = true, value_parser = count::<1, MAX_SWEEP_HOSTS>)]
     pub sweep_hosts: usize,
 
     /// Most hosts counted individually in a window
     ///
-    /// And most endpoints (address, protocol and port). With overlapping windows, in a step. Further
-    /// ones are counted together, and the number of hosts is then an estimate.
+    /// The limit also applies to endpoints (address, protocol and port). If windows overlap, it applies to a
+    /// step. Further ones are counted together, and the number of hosts is then an estimate.
     #[arg(long, value_name = "HOSTS", default_value = "1024", help_heading = DETECTION)]
     #[arg(allow_hyphen_values = true, value_parser = count::<1, MAX_DESTINATIONS>)]
     pub max_destinations: usize,
@@ -209,27 +210,27 @@ pub struct Args {
     #[arg(hide_default_value = true, value_parser = OsStringValueParser::new().try_map(eve_target))]
     pub eve_log_path: EveTarget,
 
-    /// Give the EVE file its name when it is complete
+    /// Write the EVE file under a temporary name until it is complete
     ///
-    /// It is written under a temporary name in the same directory, and replaces an older file.
+    /// The temporary file is in the same directory. At the end it replaces an existing file.
     #[arg(long, help_heading = OUTPUT)]
     pub eve_fresh: bool,
 
-    /// Write records that Suricata's own JSON schema accepts as they are
+    /// Write records that Suricata's JSON schema accepts unchanged
     #[arg(long, help_heading = OUTPUT)]
     pub eve_strict: bool,
 
     /// Name of this sensor, in records as host
     ///
-    /// Distinguishes the records of several sensors in one store. An empty or missing value is no name;
-    /// then host is the sample's name.
+    /// Distinguishes the records of several sensors in one store. An empty or missing value means no name;
+    /// host is then the sample's name.
     #[arg(long, value_name = "NAME", help_heading = OUTPUT)]
     #[arg(num_args = 0..=1, default_missing_value = "")]
     pub sensor_name: Option<String>,
 
     /// Report ordinary destinations as: flow, alert, off
     ///
-    /// flow is Suricata's flow event; off reports none.
+    /// flow writes Suricata's flow event; off reports none.
     #[arg(long, value_name = "HOW", default_value = "flow", help_heading = OUTPUT)]
     #[arg(value_parser = choice::<Connections>)]
     pub connections: Connections,
@@ -240,11 +241,11 @@ pub struct Args {
 
     /// Write a stats record for every window
     ///
-    /// With the ledger, and the contacts by port.
+    /// It contains the ledger and the contacts by port.
     #[arg(long, help_heading = OUTPUT)]
     pub stats: bool,
 
-    /// Least severe messages to log: debug, info, warn, error
+    /// Lowest level to log: debug, info, warn, error
     #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = OUTPUT)]
     #[arg(value_parser = choice::<LogLevel>)]
     pub log_level: LogLevel,
@@ -255,8 +256,8 @@ pub struct Args {
 
     /// Last packets of a host to save with an alert; 0: none
     ///
-    /// That many are kept for each host and window, and written as pcap when an attack, a scan or a sweep
-    /// is reported.
+    /// gomon keeps this many packets of each host and window, and writes them to a pcap file when it reports
+    /// an attack, a scan or a sweep.
     #[arg(long, value_name = "PACKETS", default_value = "0", help_heading = ARTIFACTS)]
     #[arg(allow_hyphen_values = true, value_parser = count::<0, MAX_PACKETS>)]
     pub save_packets: usize,
@@ -268,19 +269,19 @@ pub struct Args {
 
     /// How to attach: auto, xdp, xdp-generic, tc, pcap
     ///
-    /// auto takes the first mode that the kernel supports, and logs why it skips another.
+    /// auto uses the first mode that the kernel supports, and logs why it skips a mode.
     #[arg(long, value_name = "MODE", default_value = "auto", help_heading = ATTACHING)]
     #[arg(value_parser = choice::<AttachChoice>)]
     pub attach: AttachChoice,
 
-    /// Shut down as on SIGTERM when the parent process ends
+    /// Shut down as on SIGTERM when the parent process exits
     ///
-    /// More exactly, when the thread of it that started gomon ends.
+    /// More precisely, when the thread of the parent that started gomon exits.
     #[arg(long, help_heading = ATTACHING)]
     pub die_with_parent: bool,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "what clap calls")]
+#[expect(clippy::needless_pass_by_value, reason = "the signature that clap calls")]
 fn eve_target(path: OsString) -> Result<EveTarget> {
     EveTarget::from_path(&path)
 }

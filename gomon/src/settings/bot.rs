@@ -14,7 +14,7 @@ use crate::core::{BotMac, PacketFilter, Policy, Prefix, Sources};
 pub struct BotSettings {
     /// A capture, or an interface.
     pub input: PathBuf,
-    /// The bot's addresses; [`Sources::Any`] where sources are only listed.
+    /// The bot's addresses; [`Sources::Any`] for `--list-sources`.
     pub sources: Sources,
     /// The sender of the bot's frames; `None` for any.
     pub bot_mac: Option<BotMac>,
@@ -22,27 +22,27 @@ pub struct BotSettings {
     pub attach: AttachChoice,
     /// Ignored destinations.
     pub ignore_dst: Vec<IpNet>,
-    /// The bot's controllers, which are ignored destinations as well.
+    /// The bot's controllers, which are ignored destinations, too.
     pub c2_ip: Vec<Address>,
     /// Name of the sensor.
     pub sensor_name: Option<String>,
     /// Name of the sample.
     pub sample_id: Option<String>,
-    /// How windows are cut and judged.
+    /// The length of windows, and how they are judged.
     pub policy: Policy,
-    /// Fewest hosts tried before a port is called swept, also where sweep detection is off.
+    /// The minimum number of contacts on a swept port, set even if sweep detection is off.
     pub sweep_hosts: u64,
     /// The most hosts, and the most endpoints, listed in a pane.
     pub max_destinations: usize,
     /// The records.
     pub eve: EveSettings,
-    /// Packets kept for each host and window; 0 for none.
+    /// The number of packets kept for each host and window; 0 for none.
     pub save_packets: usize,
     /// The directory for artifacts.
     pub capture_dir: PathBuf,
 }
 
-/// What is recorded of a bot, and where.
+/// Which records are written, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a separate flag")]
 pub struct EveSettings {
@@ -61,7 +61,7 @@ pub struct EveSettings {
 }
 
 impl BotSettings {
-    /// The packets to count, by the settings of any sender.
+    /// Returns the filter of the packets to count, without [`BotSettings::bot_mac`].
     #[must_use]
     pub fn packet_filter(&self) -> PacketFilter {
         let controllers = self.c2_ip.iter().copied().map(Prefix::host);
@@ -72,7 +72,7 @@ impl BotSettings {
         PacketFilter::new(self.sources.clone(), ignored.chain(controllers).collect())
     }
 
-    /// The bot's MAC address as it is written on the command line.
+    /// Returns the bot's MAC address as it is written on the command line.
     #[must_use]
     pub fn bot_mac_text(&self) -> Option<String> {
         self.bot_mac.map(|bot_mac| match bot_mac {

@@ -18,7 +18,7 @@ pub enum Connections {
     Off,
 }
 
-/// The requested way to attach to an interface: one, or the first that works.
+/// The requested attach mode: a single one, or the first that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names are the documentation")]
 pub enum AttachChoice {
@@ -37,7 +37,7 @@ pub enum Switch {
     Off,
 }
 
-/// The least severe messages to log.
+/// The lowest level to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[expect(missing_docs, reason = "the names are the documentation")]
 pub enum LogLevel {
@@ -70,19 +70,19 @@ impl ValueEnum for ScanMode {
     }
 }
 
-/// Parses the word for a value, in upper or lower case. An error offers one word for each value.
+/// Parses the word for a value, ignoring case. The error lists the words, without aliases.
 pub(super) fn choice<T: ValueEnum>(text: &str) -> Result<T> {
     let text = text.trim();
-    let is_meant =
+    let is_match =
         |value: &&T| value.to_possible_value().is_some_and(|value| value.matches(text, true));
     let values = T::value_variants();
-    values.iter().find(is_meant).cloned().ok_or_else(|| {
+    values.iter().find(is_match).cloned().ok_or_else(|| {
         let words: Vec<_> = values.iter().map(word).collect();
         anyhow!("unknown: give one of {}", words.join(", "))
     })
 }
 
-/// The word that selects a value.
+/// Returns the word that selects a value.
 pub(super) fn word<T: ValueEnum>(value: &T) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_parsed_in_any_case_and_aliases_are_not_offered() {
+    fn words_are_parsed_in_any_case_and_errors_list_no_aliases() {
         let level = |text: &str| choice::<LogLevel>(text);
         assert_eq!(level(" INFO ").unwrap(), LogLevel::Info);
         assert_eq!(level("warning").unwrap(), LogLevel::Warn);

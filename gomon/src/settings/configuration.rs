@@ -10,7 +10,7 @@ use crate::core::Policy;
 const NONE: &str = "<none>";
 
 impl Settings {
-    /// Every setting, as the name of its flag and its value.
+    /// Returns the name and the value of every setting. The names are those of the flags.
     #[must_use]
     pub fn configuration(&self) -> Vec<(&'static str, String)> {
         let Self { process, bot, .. } = self;
@@ -56,7 +56,7 @@ impl Settings {
     }
 }
 
-/// The items, separated by commas, if there are any.
+/// Joins the items with commas. Returns `None` if there are none.
 fn list(items: impl Iterator<Item = impl ToString>) -> Option<String> {
     let items: Vec<_> = items.map(|item| item.to_string()).collect();
     (!items.is_empty()).then(|| items.join(", "))
@@ -68,12 +68,12 @@ fn packet_threshold(policy: &Policy) -> String {
     format!("{} packets/s ({} packets/window)", short(per_second), short(per_window))
 }
 
-fn per_window(threshold: f64, of: &str, policy: &Policy) -> String {
+fn per_window(threshold: f64, unit: &str, policy: &Policy) -> String {
     let per_second = threshold / policy.window.as_secs_f64();
-    format!("{} {of}/window ({} {of}/s)", short(threshold), short(per_second))
+    format!("{} {unit}/window ({} {unit}/s)", short(threshold), short(per_second))
 }
 
-/// A number with at most two decimals, or in scientific notation where those would all be 0.
+/// Formats a number with at most two decimals, or in scientific notation if these would all be 0.
 fn short(value: f64) -> String {
     if value != 0.0 && value.abs() < 0.01 {
         return format!("{value:.1e}");

@@ -1,4 +1,4 @@
-//! Where records are written: what `--eve-log-path` may name.
+//! Where records are written: the values of `--eve-log-path`.
 
 use std::ffi::OsStr;
 use std::fmt;

@@ -13,12 +13,12 @@ pub enum SettingOrigin {
 }
 
 impl SettingOrigin {
-    /// The flag with this long form.
+    /// Returns the origin of a flag, given by its long form.
     pub(super) const fn flag(name: &'static str) -> Self {
         Self::Flag(Cow::Borrowed(name))
     }
 
-    /// The origin of an argument as clap names it: `--window <TIME>`, `<INPUT>` or `[SRC_IP]`.
+    /// Returns the origin of an argument, given as clap names it: `--window <TIME>`, `<INPUT>` or `[SRC_IP]`.
     pub(super) fn of_argument(argument: &str) -> Self {
         let name = argument.split_whitespace().next().unwrap_or_default();
         if name.starts_with('-') {
@@ -27,7 +27,7 @@ impl SettingOrigin {
         Self::Positional(Cow::Owned(name.trim_matches(['<', '>', '[', ']', '.']).to_owned()))
     }
 
-    /// The context of an error about `value`, given here: `reading --window "x"`.
+    /// Returns the context of an error about `value`: `reading --window "x"`.
     pub(super) fn reading(&self, value: &str) -> String {
         format!("reading {self} {value:?}")
     }

@@ -1,4 +1,4 @@
-//! Settings of the process, whatever the number of bots it watches.
+//! Settings of the process, which are independent of the number of bots that it watches.
 
 use log::LevelFilter;
 
@@ -9,7 +9,7 @@ pub enum RunMode {
     Detect,
     /// Recommends thresholds, and reports nothing.
     Calibrate,
-    /// Lists the sources that send, and counts nothing.
+    /// Lists the sources of packets, and counts nothing.
     ListSources,
 }
 
@@ -18,10 +18,10 @@ pub enum RunMode {
 pub struct ProcessSettings {
     /// What the command does.
     pub mode: RunMode,
-    /// The least severe messages to log.
+    /// The lowest level to log.
     pub log_level: LevelFilter,
-    /// Whether banner, configuration and progress are left out.
+    /// Whether the banner, the configuration and the progress are not shown.
     pub quiet: bool,
-    /// Whether the run ends with the parent process.
+    /// Whether the run ends when the parent process exits.
     pub die_with_parent: bool,
 }

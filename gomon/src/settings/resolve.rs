@@ -1,4 +1,4 @@
-//! The conversion of arguments into settings: everything that depends on more than one argument.
+//! The conversion of arguments into settings, with the checks that depend on more than one argument.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use crate::core::{MAX_PANES, Policy, Sources};
 /// The settings of a command that watches one bot.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Those of the process.
+    /// The settings of the process.
     pub process: ProcessSettings,
-    /// Those of the bot.
+    /// The settings of the bot.
     pub bot: BotSettings,
     /// Warnings about the arguments, to be logged once the log is started.
     pub warnings: Vec<&'static str>,
@@ -29,7 +29,7 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// When arguments contradict each other: which one, its value, and what to give instead.
+    /// When arguments contradict each other. The error names an argument, its value, and what to give instead.
     pub fn new(args: Args) -> Result<Self> {
         let mut warnings = Vec::new();
         if args.destination_rate_mode.is_some() {
@@ -107,7 +107,7 @@ fn threshold<T>(
     convert(given.value).with_context(|| SettingOrigin::flag(flag).reading(&given.text))
 }
 
-/// The step, which is the window unless it is given.
+/// Returns the step, which defaults to the window.
 fn step(given: Option<&Parsed<Duration>>, window: Duration) -> Result<Duration> {
     let Some(Parsed { text, value: step }) = given else { return Ok(window) };
     let (window_ns, step_ns) = (window.as_nanos(), step.as_nanos());
@@ -126,7 +126,7 @@ fn step(given: Option<&Parsed<Duration>>, window: Duration) -> Result<Duration> 
     check().with_context(|| SettingOrigin::flag("--step").reading(text))
 }
 
-/// Whether a file is written under a temporary name until it is complete.
+/// Checks `--eve-fresh`, which requires a file, and returns whether it is given.
 fn fresh(is_given: bool, target: &EveTarget) -> Result<bool> {
     if is_given && !matches!(target, EveTarget::File(_)) {
         bail!(
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_name_the_flag_the_value_and_a_way_out() {
+    fn errors_name_the_flag_the_value_and_what_to_give_instead() {
         for (flag, value) in [
             ("--window", "0"),
             ("--step", "7"),
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn aliases_of_words_are_accepted_and_not_offered() {
+    fn aliases_of_words_are_accepted_and_not_listed() {
         let error = format!("{:#}", settings(&["--log-level", "trace"]).unwrap_err());
         assert!(error.ends_with(": give one of debug, info, warn, error"), "{error}");
         for (word, level) in [("warning", LevelFilter::Warn), ("err", LevelFilter::Error)] {

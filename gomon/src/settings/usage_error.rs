@@ -6,10 +6,10 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::origin::SettingOrigin;
 
-/// Returns what is wrong with the command line, in one line.
+/// Formats an error of the command line as one line.
 ///
-/// A value that a parser refused is reported by its origin and the parser's reason. Anything else is the
-/// first paragraph of clap's message, and of its tips the flag that was probably meant.
+/// For a value that its parser rejected, this is the origin of the value and the parser's error. For any other error,
+/// it is the first paragraph of clap's message, with the flag that clap suggests.
 #[must_use]
 pub fn usage_error(error: &clap::Error) -> String {
     if let Some(text) = invalid_value(error) {
@@ -27,7 +27,7 @@ pub fn usage_error(error: &clap::Error) -> String {
     format!("reading the command line: {what}{similar}: see gomon --help")
 }
 
-/// The error of a value parser, with the origin and the text of the value.
+/// Formats the error of a value parser, with the origin and the text of the value.
 fn invalid_value(error: &clap::Error) -> Option<String> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text),

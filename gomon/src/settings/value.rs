@@ -7,32 +7,33 @@ use anyhow::{Result, anyhow, bail, ensure};
 const SHORTEST_WINDOW: Duration = Duration::from_millis(1);
 const LONGEST_WINDOW: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// The most digits a duration may have: enough for every one in range to the nanosecond, and too few
-/// for a sum that `humantime` can't hold, on which it panics.
+/// The maximum number of digits in a duration. It suffices for every duration in range, to the nanosecond, and prevents
+/// an overflow on which `humantime` panics.
 const MAX_DIGITS: usize = 18;
 
-/// A value and its text. The text is for errors that depend on other settings and are found later.
+/// A value and its text, which later errors quote: those that depend on other settings, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed<T> {
     /// The text as it was given.
     pub text: String,
-    /// What it means.
+    /// The parsed value.
     pub value: T,
 }
 
-/// Returns a parser that keeps the text.
+/// Returns a parser that also returns the text.
 pub(super) fn parsed<T>(
     parse: impl Fn(&str) -> Result<T> + Clone,
 ) -> impl Fn(&str) -> Result<Parsed<T>> + Clone {
     move |text| Ok(Parsed { value: parse(text)?, text: text.to_owned() })
 }
 
-/// Parses a duration. A bare number is seconds. What is not a whole number of nanoseconds is refused.
+/// Parses a duration. A number without a unit is in seconds. A duration that is not a whole number of nanoseconds is
+/// rejected.
 pub(super) fn duration(text: &str) -> Result<Duration> {
     let text = text.trim();
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     let is_bare = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    // `humantime` parses no number that starts with its point, or has no unit.
+    // `humantime` rejects a number that starts with a point, and one without a unit.
     let whole = if text.starts_with('.') { "0" } else { "" };
     let unit = if is_bare { "s" } else { "" };
     let duration = match digits {
@@ -63,7 +64,7 @@ pub enum ThresholdUnit {
     PerWindow,
 }
 
-/// A threshold with its unit, which may have been left out.
+/// A threshold and its unit, if one was given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Threshold {
     number: f64,
@@ -71,7 +72,7 @@ pub struct Threshold {
 }
 
 impl Threshold {
-    /// Parses a number, which `/s` or `/window` may follow.
+    /// Parses a number with an optional unit, `/s` or `/window`.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         let (number, unit) = match text.split_once('/') {
@@ -88,16 +89,16 @@ impl Threshold {
         Ok(Self { number, unit })
     }
 
-    /// Converts the threshold into `wanted`, which is the unit of a bare number as well.
-    pub(super) fn convert(self, wanted: ThresholdUnit, window: Duration) -> Result<f64> {
+    /// Converts the threshold to `target`, which is also the unit of a number without one.
+    pub(super) fn convert(self, target: ThresholdUnit, window: Duration) -> Result<f64> {
         let Self { number, unit } = self;
         let seconds = window.as_secs_f64();
-        let value = match (unit.unwrap_or(wanted), wanted) {
+        let value = match (unit.unwrap_or(target), target) {
             (ThresholdUnit::PerSecond, ThresholdUnit::PerWindow) => number * seconds,
             (ThresholdUnit::PerWindow, ThresholdUnit::PerSecond) => number / seconds,
             _ => number,
         };
-        // 4.35/s in a window of 100 s is 435, which binary fractions miss by a little.
+        // 4.35/s in a window of 100 s is 435, but slightly less in floating point.
         let whole = value.round();
         let value = if (value - whole).abs() < 1e-9 * whole.abs() { whole } else { value };
         ensure!(
@@ -114,10 +115,10 @@ pub(super) fn positive(value: f64) -> Result<f64> {
     Ok(value)
 }
 
-/// Parses a whole number from `LEAST` to `MOST`.
-pub(super) fn count<const LEAST: usize, const MOST: usize>(text: &str) -> Result<usize> {
-    let number = text.trim().parse().ok().filter(|number| (LEAST..=MOST).contains(number));
-    number.ok_or_else(|| anyhow!("not a number from {LEAST} to {MOST}: give one"))
+/// Parses a whole number from `MIN` to `MAX`.
+pub(super) fn count<const MIN: usize, const MAX: usize>(text: &str) -> Result<usize> {
+    let number = text.trim().parse().ok().filter(|number| (MIN..=MAX).contains(number));
+    number.ok_or_else(|| anyhow!("not a number from {MIN} to {MAX}: give one"))
 }
 
 #[cfg(test)]

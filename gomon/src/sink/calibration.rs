@@ -29,7 +29,7 @@ pub fn log(report: &WindowReport, calibration: &Calibration) {
     );
 }
 
-/// Returns the result of a calibration: a table of the figures, and the thresholds to set.
+/// Returns the result of a calibration: a table of the figures, and the recommended thresholds.
 pub(super) fn lines(calibration: &Calibration) -> Vec<String> {
     let Some(busiest) = &calibration.busiest else {
         return vec!["Recommended thresholds: none, because nothing was counted".to_owned()];
@@ -73,7 +73,7 @@ fn round_up(rate: f64) -> String {
     format!("{:.4}", (rate * 1e4).ceil() / 1e4)
 }
 
-/// Formats the busiest destination.
+/// Formats the busiest destination: its endpoint if it has a single one, otherwise the host.
 fn name(busiest: &Busiest) -> String {
     busiest.endpoint.as_ref().map_or_else(|| busiest.host.to_string(), endpoint_name)
 }

@@ -27,9 +27,9 @@ const BANNER: &str = r"
 /// The progress bar, if there is one. It is suspended while a line is written.
 static BAR: OnceLock<ProgressBar> = OnceLock::new();
 
-/// The most lines that may be queued.
+/// The maximum number of queued lines.
 const QUEUED_LINES: usize = 1024;
-/// How long the end of a live run waits while standard error is not read.
+/// The time that a live run waits at its end while standard error is not read.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The queue of the writer thread, once it is started.
@@ -65,8 +65,8 @@ fn write(text: &str) {
     }
 }
 
-/// From now on, drops and counts lines while the queue is full: counting on an interface must not block
-/// because standard error is not read.
+/// Drops and counts lines while the queue is full, from now on: counting on an interface must not block because
+/// standard error is not read.
 pub fn drop_lines_when_full() {
     DROPS_LINES.store(true, Ordering::Relaxed);
 }
@@ -89,7 +89,7 @@ pub fn finish() {
     let _ = written.recv_timeout(deadline.saturating_duration_since(Instant::now()));
 }
 
-/// Starts a thread that writes lines, because standard error may be read slowly, or not at all.
+/// Starts a thread that writes lines, because writing blocks while standard error is not read.
 fn start_writer() {
     let (lines, queued) = mpsc::sync_channel(QUEUED_LINES);
     let write_all = move || {
@@ -121,7 +121,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        // Only gomon's own messages: those of libraries are in the errors they return.
+        // Messages of libraries are left out: their errors are returned and reported by gomon.
         if self.enabled(record.metadata()) && record.target().starts_with("gomon") {
             let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
             line(format_args!(
@@ -156,8 +156,8 @@ pub fn show_configuration(settings: &[(&'static str, String)]) {
 pub struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    /// Shows a bar over `size` bytes, or a spinner if the size is not known. Shows nothing if standard
-    /// error is not a terminal, or if it is and `records_on_stdout` are written to a terminal as well.
+    /// Shows a bar over `size` bytes, or a spinner if the size is unknown. Shows nothing if standard error is not a
+    /// terminal, or if records are written to standard output and that is a terminal, too.
     #[must_use]
     pub fn new(size: Option<u64>, records_on_stdout: bool) -> Self {
         let is_shared = records_on_stdout && io::stdout().is_terminal();
@@ -183,7 +183,7 @@ impl Progress {
     }
 
     /// Shows the numbers of frames and bytes read so far.
-    pub fn enter(&self, frames: u64, bytes: u64) {
+    pub fn update(&self, frames: u64, bytes: u64) {
         if let Some(bar) = &self.0 {
             #[expect(clippy::cast_precision_loss, reason = "for display")]
             let rate = frames as f64 / bar.elapsed().as_secs_f64().max(1e-3);

@@ -20,8 +20,8 @@ pub(super) trait Weigh {
 #[derive(Debug)]
 pub(super) struct Largest<K, V> {
     capacity: usize,
-    /// Whether weights are sums, not maxima.
-    is_of_sums: bool,
+    /// Whether weights are sums. Otherwise they are maxima.
+    weights_are_sums: bool,
     kept: HashMap<K, Kept<V>>,
     evicted: Evicted,
     /// If weights are sums, the highest possible weight of an evicted entry.
@@ -31,7 +31,7 @@ pub(super) struct Largest<K, V> {
 #[derive(Debug)]
 struct Kept<V> {
     value: V,
-    /// The most that earlier, evicted entries of the same key may have weighed.
+    /// The highest possible weight of evicted entries of the same key.
     evicted_weight: u64,
 }
 
@@ -54,21 +54,21 @@ impl<V: Weigh> Kept<V> {
 impl<K: Copy + Hash + Ord, V: Default + Weigh> Largest<K, V> {
     /// Creates a set with room for `capacity` entries, at least two, whose weights are sums.
     pub(super) fn of_sums(capacity: usize) -> Self {
-        Self { is_of_sums: true, ..Self::of_maxima(capacity) }
+        Self { weights_are_sums: true, ..Self::of_maxima(capacity) }
     }
 
     /// Creates a set with room for `capacity` entries, at least two, whose weights are maxima.
     pub(super) fn of_maxima(capacity: usize) -> Self {
         Self {
             capacity: capacity.max(2),
-            is_of_sums: false,
+            weights_are_sums: false,
             kept: HashMap::new(),
             evicted: Evicted::default(),
             heaviest_evicted: 0,
         }
     }
 
-    /// Returns the entry of a key, which is added if it does not exist.
+    /// Returns the entry of a key, and adds it if it does not exist.
     pub(super) fn entry(&mut self, key: K) -> &mut V {
         if self.kept.len() == self.capacity && !self.kept.contains_key(&key) {
             self.evict_lighter_half();
@@ -113,7 +113,7 @@ impl<K: Copy + Hash + Ord, V: Default + Weigh> Largest<K, V> {
         #[expect(clippy::disallowed_methods, reason = "partitioned below by weight and key")]
         let kept = self.kept.iter();
         let mut all: Vec<_> = kept.map(|(key, kept)| (Reverse(kept.max_weight()), *key)).collect();
-        // The entry in the middle is the heaviest of the lighter half, which follows it.
+        // The entry in the middle is the heaviest of the lighter half.
         let middle = self.capacity / 2;
         all.select_nth_unstable(middle);
         for (Reverse(_), key) in &all[middle..] {
@@ -122,7 +122,7 @@ impl<K: Copy + Hash + Ord, V: Default + Weigh> Largest<K, V> {
                 self.evicted.weight += lighter.value.weight();
             }
         }
-        if self.is_of_sums {
+        if self.weights_are_sums {
             let (Reverse(heaviest), _) = all[middle];
             self.heaviest_evicted = heaviest;
         }
@@ -144,12 +144,12 @@ mod tests {
     }
 
     #[test]
-    fn a_heavy_key_of_light_pieces_is_kept() {
+    fn a_heavy_key_that_is_added_in_small_amounts_is_kept() {
         let mut largest: Largest<u64, u64> = Largest::of_sums(8);
         for heavy in 0..4 {
             *largest.entry(heavy) += 1000;
         }
-        // A piece of the heavy key, and then enough other keys to evict the lighter half.
+        // A small amount of the heavy key, and then enough other keys to evict the lighter half.
         for round in 1..50 {
             *largest.entry(9) += 900;
             for other in 0..8 {

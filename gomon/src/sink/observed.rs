@@ -1,4 +1,4 @@
-//! The observed traffic of a run: its time, its packets, and the busiest destination hosts.
+//! The observed traffic of a run: its time span, its packets, and the busiest destination hosts.
 //!
 //! Memory is bounded: [`KEPT`] hosts are counted individually, and the others together.
 
@@ -9,9 +9,9 @@ use super::largest::{Largest, Weigh};
 use super::words::{count, date, times};
 use crate::core::{Counts, HyperLogLog, Span, WindowCounts, WindowReport};
 
-/// Hosts that are counted individually, about 80 bytes each.
+/// The maximum number of hosts that are counted individually, about 80 bytes each.
 const KEPT: usize = 4096;
-/// Hosts that are shown.
+/// The number of hosts that are shown.
 const SHOWN: usize = 5;
 
 impl Weigh for Counts {
@@ -84,12 +84,12 @@ impl Observed {
         self.total = report.cumulative_total;
     }
 
-    /// Whether the windows extend over several days.
+    /// Whether the windows span several days.
     pub(super) fn spans_several_days(&self) -> bool {
         self.span.is_some_and(|span| date(span.start) != date(span.end))
     }
 
-    /// Returns a line on time and packets, and one on the busiest hosts. Without a window there are none.
+    /// Returns a line about time and packets, and one about the busiest hosts; no lines if there was no window.
     pub(super) fn lines(&self) -> Vec<String> {
         let Some(span) = self.span else { return Vec::new() };
         let several = self.spans_several_days();
@@ -127,7 +127,7 @@ impl Observed {
         if others > 0 {
             parts.push(format!("{more} {}", HumanCount(others)));
         }
-        // Packets to a host from before it was evicted count towards the other hosts.
+        // Packets that were sent to a host before it was evicted are counted for the other hosts.
         let least = if exact { "" } else { ", at least" };
         Some(format!("Top destinations{least}: {}", parts.join(", ")))
     }

@@ -1,7 +1,7 @@
 //! The subjects of a run's alerts, with one line of the summary each.
 //!
-//! Memory is bounded: [`KEPT`] subjects of each kind are kept. Those with the smallest figures are removed first,
-//! and their number is reported.
+//! Memory is bounded: [`KEPT`] subjects of each kind are kept. The lowest-ranked ones are evicted first, and their
+//! number is reported.
 
 use gomon_common::{Address, Endpoint};
 use indicatif::HumanCount;
@@ -11,9 +11,9 @@ use super::proto;
 use super::words::{count, endpoint_name, rate, times};
 use crate::core::{AttackTarget, Counts, Service, Span, Sweep, SweepTest, Verdict, WindowReport};
 
-/// Subjects of one kind that are kept, about 150 bytes each.
+/// The maximum number of subjects of one kind that are kept, about 150 bytes each.
 const KEPT: usize = 1024;
-/// Subjects that are shown.
+/// The number of subjects that are shown.
 const SHOWN: usize = 10;
 
 /// The kinds of alerts, in the order in which they are shown.
@@ -50,13 +50,13 @@ struct AlertTotals {
     windows: u64,
     /// Packets in windows that do not overlap.
     packets: u64,
-    /// The first pane after these windows.
+    /// The first pane after the latest of these windows.
     next_pane: u64,
     /// The highest rate of a window, in packets per second.
     peak: f64,
     /// The most ports or hosts of a window.
     most: u64,
-    /// Whether a number of hosts was estimated.
+    /// Whether the number of hosts was estimated in any window.
     is_estimated: bool,
     /// For a sweep, the latest state of its test.
     test: SweepTest,
@@ -163,7 +163,7 @@ impl Subjects {
         totals
     }
 
-    /// Returns a line for each of the [`SHOWN`] highest-ranked subjects, and one that counts the others. The
+    /// Returns a line for each of the [`SHOWN`] highest-ranked subjects, and one with the number of the others. The
     /// highest-ranked subject of each kind is chosen first, then the second of each, and so on. Attacks are ranked
     /// by packets, vertical scans by ports, scans by hosts, and sweeps by hosts that did not answer. With `dated`,
     /// times include the date.
@@ -195,7 +195,7 @@ impl Subjects {
         lines
     }
 
-    /// Returns a line that counts the subjects that were removed. A subject that was removed twice counts twice.
+    /// Returns a line with the number of evicted subjects. A subject that was evicted twice counts twice.
     fn evicted(&self) -> Option<String> {
         let evicted = self.by_kind.iter().zip(KINDS).filter_map(|(subjects, (_, name))| {
             let entries = subjects.evicted().entries;

@@ -24,9 +24,9 @@ pub struct Summary {
     pub ledger: Ledger,
     /// Packets to unlisted endpoints.
     pub overflow_packets: u64,
-    /// Packets that are missing in artifacts, because they were lost on the way.
+    /// Packets that are missing in artifacts, because they were lost between the kernel and user space.
     pub packets_lost: u64,
-    /// For an interface, how it was attached to.
+    /// The attach mode and the interface, if there is one.
     pub attached: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! The list of sources as a table.
+//! The list of sources, as a table.
 
 use std::io::{self, Write};
 
@@ -13,7 +13,7 @@ const NUMBERS: std::ops::Range<usize> = 2..5;
 ///
 /// # Errors
 ///
-/// If standard output can't be written. A closed pipe is no error: its reader needs no more.
+/// When writing to standard output fails. A closed pipe is not an error.
 pub fn show(talkers: &Talkers) -> io::Result<()> {
     let written = table(talkers, &mut io::stdout().lock());
     let ledger = talkers.ledger();

@@ -11,7 +11,7 @@ use crate::core::{Span, Timestamp};
 /// Spans shorter than this, in seconds, are shown with milliseconds.
 const SHORT: f64 = 10.0;
 
-/// Formats a number of things: `1 host`, `7,307 hosts`.
+/// Formats a number with its noun: `1 host`, `7,307 hosts`.
 pub(super) fn count(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", HumanCount(number))

@@ -6,12 +6,12 @@
 //! | plain IPv4 | any other [`V4Packet`] | [`Tally::count_v4`] |
 //! | general | any other frame | [`parse()`](gomon_common::parse()), then [`Tally::count`] or [`Tally::skip`] |
 //!
-//! Contract: each tier adds the same to the tally as the general tier does for the same frame, so that the tier
-//! a frame takes affects speed only. `tests/replay/fast_path.rs` compares the counts of all three on generated
+//! Invariant: each tier adds the same to the tally as the general tier does for the same frame, so that the choice of
+//! the tier affects only speed. `tests/replay/fast_path.rs` compares the counts of all three on generated
 //! frames and on real captures.
 //!
-//! A replay first calls [`try_count_fast`], which has the first two tiers alone, and is inlined into the loop of
-//! the reader. [`count`] has all three, and also passes the packet on to a sink.
+//! A replay first calls [`try_count_fast`], which has only the first two tiers, and is inlined into the loop of the
+//! reader. [`count`] has all three, and also passes the packet on to a sink.
 
 use gomon_common::{LinkType, Packet, Skip, V4Packet, parse, parse_plain};
 
@@ -19,8 +19,8 @@ use super::pane_sink::PacketSink;
 use crate::core::{Tally, Timestamp};
 use crate::frame::{Frame, FrameLink, RemoteHosts};
 
-/// Counts an Ethernet frame seen at `time` in the cached or the plain IPv4 tier. Returns whether it did;
-/// otherwise the frame is left to [`count`]. Only for a tally that does not filter by MAC address.
+/// Counts an Ethernet frame seen at `time` in the cached or the plain IPv4 tier. Returns whether it did; if not, the
+/// frame must be passed to [`count`]. Only for a tally that does not filter by MAC address.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the innermost loop of a replay")]
 pub(super) fn try_count_fast(tally: &mut Tally, frame: &Frame<'_>, time: Timestamp) -> bool {
@@ -44,8 +44,8 @@ fn count_plain(tally: &mut Tally, data: &[u8], length: u32, time: Timestamp) {
     }
 }
 
-/// Counts a frame that starts with a `link` header, in the first tier that takes it, and passes it on to `sink`
-/// if that wants packets. Returns the parsed packet.
+/// Counts a frame that starts with a `link` header in the first tier that supports it, and passes its packet on to
+/// `sink` if that needs packets. Returns the parsed packet.
 pub(super) fn count(
     tally: &mut Tally,
     link: LinkType,
@@ -72,13 +72,13 @@ pub(super) fn count(
         }
         packet
     };
-    if sink.wants_packets() {
+    if sink.needs_packets() {
         pass_on(tally, link, &packet, frame, sink);
     }
     Ok(packet)
 }
 
-/// Parses a frame that starts with a `link` header, with the shortcut for plain Ethernet frames.
+/// Parses a frame that starts with a `link` header. Tries the shortcut for plain Ethernet frames first.
 pub(super) fn parse_frame(link: LinkType, frame: &Frame<'_>) -> Result<Packet, Skip> {
     if link == LinkType::Ethernet {
         return parse_plain(frame.data).map_or_else(|| parse(LinkType::Ethernet, frame.data), Ok);

@@ -1,4 +1,4 @@
-//! Lists the senders of the frames of a capture or of an interface.
+//! Lists the sources of the packets of a capture or of an interface.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -14,8 +14,7 @@ use super::stop::Stop;
 use crate::core::Talkers;
 use crate::frame::{Frame, FrameLink};
 
-/// Records the senders of all frames of a capture, up to its end, to the stop request, or to where it is
-/// damaged. Calls `progress` with the frames and bytes read so far.
+/// Records the sources of all packets of a capture, until its end, a stop request, or damage. Calls `progress` with the frames and bytes read so far.
 ///
 /// # Errors
 ///
@@ -41,7 +40,7 @@ pub fn record_capture(
         });
         progress(talkers.ledger().seen(), reader.position());
         match more {
-            // A stop request may cut a stream at any byte, which is not damage.
+            // A stop request may end a stream at any byte, which is not damage.
             _ if stop.is_requested() => break,
             Ok(ControlFlow::Continue(())) => {}
             Ok(ControlFlow::Break(())) => break,
@@ -51,8 +50,8 @@ pub fn record_capture(
     unsupported_frames(&unsupported).map_or(Ok(()), |error| Err(Incomplete::Missing(error)))
 }
 
-/// Records the senders of all frames that an interface receives, for `time` at most, and until the stop is
-/// requested or the interface is removed.
+/// Records the sources of all packets that an interface receives, for at most `time`, until the stop is requested or
+/// the interface is removed.
 ///
 /// # Errors
 ///

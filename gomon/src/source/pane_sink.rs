@@ -5,18 +5,18 @@ use std::ops::ControlFlow;
 use crate::core::{Ledger, Timestamp, WindowCounts};
 use crate::frame::{Frame, RemoteHosts};
 
-/// Receives the packets of the open pane that may belong into an artifact.
+/// Receives the packets of the open pane that an artifact may need.
 pub trait PacketSink {
-    /// Whether [`PacketSink::packet`] is to be called.
-    fn wants_packets(&self) -> bool;
+    /// Whether packets must be passed to [`PacketSink::packet`].
+    fn needs_packets(&self) -> bool;
 
     /// Receives a packet of the open pane, between the bot and `hosts`, in either direction.
     fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>);
 }
 
-/// Receives the counts of a source, pane by pane and in the order of time.
+/// Receives the counts of a source, pane by pane, in order of time.
 ///
-/// When a method returns [`ControlFlow::Break`] the source shuts down cleanly.
+/// When a method returns [`ControlFlow::Break`], the source shuts down cleanly.
 pub trait PaneSink: PacketSink {
     /// Receives the counts of the next pane, which is complete.
     fn pane(&mut self, counts: WindowCounts) -> ControlFlow<()>;
@@ -24,21 +24,20 @@ pub trait PaneSink: PacketSink {
     /// Receives `panes` panes without a frame, the first of which starts at `start`.
     fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()>;
 
-    /// The clock that times the panes was set, by `by` nanoseconds, between the previous pane, which ended at
-    /// [`WindowCounts::observed_until`], and the next.
+    /// Called when the clock of the panes was set by `by` nanoseconds between the previous pane, which ended at
+    /// [`WindowCounts::observed_until`], and the next pane.
     fn clock_set(&mut self, _by: i64) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 
-    /// All frames of the only pane, which comes next, have the same timestamp or none, so that there are no
-    /// rates.
+    /// Called before the only pane, if all its frames have the same timestamp or none, so that rates are unknown.
     fn timestamps_are_constant(&mut self) {}
 
-    /// `packets` packets of the open or the previous pane were lost before they reached
+    /// Called when `packets` packets of the open or the previous pane were lost before they reached
     /// [`PacketSink::packet`].
     fn packets_lost(&mut self, packets: u64);
 
-    /// A status report was requested. `open` is the ledger of the open pane so far.
+    /// Called when a status report was requested. `open` is the ledger of the open pane so far.
     fn status(&mut self, _open: &Ledger) {}
 
     /// Reports progress for display: frames and bytes of the input read so far.

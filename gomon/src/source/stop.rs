@@ -28,9 +28,9 @@ use signal_hook::consts::{
 };
 use signal_hook::iterator::Signals;
 
-/// A further stop signal this long after the first, or later, ends the process: its shutdown is stuck.
-/// Earlier ones have no effect: service managers and `timeout` send several in a row, and a shutdown takes
-/// less time.
+/// The time after the first stop signal from which a further one ends the process, because its shutdown is stuck.
+/// Earlier ones have no effect: service managers and `timeout` send several in a row, and a shutdown takes less
+/// time.
 const STUCK_AFTER: Duration = Duration::from_secs(2);
 
 /// The requests to a run, which can be queried and waited for. Clones share their state.
@@ -70,7 +70,7 @@ impl Hook {
     }
 }
 
-/// A flag that can be polled. Without a descriptor no signal raises it.
+/// A flag that can be polled. It has no descriptor if no signals are handled.
 #[derive(Debug, Default)]
 struct Event {
     raised: AtomicBool,
@@ -83,7 +83,7 @@ impl Event {
     }
 
     fn raise(&self) {
-        // The flag first: a thread that the descriptor wakes must see it raised.
+        // The flag is set first: a thread that the descriptor wakes must see it.
         self.raised.store(true, Ordering::Release);
         self.descriptor.as_ref().map(signal_fd);
     }
@@ -99,7 +99,7 @@ fn event_fd() -> io::Result<OwnedFd> {
 }
 
 fn signal_fd(descriptor: &OwnedFd) {
-    // This fails only if the counter is full, and then the descriptor is readable already.
+    // This fails only if the counter is at its maximum, and then the descriptor is readable already.
     let _ = rustix::io::write(descriptor, &1u64.to_ne_bytes());
 }
 
@@ -150,21 +150,21 @@ impl Stop {
         self.0.reopen.set(reopen);
     }
 
-    /// Sets the function that the signal thread calls when a status report is requested, for a thread
-    /// that is not waiting in [`Stop::wait_until_or_status`].
+    /// Sets the function that the signal thread calls when a status report is requested. It can wake a thread that does
+    /// not wait in [`Stop::wait_until_or_status`].
     pub fn on_status(&self, wake: impl Fn() + Send + 'static) {
         self.0.on_status.set(wake);
     }
 
-    /// Has the kernel send SIGTERM to this process when its parent ends (`PR_SET_PDEATHSIG`).
+    /// Makes the kernel send SIGTERM to this process when its parent exits (`PR_SET_PDEATHSIG`).
     ///
     /// # Errors
     ///
-    /// When the kernel refuses, which no known kernel does.
+    /// When prctl(2) or kill(2) fails, which no known kernel does here.
     pub fn stop_with_parent(&self) -> io::Result<()> {
         let parent = getppid();
         set_parent_process_death_signal(Some(Signal::TERM))?;
-        // For a parent that ended before that call, the kernel sends nothing.
+        // The kernel sends nothing for a parent that exited before that call.
         if getppid() != parent {
             kill_process(getpid(), Signal::TERM)?;
         }
@@ -246,25 +246,24 @@ impl Stop {
     }
 }
 
-/// Distinguishes a SIGHUP that asks to reopen files from one because the terminal was closed: the latter
-/// arrives when the terminal is closed, and not some time later.
+/// Distinguishes a SIGHUP that requests to reopen files from one that the kernel sends because the terminal was
+/// closed. The latter arrives immediately after the terminal is closed.
 struct TerminalWatch {
-    /// Whether the process started with a terminal, and not under nohup(1), with which it outlives the
-    /// terminal.
+    /// Whether the process started with a terminal, and not under nohup(1), which lets it outlive the terminal.
     ends_with_terminal: bool,
     /// When the terminal was closed.
     closed: Arc<OnceLock<Instant>>,
 }
 
 impl TerminalWatch {
-    /// Must be called before SIGHUP is handled, because it reads whether SIGHUP is ignored.
+    /// Must be called before SIGHUP is handled, because it checks whether SIGHUP is ignored.
     fn new() -> Self {
         let terminal = terminal();
         let ends_with_terminal = terminal.is_some() && !is_hangup_ignored();
         let closed = Arc::new(OnceLock::new());
         if let Some(terminal) = terminal.filter(|_| ends_with_terminal) {
             let closed = Arc::clone(&closed);
-            // If no thread can be started, a missing terminal counts as closed just now.
+            // If no thread can be started, a missing terminal is considered as closed just now.
             let _ = thread::Builder::new().name("terminal".into()).spawn(move || {
                 // Without requested events, poll(2) reports only POLLHUP and errors.
                 while poll(&mut [PollFd::new(&terminal, PollFlags::empty())], None)
@@ -276,14 +275,14 @@ impl TerminalWatch {
         Self { ends_with_terminal, closed }
     }
 
-    /// Whether the terminal that the process started with was closed a moment ago.
+    /// Whether the terminal that the process started with was closed less than [`STUCK_AFTER`] ago.
     fn was_closed(&self) -> bool {
         let is_recent = self.closed.get().is_none_or(|closed| closed.elapsed() < STUCK_AFTER);
         self.ends_with_terminal && is_recent && terminal().is_none()
     }
 }
 
-/// The controlling terminal of the process, if it has one.
+/// Opens the controlling terminal of the process, if it has one.
 fn terminal() -> Option<File> {
     File::open("/dev/tty").ok()
 }

@@ -1,4 +1,4 @@
-//! The wall clock, which captured frames are timestamped with.
+//! The wall clock, which timestamps captured frames.
 
 use std::time::{Duration, Instant, SystemTime};
 

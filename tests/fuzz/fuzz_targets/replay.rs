@@ -27,7 +27,7 @@ struct Totals {
 }
 
 impl PacketSink for Totals {
-    fn wants_packets(&self) -> bool {
+    fn needs_packets(&self) -> bool {
         false
     }
 

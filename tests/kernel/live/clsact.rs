@@ -44,7 +44,7 @@ fn live_clsact_process() {
 struct CountedPackets(u64);
 
 impl PacketSink for CountedPackets {
-    fn wants_packets(&self) -> bool {
+    fn needs_packets(&self) -> bool {
         false
     }
 

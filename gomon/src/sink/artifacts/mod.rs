@@ -29,8 +29,8 @@ use crate::core::{Service, Verdict, WindowReport};
 use crate::frame::{Frame, PacketVisitor, RemoteHosts};
 use crate::sink::proto;
 
-/// The most names that are tried if a file exists: with the suffix `-1`, `-2` and so on.
-const ATTEMPTS: u32 = 100_000;
+/// The maximum number of names that are tried if a file exists: with the suffix `-1`, `-2` and so on.
+const MAX_NAMES: u32 = 100_000;
 
 /// Stores packets, and writes them into files when a report needs artifacts.
 #[derive(Debug)]
@@ -94,8 +94,8 @@ impl Artifacts {
         })
     }
 
-    /// Retains no packets, and rereads those that a report needs. `reread` passes the packets of the pane that
-    /// was closed last to a visitor, from the last to the first, each with its position in the capture and its
+    /// Rereads the packets that a report needs, instead of retaining packets. `reread` passes the packets of the pane
+    /// that was closed last to a visitor, from the last to the first, each with its position in the capture and its
     /// remote host, until the visitor breaks. Only for windows of one pane.
     #[must_use]
     pub fn reread_with(
@@ -106,10 +106,10 @@ impl Artifacts {
         Self { store, ..self }
     }
 
-    /// Whether [`Artifacts::packet`] is to be called.
+    /// Whether packets must be passed to [`Artifacts::packet`].
     #[must_use]
-    pub fn wants_packets(&self) -> bool {
-        self.store.wants_packets()
+    pub fn needs_packets(&self) -> bool {
+        self.store.needs_packets()
     }
 
     /// Returns the number of files written so far.
@@ -129,12 +129,12 @@ impl Artifacts {
         self.store.packet(hosts, frame);
     }
 
-    /// Closes `panes` panes: later packets are in a later one.
+    /// Closes `panes` panes: later packets are in a later pane.
     pub fn advance(&mut self, panes: u64) {
         self.store.advance(panes);
     }
 
-    /// Drops the packets that no window from the pane `first_pane` on needs.
+    /// Drops the packets of panes before `first_pane`.
     pub fn drop_before(&mut self, first_pane: u64) {
         self.store.drop_before(first_pane);
     }
@@ -184,8 +184,8 @@ impl Artifacts {
         paths
     }
 
-    /// Writes the packets of `hosts` and returns the path of the file, or `None` if there are no packets, or
-    /// after logging the error if it failed.
+    /// Writes the packets of `hosts` and returns the path of the file. Returns `None` if there are no packets, or if
+    /// that failed; the error is then logged.
     fn save(
         &mut self,
         class: &str,
@@ -228,8 +228,8 @@ fn write(directory: &Path, stem: &str, packets: &[&StoredPacket]) -> Result<Path
         if is_pcap { pcap::write(&mut out, packets) } else { pcapng::write(&mut out, packets) };
     written.and_then(|()| out.flush()).with_context(what)?;
     drop(out);
-    for attempt in 0..ATTEMPTS {
-        let suffix = if attempt == 0 { String::new() } else { format!("-{attempt}") };
+    for number in 0..MAX_NAMES {
+        let suffix = if number == 0 { String::new() } else { format!("-{number}") };
         let path = directory.join(format!("{stem}{suffix}.{extension}"));
         match file.persist_noclobber(&path) {
             Ok(_) => return Ok(path),

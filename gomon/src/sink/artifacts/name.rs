@@ -1,10 +1,11 @@
-//! File names of artifacts, which can't refer outside their directory.
+//! File names of artifacts, which can't refer to another directory.
 
 use crate::core::Timestamp;
 use crate::sink::calendar;
 
-/// The longest part of a name, in bytes: a name of four parts then fits on every file system.
-const LONGEST_PART: usize = 96;
+/// The maximum length of a part of a name in bytes. A name of four parts then stays below 255 bytes, the limit of most
+/// file systems.
+const MAX_PART: usize = 96;
 
 /// Returns `<class>_<sample>_<subject>_<start>`, without empty parts.
 pub(super) fn stem(class: &str, sample: Option<&str>, subject: &str, start: Timestamp) -> String {
@@ -23,7 +24,7 @@ fn part(text: &str) -> String {
             c if c.is_whitespace() || c.is_control() => '_',
             c => c,
         };
-        if part.len() + c.len_utf8() > LONGEST_PART {
+        if part.len() + c.len_utf8() > MAX_PART {
             break;
         }
         part.push(c);
@@ -50,7 +51,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_sample_leaves_the_directory(sample in ".*") {
+        fn a_name_never_refers_to_another_directory(sample in ".*") {
             let name = stem("attack", Some(&sample), "192.0.2.1", START);
             prop_assert!(name.len() < 250);
             prop_assert!(!name.contains(['/', '\0', '\n', '\x1b']));

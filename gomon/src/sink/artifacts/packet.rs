@@ -6,7 +6,7 @@ use gomon_common::LinkType;
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 
-/// A packet that is stored for artifacts, or with borrowed data, one that is to be stored.
+/// A packet that is stored for artifacts. With borrowed data, it is about to be stored.
 #[derive(Clone, Debug)]
 pub struct StoredPacket<Data = Bytes> {
     /// A number that increases in the order of arrival.
@@ -24,7 +24,7 @@ pub struct StoredPacket<Data = Bytes> {
 }
 
 impl<'a> StoredPacket<&'a [u8]> {
-    /// The packet in `frame`, or `None` for an unsupported link type.
+    /// Returns the packet in `frame`, or `None` for an unsupported link type.
     pub(super) fn from_frame(
         number: u64,
         pane: u64,

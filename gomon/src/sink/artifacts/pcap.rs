@@ -1,7 +1,7 @@
 //! Writes a classic pcap file.
 //!
-//! libpcap can write one too, but only with the snap length of its handle, which the binding fixes at 65535;
-//! frames with segmentation offload are longer. The format is
+//! libpcap is not used, because the `pcap` crate fixes the snap length of a file at 65535, and frames with
+//! segmentation offload are longer. The format is
 //! <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html>.
 
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use super::packet::StoredPacket;
 
 /// The magic number of files with nanosecond timestamps.
 const MAGIC: u32 = 0xa1b2_3c4d;
-/// The longest frame in a file, in bytes.
+/// The maximum number of bytes of a frame in a file.
 pub(super) const SNAP_LENGTH: u32 = 262_144;
 
 /// Whether the format can represent `packets`: a file has one link type, and timestamps have 32 bits for the

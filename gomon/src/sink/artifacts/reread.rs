@@ -23,7 +23,7 @@ pub(super) struct Reread {
 }
 
 impl Reread {
-    /// Rereads the last `packets_per_host` packets of each host with `reread`.
+    /// Creates a store of the last `packets_per_host` packets of each host, read with `reread`.
     pub(super) fn new(
         packets_per_host: usize,
         reread: impl FnMut(PacketVisitor<'_>) -> Result<()> + 'static,

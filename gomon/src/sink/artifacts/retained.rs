@@ -13,12 +13,12 @@ pub(super) struct Retained {
     pane: u64,
     /// The number of packets retained so far.
     packets: u64,
-    /// The time of the latest packet, which a packet without a timestamp gets.
+    /// The time of the latest packet, used for packets without a timestamp.
     latest: Timestamp,
 }
 
 impl Retained {
-    /// Retains the last `packets_per_host` packets of each host.
+    /// Creates a store of the last `packets_per_host` packets of each host.
     pub(super) fn new(packets_per_host: usize) -> Self {
         let rings = Rings::new(packets_per_host);
         Self { rings, pane: 0, packets: 0, latest: Timestamp::default() }
@@ -42,7 +42,7 @@ impl Retained {
         self.pane += panes;
     }
 
-    /// Drops the packets that no window from the pane `first_pane` on needs.
+    /// Drops the packets of panes before `first_pane`.
     pub(super) fn drop_before(&mut self, first_pane: u64) {
         self.rings.drop_before(first_pane);
     }

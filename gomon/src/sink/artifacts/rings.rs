@@ -11,13 +11,13 @@ use super::packet::StoredPacket;
 
 /// The memory limit for all packets together, in bytes.
 pub const MEMORY: usize = 64 << 20;
-/// The most unsolicited hosts: those that the bot has not sent anything (yet).
+/// The maximum number of unsolicited hosts, which are those that the bot has not sent anything to yet.
 const MAX_UNSOLICITED: usize = 1024;
 /// The memory of a stored packet in addition to its data, in bytes.
 const OVERHEAD: usize = size_of::<StoredPacket>();
 
-/// The largest buffer that a ring allocates for several short packets, in bytes. It allocates as much as it has
-/// stored, up to this.
+/// The maximum size in bytes of the buffer that a ring allocates for several short packets. A new buffer is as large as
+/// the packets stored so far, up to this size.
 const MAX_BUFFER: usize = 4 << 10;
 
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ struct Ring {
     bytes: usize,
     /// The buffer for the next packets.
     buffer: BytesMut,
-    /// Whether the ring is being filled in reverse order, and is not full.
+    /// Whether the ring is filled in reverse order, and is not full yet.
     fills_in_reverse: bool,
     /// The last pane in which the host was a listed host that the bot sent to.
     listed_in: Option<u64>,
@@ -94,7 +94,7 @@ impl Rings {
         }
     }
 
-    /// Drops everything, and prepares for packets of `hosts` only, which [`Rings::push_reverse`] adds from the
+    /// Drops all packets, and creates empty rings for `hosts`, to which [`Rings::push_reverse`] adds packets from the
     /// last to the first.
     pub fn start_reverse(&mut self, hosts: impl IntoIterator<Item = Address>) {
         let ring = |host| (host, Ring { fills_in_reverse: true, ..Ring::default() });
@@ -128,7 +128,7 @@ impl Rings {
         packets.into_iter().flatten().filter(move |packet| packet.pane >= first_pane)
     }
 
-    /// Drops the packets that no window from the pane `first_pane` on needs.
+    /// Drops the packets of panes before `first_pane`.
     pub fn drop_before(&mut self, first_pane: u64) {
         let bytes = &mut self.bytes;
         let mut now_unsolicited = Vec::new();
@@ -158,8 +158,8 @@ impl Rings {
         }
     }
 
-    /// Reduces memory to three quarters of the limit, by cutting the largest rings to the same size. It frees so
-    /// much at once that its cost, sorting the hosts, is amortized over many packets.
+    /// Reduces memory to three quarters of the limit, by cutting the largest rings to the same size. Freeing this much
+    /// at once amortizes the cost of sorting the hosts over many packets.
     fn evict(&mut self) {
         #[expect(clippy::disallowed_methods, reason = "sorted below")]
         let mut sizes: Vec<usize> = self.hosts.values().map(|ring| ring.bytes).collect();
@@ -170,7 +170,7 @@ impl Rings {
             if ring.bytes > level && std::mem::take(&mut ring.fills_in_reverse) {
                 self.unfilled -= 1;
             }
-            // With very many hosts and very long packets there may not be room for one packet each.
+            // With many hosts and long packets, even one packet per host may exceed the limit.
             while ring.bytes > level {
                 self.bytes -= ring.drop_oldest();
                 self.evicted = true;
@@ -186,7 +186,7 @@ impl Ring {
         let data = if data.len() > MAX_BUFFER / 8 {
             Bytes::copy_from_slice(data)
         } else {
-            // Allocating memory for each packet would cost more than everything else.
+            // An allocation per packet would cost more than the rest of storing it.
             if self.buffer.capacity() < data.len() {
                 self.buffer = BytesMut::with_capacity(data.len().max(self.bytes.min(MAX_BUFFER)));
             }

@@ -1,4 +1,4 @@
-//! Where the packets of artifacts come from.
+//! The packets of artifacts: retained as they arrive, or reread.
 
 use anyhow::Result;
 use gomon_common::Address;
@@ -20,8 +20,8 @@ pub(super) enum PacketStore {
 }
 
 impl PacketStore {
-    /// Whether [`PacketStore::packet`] is to be called.
-    pub(super) fn wants_packets(&self) -> bool {
+    /// Whether packets must be passed to [`PacketStore::packet`].
+    pub(super) fn needs_packets(&self) -> bool {
         matches!(self, Self::Retained(_))
     }
 
@@ -33,7 +33,7 @@ impl PacketStore {
         }
     }
 
-    /// Closes `panes` panes: later packets are in a later one.
+    /// Closes `panes` panes: later packets are in a later pane.
     pub(super) fn advance(&mut self, panes: u64) {
         match self {
             Self::Retained(retained) => retained.advance(panes),
@@ -41,7 +41,7 @@ impl PacketStore {
         }
     }
 
-    /// Drops the packets that no window from the pane `first_pane` on needs.
+    /// Drops the packets of panes before `first_pane`.
     pub(super) fn drop_before(&mut self, first_pane: u64) {
         match self {
             Self::Retained(retained) => retained.drop_before(first_pane),
@@ -49,8 +49,7 @@ impl PacketStore {
         }
     }
 
-    /// Provides the packets that the artifacts of `report` need. To be called before
-    /// [`PacketStore::packets`].
+    /// Loads the packets that the artifacts of `report` need. Must be called before [`PacketStore::packets`].
     ///
     /// # Errors
     ///

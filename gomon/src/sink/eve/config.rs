@@ -19,7 +19,7 @@ pub enum InputName {
 pub struct EveConfig {
     /// Where the packets came from.
     pub input: InputName,
-    /// The bot's addresses. Records carry the first.
+    /// The bot's addresses. Records have the first.
     pub sources: Sources,
     /// Name of the sensor.
     pub sensor_name: Option<String>,

@@ -4,8 +4,7 @@ use gomon_common::{Address, protocol};
 
 use super::config::{EveConfig, InputName};
 use super::destination::{IdSeed, RecordDestination, WindowIdSeed};
-use super::record::{Gomon, Metadata, Record};
-use super::time::timestamp;
+use super::record::{Gomon, Metadata, Record, timestamp};
 use crate::core::{Policy, Sources, Span, WindowReport};
 use crate::sink::proto;
 
@@ -24,7 +23,7 @@ pub(super) struct RecordContext {
     seed: IdSeed,
 }
 
-/// A window, with its times as records have them.
+/// A window, with its times in the format of records.
 pub(super) struct WindowContext<'a> {
     pub(super) report: &'a WindowReport,
     pub(super) start: String,
@@ -53,7 +52,7 @@ impl RecordContext {
         }
     }
 
-    /// The seed of the ids of a window's records.
+    /// Returns the seed of the ids of a window's records.
     pub(super) fn window_seed(&self, window: Span) -> WindowIdSeed {
         let interface = match &self.input {
             InputName::Interface(name) => name.as_str(),
@@ -62,7 +61,7 @@ impl RecordContext {
         self.seed.window(interface, window)
     }
 
-    /// The fields of every record.
+    /// Returns the fields of every record.
     pub(super) fn common<'a>(
         &'a self,
         event_type: &'static str,
@@ -81,7 +80,7 @@ impl RecordContext {
         let has_ports = destination.protocol.is_some_and(protocol::has_ports);
         Record {
             timestamp: time,
-            // The same for all records about a destination, whichever source they name.
+            // The same for all records about a destination, whatever their `src_ip` is.
             flow_id: self.seed.flow_id(bot, destination),
             in_iface,
             event_type,
@@ -95,7 +94,7 @@ impl RecordContext {
         }
     }
 
-    /// The fields of `metadata.gomon` that do not depend on the window.
+    /// Returns the fields of `metadata.gomon` that do not depend on the window.
     pub(super) fn gomon<'a>(
         &'a self,
         classification: &'static str,
@@ -116,7 +115,7 @@ impl RecordContext {
         }
     }
 
-    /// The fields of `metadata.gomon` of every verdict.
+    /// Returns the fields of `metadata.gomon` of every verdict.
     pub(super) fn gomon_of_verdict<'a>(
         &'a self,
         classification: &'static str,
@@ -132,7 +131,7 @@ impl RecordContext {
         }
     }
 
-    /// The fields of `metadata.gomon` of a verdict on the whole window.
+    /// Returns the fields of `metadata.gomon` of a verdict on the whole window.
     pub(super) fn gomon_of_window<'a>(
         &'a self,
         classification: &'static str,
@@ -160,7 +159,7 @@ impl RecordContext {
         }
     }
 
-    /// The top-level `metadata` object. Suricata's schema has no such field, so strict records lack it.
+    /// Returns the top-level `metadata` object. Suricata's schema has no such field, so strict records lack it.
     pub(super) fn metadata<'a>(&self, gomon: Gomon<'a>) -> Option<Metadata<'a>> {
         (!self.strict).then_some(Metadata { gomon })
     }

@@ -19,8 +19,8 @@ impl RecordDestination {
         Self { address, subject: address, protocol: None, port: None }
     }
 
-    /// The destination of a record about `count` hosts, some of which are in `hosts`: the only one, or
-    /// else an unspecified address of their family.
+    /// Returns the destination of a record about `count` hosts, of which `hosts` are the listed ones: a single host,
+    /// otherwise the unspecified address of their family.
     pub(super) fn shared(hosts: &[Address], count: u64) -> Self {
         match hosts {
             [host] if count == 1 => Self::of(*host),
@@ -40,7 +40,7 @@ impl From<Endpoint> for RecordDestination {
     }
 }
 
-/// The endpoint's port, if its protocol has ports.
+/// Returns the endpoint's port, if its protocol has ports.
 pub(super) fn port(endpoint: &Endpoint) -> Option<u16> {
     protocol::has_ports(endpoint.protocol()).then_some(endpoint.port())
 }
@@ -61,10 +61,9 @@ impl IdSeed {
         Self(hash(FNV_OFFSET, names.into_iter().flatten()))
     }
 
-    /// The flow id, which all records of one destination share: a hash of sensor, sample, bot,
-    /// destination, port and protocol, of the 51 bits that Suricata uses so that JavaScript can represent
-    /// it. The protocol of packets to a whole host may change from one to several, so of a host only the
-    /// address is hashed.
+    /// Returns the flow id, which all records of one destination share: a hash of sensor, sample, bot, destination,
+    /// port and protocol. It has 51 bits, as in Suricata, so that JavaScript can represent it. For a whole host only
+    /// the address is hashed, because its packets may be of one protocol in one window and of several in the next.
     pub(super) fn flow_id(self, source: Address, destination: &RecordDestination) -> u64 {
         let hosts = source.bytes().into_iter().chain(destination.subject.bytes());
         let service = destination.port.zip(destination.protocol);
@@ -76,7 +75,7 @@ impl IdSeed {
         (hash ^ (hash >> 51)) & ((1 << 51) - 1)
     }
 
-    /// The seed of all ids of a window's records: a hash of interface and times as well.
+    /// Returns the seed of all ids of a window's records, which is also a hash of the interface and the times.
     pub(super) fn window(self, interface: &str, window: Span) -> WindowIdSeed {
         let times = [window.start, window.end].map(|time| time.nanoseconds().to_be_bytes());
         let bytes = interface.bytes().chain([0xff]).chain(times.into_iter().flatten());
@@ -89,7 +88,7 @@ impl IdSeed {
 pub(super) struct WindowIdSeed(u64);
 
 impl WindowIdSeed {
-    /// The id of a record: a hash of its window, flow, classification and scope.
+    /// Returns the id of a record: a hash of its window, flow, classification and scope.
     pub(super) fn record_id(self, flow_id: u64, classification: &str, scope: &str) -> u64 {
         let kind = hash(self.0, classification.bytes().chain([0xff]).chain(scope.bytes()));
         hash::hash([kind, flow_id])

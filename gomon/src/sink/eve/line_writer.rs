@@ -1,22 +1,22 @@
-//! Writes lines whole: a line that can't be written completely is removed again where possible.
+//! Writes complete lines: a partial line that a failed write leaves is removed if possible.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
 
 use memchr::{memchr, memrchr};
 
-/// Bytes written to a pipe or socket at once: `PIPE_BUF` on Linux, up to which POSIX makes writes to a
-/// pipe atomic, so that the lines of two writers do not mix.
+/// The maximum number of bytes written to a pipe or socket at once: `PIPE_BUF` on Linux. POSIX makes writes to a
+/// pipe up to this size atomic, so that the lines of two writers do not interleave.
 const PIPE_BUF: usize = 4096;
 
-/// What lines are written to.
+/// An output that lines are written to.
 pub(super) trait LineSink: Write {
     /// Removes the last `bytes` that were written, and returns whether that was possible.
-    fn take_back(&mut self, bytes: u64) -> io::Result<bool>;
+    fn remove_last(&mut self, bytes: u64) -> io::Result<bool>;
 }
 
 impl LineSink for File {
-    fn take_back(&mut self, bytes: u64) -> io::Result<bool> {
+    fn remove_last(&mut self, bytes: u64) -> io::Result<bool> {
         let (end, metadata) = (self.stream_position()?, self.metadata()?);
         // Another writer has appended to the file.
         if !metadata.is_file() || metadata.len() != end {
@@ -28,12 +28,12 @@ impl LineSink for File {
     }
 }
 
-/// Writes lines whole, or leaves nothing of them where that is possible.
+/// Writes complete lines, and removes the partial line of a failed write if possible.
 pub(super) struct LineWriter<W> {
     pub(super) sink: W,
-    /// The most bytes to write at once.
+    /// The maximum number of bytes to write at once.
     max_write: usize,
-    /// Whether the output ends with a part of a line.
+    /// Whether the output ends with a partial line.
     ends_mid_line: bool,
 }
 
@@ -50,8 +50,8 @@ impl<W: LineSink> LineWriter<W> {
         Self { sink, max_write, ends_mid_line: false }
     }
 
-    /// Writes lines, each of which ends with a line feed, and returns the number of bytes in lines that
-    /// were written whole. If that is not all of them, the error is why.
+    /// Writes lines, each of which ends with a line feed. Returns the number of bytes in lines that were written
+    /// completely, and the error if these are not all lines.
     pub(super) fn write(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
         let mut whole = 0;
         while whole < lines.len() {
@@ -87,12 +87,12 @@ impl<W: LineSink> LineWriter<W> {
         };
         let whole = memrchr(b'\n', &lines[..written]).map_or(0, |at| at + 1);
         let part = (written - whole) as u64;
-        self.ends_mid_line = part > 0 && !self.sink.take_back(part).unwrap_or(false);
+        self.ends_mid_line = part > 0 && !self.sink.remove_last(part).unwrap_or(false);
         (whole, Err(error))
     }
 }
 
-/// The lines that fit into so many bytes; the first line if it alone does not.
+/// Returns the first lines that fit into `bytes` bytes, or the first line if it is longer.
 fn first_lines(lines: &[u8], bytes: usize) -> &[u8] {
     if lines.len() <= bytes {
         return lines;
@@ -120,13 +120,13 @@ mod tests {
     struct FlakySink {
         script: Vec<Option<usize>>,
         written: Vec<u8>,
-        can_take_back: bool,
+        can_remove: bool,
     }
 
     impl Write for FlakySink {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let accepted = self.script.pop().unwrap_or(Some(usize::MAX));
-            let accepted = accepted.ok_or(io::Error::other("no room"))?.min(bytes.len());
+            let accepted = accepted.ok_or(io::Error::other("no space"))?.min(bytes.len());
             self.written.extend(&bytes[..accepted]);
             Ok(accepted)
         }
@@ -137,23 +137,23 @@ mod tests {
     }
 
     impl LineSink for FlakySink {
-        fn take_back(&mut self, bytes: u64) -> io::Result<bool> {
-            if self.can_take_back {
+        fn remove_last(&mut self, bytes: u64) -> io::Result<bool> {
+            if self.can_remove {
                 self.written.truncate(self.written.len() - usize::try_from(bytes).unwrap());
             }
-            Ok(self.can_take_back)
+            Ok(self.can_remove)
         }
     }
 
     proptest! {
         #[test]
-        fn lines_reported_as_written_are_there_whole_and_once(
+        fn lines_reported_as_written_are_complete_and_written_once(
             lengths in prop::collection::vec(0usize..30, 0..40),
             script in prop::collection::vec(prop::option::weighted(0.7, 1usize..50), 0..60),
             max_write in prop_oneof![1usize..60, Just(usize::MAX)],
-            can_take_back: bool,
+            can_remove: bool,
         ) {
-            let sink = FlakySink { script, written: Vec::new(), can_take_back };
+            let sink = FlakySink { script, written: Vec::new(), can_remove };
             let mut writer = LineWriter::new(sink, max_write);
             let lines: Vec<String> =
                 lengths.iter().enumerate().map(|(n, length)| format!("{n}{}.\n", "x".repeat(*length))).collect();
@@ -173,10 +173,10 @@ mod tests {
             }
             let written = String::from_utf8(writer.sink.written).unwrap();
             let is_whole = |line: &&str| line.ends_with('.');
-            if can_take_back {
+            if can_remove {
                 prop_assert_eq!(&written, &reported);
             }
-            // A line that lacks only its line feed is whole, and not reported as written.
+            // A line that lacks only its line feed is complete, and not reported as written.
             let expected: Vec<_> = reported.lines().collect();
             let found: Vec<_> = written.lines().filter(is_whole).collect();
             prop_assert!(expected.iter().all(|line| found.contains(line)), "{}", written);
@@ -184,7 +184,7 @@ mod tests {
         }
 
         #[test]
-        fn lines_are_cut_where_they_end(
+        fn pieces_end_at_line_ends(
             lengths in prop::collection::vec(0usize..30, 1..20),
             bytes in 1usize..60,
         ) {
@@ -200,16 +200,16 @@ mod tests {
     }
 
     #[test]
-    fn bytes_taken_back_leave_no_trace() {
+    fn removed_bytes_leave_no_trace() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut ours = appending(file.path());
         ours.write_all(b"one\ntwo\nthr").unwrap();
-        assert!(ours.take_back(3).unwrap());
+        assert!(ours.remove_last(3).unwrap());
         ours.write_all(b"four\n").unwrap();
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "one\ntwo\nfour\n");
         // Another writer has appended in between.
         ours.write_all(b"fiv").unwrap();
         appending(file.path()).write_all(b"theirs\n").unwrap();
-        assert!(!ours.take_back(3).unwrap());
+        assert!(!ours.remove_last(3).unwrap());
     }
 }

@@ -10,7 +10,6 @@ mod record;
 mod recorder;
 mod stats;
 mod target;
-mod time;
 mod verdict;
 mod writer;
 

@@ -1,17 +1,16 @@
 //! The output of EVE lines: a bounded queue, and a thread that writes.
 //!
-//! Live counting never waits for a disk, a socket or the reader of a pipe:
+//! Counting on an interface never waits for a disk, a socket or the reader of a pipe:
 //!
 //! | | queue full | at the end |
 //! | --- | --- | --- |
-//! | live | new lines are dropped, and counted | queued lines are written, while there is progress |
-//! | replay | blocks while there is progress; for standard output without a limit | the same |
+//! | live | new lines are dropped and counted | waits until the queue is written, while there is progress |
+//! | replay | waits while there is progress; for standard output without a limit | the same |
 //!
-//! "Progress" means that a wait times out when nothing was written for [`CLOSE_TIMEOUT`], or for
-//! [`READER_TIMEOUT`] in a replay into a stream (socket or FIFO) that has a reader. After a wait that timed
-//! out, lines are dropped without waiting until something is written again. A stream that lost its reader
-//! is connected to again, with a back-off (see `writer.rs`); the line that was being written is then
-//! written again from its start.
+//! There is no progress when nothing was written for [`CLOSE_TIMEOUT`], or for [`READER_TIMEOUT`] in a replay into a
+//! stream (socket or FIFO) that has a reader. After a wait without progress, lines are dropped immediately until
+//! something is written again. The writer thread reconnects to a stream that lost its reader, with a back-off (see
+//! `writer.rs`), and writes the interrupted line again from its start.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread;
@@ -24,18 +23,18 @@ use super::target::OpenTarget;
 use super::writer::{FIRST_RETRY, OnClose, Writer, watch_reader};
 use crate::settings::EveTarget;
 
-/// How long a shutdown, or a replay into a stream without a reader, waits while nothing is written.
+/// The time that a shutdown, or a replay into a stream without a reader, waits while nothing is written.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a replay waits for the reader of a stream that reads nothing.
+/// The time that a replay waits for the reader of a stream while nothing is written.
 const READER_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a wait checks whether to continue.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What happens to new lines while the queue is full.
 pub enum OverflowPolicy {
-    /// They are dropped: the source can't wait.
+    /// They are dropped, because the source can't wait.
     Drop,
-    /// The source blocks. Once the function returns that the run is to stop, it blocks no longer than
+    /// The source blocks. Once the function returns `true`, because the run must stop, the source blocks for at most
     /// `CLOSE_TIMEOUT` without progress.
     Block(Box<dyn Fn() -> bool + Send>),
 }
@@ -50,8 +49,8 @@ pub struct Output {
 }
 
 impl Output {
-    /// Opens an output. With `fresh` a file is written under a temporary name until it is complete. When
-    /// the reader of standard output closes it, `on_close` is called from another thread.
+    /// Opens an output. With `fresh`, a file is written under a temporary name until it is complete. `on_close` is
+    /// called from another thread when the reader of standard output closes it.
     ///
     /// # Errors
     ///
@@ -90,13 +89,13 @@ impl Output {
         Ok(Self { name, queue, on_overflow, is_stream, is_finished: false })
     }
 
-    /// The target as it is written on the command line.
+    /// Returns the target as it is written on the command line.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns a function that has a file reopened by its path. It may be called from any thread.
+    /// Returns a function that requests that a file is reopened by its path. It may be called from any thread.
     pub fn reopener(&self) -> impl Fn() + Send + 'static {
         let queue = Arc::clone(&self.queue);
         move || {
@@ -105,13 +104,13 @@ impl Output {
         }
     }
 
-    /// Whether the reader of standard output closed it, so that nothing can be written any more.
+    /// Whether the reader of standard output closed it, so that nothing more can be written.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.queue.lock().closed
     }
 
-    /// The numbers of lines written and lost so far. Queued lines count as written.
+    /// Returns the numbers of lines written and lost so far. Queued lines count as written.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         let state = self.queue.lock();
@@ -119,7 +118,7 @@ impl Output {
     }
 
     /// Queues lines, each of which ends with a line feed.
-    pub fn lines(&mut self, lines: &[u8]) {
+    pub fn queue_lines(&mut self, lines: &[u8]) {
         if lines.is_empty() {
             return;
         }
@@ -165,7 +164,7 @@ impl Output {
         let delivery = Delivery { written: state.written, lost: state.lost };
         let closing = state.done.take().unwrap_or(Ok(()));
         let reason = state.reason.take().filter(|_| state.lost > 0 && !state.closed);
-        let advice = if self.is_stream { "check its reader" } else { "make room" };
+        let advice = if self.is_stream { "check its reader" } else { "free some space" };
         let outcome = match reason {
             None => closing,
             Some(reason) => {
@@ -181,7 +180,7 @@ impl Output {
         (delivery, outcome)
     }
 
-    /// Waits while a condition holds and there is progress.
+    /// Waits while the condition `holds` is true and there is progress.
     fn wait_while<'a>(
         &self,
         mut state: MutexGuard<'a, QueueState>,

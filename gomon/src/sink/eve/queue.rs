@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use memchr::memchr_iter;
 
-/// The most bytes that may be queued. A single longer batch is accepted into an empty queue.
+/// The maximum number of queued bytes. An empty queue accepts a longer batch, too.
 pub(super) const CAPACITY: usize = 16 << 20;
-/// The most bytes that small batches are merged into, for one write.
+/// The maximum size of a batch that smaller ones are merged into, for a single write.
 const BATCH: usize = 64 << 10;
 /// The shortest time between log messages about failures of one output.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -18,7 +18,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<QueueState>,
-    /// Notified when there is something to write or to reopen, or at the end.
+    /// Notified when there is something to write, a file to reopen, or no more lines will be queued.
     pub(super) work: Condvar,
     /// Notified when lines were written or lost, and when the writer thread is done.
     pub(super) progress: Condvar,
@@ -33,7 +33,7 @@ pub(super) struct QueueState {
     pub(super) waiting: u64,
     pub(super) written: u64,
     pub(super) lost: u64,
-    /// The latest reason why something could not be written.
+    /// The reason of the latest failed write.
     pub(super) reason: Option<String>,
     pub(super) logged: Option<Instant>,
     pub(super) reopen: bool,
@@ -61,7 +61,7 @@ pub struct Delivery {
 }
 
 impl Queue {
-    /// Records that standard output was closed: queued lines are lost.
+    /// Records that standard output was closed, and that the queued lines are lost.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -74,8 +74,7 @@ impl Queue {
         self.progress.notify_all();
     }
 
-    /// Records that something could not be written. Logs it at most once per [`LOG_INTERVAL`], and returns
-    /// whether it did.
+    /// Records a failed write. Logs it at most once per [`LOG_INTERVAL`], and returns whether it did.
     pub(super) fn record_failure(&self, name: &str, reason: &str) -> bool {
         // Logged without the lock: standard error may block.
         let is_due = self.lock().record_failure(reason);
@@ -104,7 +103,7 @@ impl QueueState {
         self.written + self.lost
     }
 
-    /// Records that something could not be written, and returns whether to log it.
+    /// Records a failed write, and returns whether to log it.
     fn record_failure(&mut self, reason: &str) -> bool {
         self.reason = Some(reason.to_owned());
         let is_due = self.logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL);

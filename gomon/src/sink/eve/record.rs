@@ -1,11 +1,24 @@
 //! The fields of a record, in the order in which they are written.
 //!
-//! `docs/eve.schema.json` describes them as a JSON schema, and `docs/records.md` in words.
+//! `docs/eve.schema.json` is their JSON schema, and `docs/records.md` describes them.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
+
+use crate::core::Timestamp;
+use crate::sink::calendar;
+
+/// Formats a timestamp like Suricata: UTC, microseconds, a numeric offset without a colon.
+pub(super) fn timestamp(time: Timestamp) -> String {
+    calendar(time).strftime("%Y-%m-%dT%H:%M:%S%.6f+0000").to_string()
+}
+
+/// Converts a duration to whole seconds, rounded down like Suricata's.
+pub(super) fn whole_seconds(nanoseconds: i64) -> u64 {
+    (nanoseconds.max(0) / 1_000_000_000).unsigned_abs()
+}
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Record<'a> {
@@ -99,12 +112,12 @@ pub(super) struct Metadata<'a> {
     pub gomon: Gomon<'a>,
 }
 
-/// gomon's fields, besides Suricata's.
+/// gomon's fields, in addition to Suricata's.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Gomon<'a> {
     /// The version of the format of this object.
     pub version: u32,
-    /// The same for the same record of the same input. Set last, as it is computed from other fields.
+    /// A hash that is the same for the same record of the same input. Set last, as it is computed from other fields.
     #[serde(serialize_with = "hexadecimal")]
     pub id: u64,
     pub classification: &'static str,
@@ -121,7 +134,7 @@ pub(super) struct Gomon<'a> {
     /// The actual length of a window that is longer than configured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<f64>,
-    /// The number of windows that the record covers; more than one for a run of silent windows.
+    /// The number of windows that the record covers: more than one for a series of silent windows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub windows: Option<u64>,
     pub packets: u64,
@@ -153,7 +166,7 @@ pub(super) struct Gomon<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proto: Option<Cow<'static, str>>,
     #[serde(flatten)]
-    pub walk: Option<SweepWalk>,
+    pub sweep_test: Option<SweepTestRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contacts_by_port: Option<Vec<PortContacts>>,
     /// The number of ports left out of that list.
@@ -165,7 +178,7 @@ pub(super) struct Gomon<'a> {
     pub closing: Option<Closing<'a>>,
 }
 
-/// The fields of a run's last record about the run itself.
+/// The fields of a run's last record that describe the end of the run.
 #[derive(Debug, Serialize)]
 pub(super) struct Closing<'a> {
     pub ended: &'static str,
@@ -197,7 +210,7 @@ fn hexadecimal<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::E
 
 /// The state of the sweep test of a port, since the start of the observation.
 #[derive(Debug, Serialize)]
-pub(super) struct SweepWalk {
+pub(super) struct SweepTestRecord {
     pub contacts: u64,
     pub answered: u64,
     pub unanswered: u64,

@@ -4,15 +4,14 @@ use super::config::EveConfig;
 use super::context::{RecordContext, WindowContext};
 use super::destination::WindowIdSeed;
 use super::output::Output;
-use super::record::{Metadata, Record};
+use super::record::{Metadata, Record, timestamp};
 use super::stats::{EndReason, RunEnd, RunTotals, final_record, window_stats};
-use super::time::timestamp;
 use super::verdict::verdict_record;
 use crate::core::{Span, Timestamp, Verdict, WindowReport};
 use crate::settings::Connections;
 
-/// Bytes of lines that are handed to the output at once: a system call for each line would cost as much
-/// as making it.
+/// The number of bytes of lines that are passed to the output at once. A system call per line would cost as much as
+/// formatting it.
 const BATCH: usize = 64 << 10;
 
 /// Writes records.
@@ -42,7 +41,7 @@ impl Eve {
         }
     }
 
-    /// The output of the records.
+    /// Returns the output of the records.
     pub fn output(&mut self) -> &mut Output {
         &mut self.output
     }
@@ -55,7 +54,7 @@ impl Eve {
         let mut lines = std::mem::take(&mut self.lines);
         for (number, verdict) in report.verdicts.iter().enumerate() {
             if let Some(mut record) = self.record(&window, verdict) {
-                if let Some(source) = report.origins.get(number).copied().flatten() {
+                if let Some(source) = report.verdict_sources.get(number).copied().flatten() {
                     record.src_ip = Some(source.ip());
                 }
                 record.capture_file = artifact(verdict);
@@ -64,7 +63,7 @@ impl Eve {
                 add_line(&mut lines, &record);
                 self.totals.alerts += u64::from(is_alert);
                 if lines.len() >= BATCH {
-                    self.output.lines(&lines);
+                    self.output.queue_lines(&lines);
                     lines.clear();
                 }
             }
@@ -74,7 +73,7 @@ impl Eve {
             set_id(&mut record, seed);
             add_line(&mut lines, &record);
         }
-        self.output.lines(&lines);
+        self.output.queue_lines(&lines);
         lines.clear();
         self.lines = lines;
     }
@@ -98,8 +97,8 @@ impl Eve {
         window_stats(&self.context, &self.totals, self.stats, classification, window)
     }
 
-    /// Writes the last record of the run. `live` is how an interface was attached to, and the time. A
-    /// replay ends with its last window, so that its record is the same in every run.
+    /// Writes the last record of the run. `live` is the attach mode with the interface, and the current time. A replay
+    /// ends at the end of its last window, so that its record is the same in every run.
     pub fn close(&mut self, reason: EndReason, live: Option<(&str, Timestamp)>) {
         let attach = live.map(|(attach, _)| attach);
         let end = live.map(|(_, now)| now).or(self.totals.end).unwrap_or_default();
@@ -111,7 +110,7 @@ impl Eve {
         set_id(&mut record, self.context.window_seed(span));
         let mut lines = Vec::new();
         add_line(&mut lines, &record);
-        self.output.lines(&lines);
+        self.output.queue_lines(&lines);
     }
 }
 

@@ -5,13 +5,12 @@ use super::destination::RecordDestination;
 use super::queue::Delivery;
 use super::record::{
     Closing, Decoder, Detect, Gomon, LedgerRecord, PortContacts, Record, Stats, StatsCapture,
-    StatsFlow,
+    StatsFlow, whole_seconds,
 };
-use super::time::whole_seconds;
 use crate::core::{Counts, Ledger, ServiceContacts, Span, Timestamp, WindowReport};
 use crate::sink::proto;
 
-/// The most ports whose contacts a record lists.
+/// The maximum number of ports whose contacts a record lists.
 const MAX_LISTED_PORTS: usize = 256;
 
 /// Why a run ended.
@@ -21,7 +20,7 @@ pub enum EndReason {
     EndOfInput,
     /// The interface was removed.
     InterfaceGone,
-    /// A signal, or the end of the parent process, requested the stop.
+    /// A signal, the exit of the parent process, or the reader of standard output requested the stop.
     Stopped,
     /// The capture is damaged, or something failed.
     Failed,
@@ -59,7 +58,7 @@ impl RunTotals {
         self.counts = report.cumulative_total;
     }
 
-    /// Suricata's counters up to `end`.
+    /// Returns Suricata's counters up to `end`.
     fn counters(&self, end: Timestamp, ledger: &Ledger, endpoints: u64) -> Stats {
         Stats {
             uptime: self.start.map_or(0, |start| whole_seconds(end.since(start))),
@@ -78,7 +77,7 @@ impl RunTotals {
 #[derive(Clone, Copy)]
 pub(super) struct RunEnd<'a> {
     pub(super) reason: EndReason,
-    /// How an interface was attached to.
+    /// The attach mode and the interface, if there is one.
     pub(super) attach: Option<&'a str>,
     pub(super) end: Timestamp,
     /// `end` in Suricata's format.
@@ -165,7 +164,7 @@ impl From<&Ledger> for LedgerRecord {
     }
 }
 
-/// The ports with most contacts, at most [`MAX_LISTED_PORTS`], by protocol and port.
+/// Returns the ports with the most contacts, at most [`MAX_LISTED_PORTS`], sorted by protocol and port.
 fn by_port(contacts: &[ServiceContacts]) -> Vec<PortContacts> {
     let mut most: Vec<_> = contacts.iter().collect();
     // The sort is stable: equal ones keep their order by protocol and port.

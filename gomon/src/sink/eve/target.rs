@@ -1,4 +1,4 @@
-//! What records are written to: standard output, a file, or a stream (socket or FIFO).
+//! The target of records: standard output, a file, or a stream (socket or FIFO).
 //!
 //! Everything here may block, so it runs in the writer thread (see `output.rs`).
 
@@ -33,14 +33,14 @@ enum TargetKind {
     Fifo(PathBuf),
 }
 
-/// What a failed write means.
+/// The meaning of a failed write.
 pub(super) enum WriteFailure {
     /// The reader of standard output closed it.
     Closed,
     /// The reader of a stream closed it; another one may connect.
     Disconnected,
     /// This line can't be written.
-    Refused,
+    Rejected,
 }
 
 impl OpenTarget {
@@ -54,7 +54,7 @@ impl OpenTarget {
         let name = target.to_string();
         match target {
             EveTarget::Stdout => {
-                // Not `io::stdout`: its buffer would keep lines that a full disk refused, or write
+                // Not `io::stdout`: its buffer would retain lines that a full disk rejected, or write
                 // them twice.
                 let fd = io::stdout().as_fd().try_clone_to_owned().context(
                     "opening standard output: it is closed: open it, or use --eve-log-path",
@@ -85,14 +85,14 @@ impl OpenTarget {
         }
         let advice = |error: io::Error| anyhow!("{error}: name another file");
         if fresh && kind.as_ref().is_ok_and(|kind| !kind.is_file()) {
-            bail!("--eve-fresh replaces a file, and this is none: name another file");
+            bail!("--eve-fresh replaces a regular file, and this is not one: name another file");
         }
         if kind.is_ok_and(|kind| kind.is_fifo()) {
             // An anonymous pipe, which /dev/stdout may be, can't get another reader.
             if is_standard_output(path) {
                 return Self::open(&EveTarget::Stdout, false);
             }
-            // Without a reader, the writer thread connects once there is one.
+            // If there is no reader, the writer thread connects once there is one.
             let file = open_fifo(path).ok();
             return Ok(Self::new(TargetKind::Fifo(path.to_owned()), file));
         }
@@ -100,7 +100,7 @@ impl OpenTarget {
             let file = append(path).map_err(advice)?;
             return Ok(Self::new(TargetKind::File(path.to_owned()), Some(file)));
         }
-        // A symbolic link is kept, and the file it points to is replaced.
+        // The file that a symbolic link refers to is replaced, not the link.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let mut prefix = std::ffi::OsString::from(".");
         prefix.push(path.file_name().unwrap_or_default());
@@ -116,17 +116,17 @@ impl OpenTarget {
         Self { kind, writer: file.map(LineWriter::of_file) }
     }
 
-    /// Whether it is a stream: its reader may stop reading, close it, and connect again.
+    /// Whether it is a stream, whose reader may stop reading, close it, and connect again.
     pub(super) fn is_stream(&self) -> bool {
         matches!(self.kind, TargetKind::Socket(_) | TargetKind::Fifo(_))
     }
 
-    /// Whether it can be written to. A stream without a reader can't.
+    /// Whether it can be written to. This is false for a stream without a reader.
     pub(super) fn is_connected(&self) -> bool {
         self.writer.is_some()
     }
 
-    /// Standard output, if it is a pipe: to detect that its reader closed it while nothing is written.
+    /// Returns standard output, if it is a pipe: polling it shows that its reader closed it while nothing is written.
     pub(super) fn pipe(&self) -> Option<OwnedFd> {
         let file = &self.writer.as_ref().filter(|_| matches!(self.kind, TargetKind::Stdout))?.sink;
         let is_pipe = file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
@@ -141,7 +141,7 @@ impl OpenTarget {
         }
     }
 
-    /// Classifies the error of a write. A stream is disconnected.
+    /// Classifies the error of a write. Disconnects a stream.
     pub(super) fn failure(&mut self, error: &io::Error) -> WriteFailure {
         match self.kind {
             TargetKind::Stdout if error.kind() == io::ErrorKind::BrokenPipe => WriteFailure::Closed,
@@ -150,7 +150,7 @@ impl OpenTarget {
                 WriteFailure::Disconnected
             }
             TargetKind::Stdout | TargetKind::File(_) | TargetKind::Fresh(..) => {
-                WriteFailure::Refused
+                WriteFailure::Rejected
             }
         }
     }
@@ -170,8 +170,8 @@ impl OpenTarget {
         Ok(())
     }
 
-    /// Opens the file at the path again, which is another one after a log rotation, and returns whether
-    /// the output is a file. If that fails, the open file stays in use.
+    /// Opens the file at the path again, which is a new file after a log rotation, and returns whether the output is
+    /// a file. If that fails, the open file remains in use.
     ///
     /// # Errors
     ///
@@ -217,7 +217,7 @@ fn is_standard_output(path: &Path) -> bool {
     })
 }
 
-/// The directory part of a path, if it has one.
+/// Returns the directory part of a path, if it has one.
 fn parent(path: &Path) -> Option<&Path> {
     path.parent().filter(|parent| !parent.as_os_str().is_empty())
 }

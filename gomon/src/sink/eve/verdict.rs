@@ -2,8 +2,7 @@
 
 use super::context::{RecordContext, WindowContext};
 use super::destination::{RecordDestination, port};
-use super::record::{Alert, Flow, Gomon, Metadata, Record, SweepWalk};
-use super::time::whole_seconds;
+use super::record::{Alert, Flow, Gomon, Metadata, Record, SweepTestRecord, whole_seconds};
 use crate::core::{AttackTarget, Sweep, Verdict};
 use crate::settings::Connections;
 use crate::sink::proto;
@@ -107,7 +106,7 @@ pub(super) fn verdict_record<'a>(
                 dst_ips: Some(hosts.iter().map(|host| host.ip()).collect()),
                 dest_port: Some(*port),
                 proto: Some(proto::name(*protocol)),
-                walk: Some(SweepWalk {
+                sweep_test: Some(SweepTestRecord {
                     contacts: test.contacts(),
                     answered: test.answered,
                     unanswered: test.unanswered,

@@ -1,4 +1,4 @@
-//! The writer thread: takes lines out of the queue, and reconnects to streams.
+//! The writer thread: writes the lines of the queue, and reconnects to streams.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::queue::{Queue, count};
 use super::target::{OpenTarget, WriteFailure};
 
-/// The first and the longest pause between attempts to reconnect to a stream.
+/// The shortest and the longest pause between attempts to reconnect to a stream.
 pub(super) const FIRST_RETRY: Duration = Duration::from_millis(100);
 const MAX_RETRY: Duration = Duration::from_secs(5);
 
@@ -84,7 +84,7 @@ impl Writer {
                     let is_logged = self.queue.record_failure(&self.name, &error.to_string());
                     self.reconnect(is_logged);
                 }
-                WriteFailure::Refused => {
+                WriteFailure::Rejected => {
                     let _ = self.queue.record_failure(&self.name, &error.to_string());
                     let end = memchr(b'\n', lines);
                     let (line, rest) = lines.split_at(end.map_or(lines.len(), |end| end + 1));
@@ -105,19 +105,19 @@ impl Writer {
         self.queue.progress.notify_all();
     }
 
-    /// Handles that the reader of standard output closed it.
+    /// Called when the reader of standard output has closed it.
     fn close(&self) {
         self.queue.close();
         (self.on_close)();
     }
 
-    /// Reconnects as soon as there is a reader. Logged at info level if the loss of the reader was logged.
+    /// Reconnects as soon as there is a reader. Logs this at info level if the loss of the reader was logged.
     fn reconnect(&mut self, is_logged: bool) {
         let start = Instant::now();
         self.queue.lock().disconnected = true;
         loop {
             let state = self.queue.lock();
-            // A shutdown is bounded, so it retries often.
+            // A shutdown waits for a limited time, so it retries often.
             let pause = if state.ended { FIRST_RETRY } else { self.pause };
             let ended = state.ended;
             let woken =
@@ -145,7 +145,7 @@ impl Writer {
 
 /// Waits until the reader of standard output closes it, to detect that while nothing is written.
 pub(super) fn watch_reader(pipe: &OwnedFd, queue: &Queue, on_close: &dyn Fn()) {
-    // Without requested events, poll(2) reports only POLLERR: there is no reader any more.
+    // Without requested events, poll(2) reports only POLLERR: there is no reader.
     let is_closed = loop {
         match poll(&mut [PollFd::new(pipe, PollFlags::empty())], None) {
             Err(Errno::INTR) => {}

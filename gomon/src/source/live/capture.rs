@@ -234,7 +234,7 @@ impl PcapCounter {
         if missed > 0 && self.captures_packets {
             sink.packets_lost(missed);
         }
-        let mut counts = self.tally.take(span);
+        let mut counts = self.tally.close_pane(span);
         counts.both_directions |= self.outgoing.is_some();
         if missed > 0 {
             // The lost packets may include replies, so contacts without a reply are not judged.

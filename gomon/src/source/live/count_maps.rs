@@ -118,8 +118,11 @@ impl CountMaps {
             .map(|entry| entry.map(|(key, value)| (Endpoint::from_bytes(key), value)))
             .collect::<Result<_, _>>()?;
         let contacts = self.pending_replies.settle(endpoints, &drained, span, clock)?;
-        let origins = if self.any_source {
-            drained.iter().map(|(endpoint, value)| (*endpoint, values::origin(*value))).collect()
+        let sources = if self.any_source {
+            drained
+                .iter()
+                .map(|(endpoint, value)| (*endpoint, values::packet_source(*value)))
+                .collect()
         } else {
             Vec::new()
         };
@@ -136,7 +139,7 @@ impl CountMaps {
             .collect::<Result<_, _>>()?;
         let senders = self.senders.read(generation, &ledger, ledgers.iter())?;
         let counts = WindowCounts::from_entries(span, ledger, endpoints, hosts, overflow);
-        let counts = WindowCounts { senders, ..counts }.with_origins(origins);
+        let counts = WindowCounts { senders, ..counts }.with_endpoint_sources(sources);
         Ok((counts.with_contacts(contacts, sees_replies), get(LedgerEntry::PacketsLost)))
     }
 

@@ -42,8 +42,8 @@ pub(super) struct ReorderingSink<'a, S> {
 }
 
 impl<S: PacketSink> PacketSink for ReorderingSink<'_, S> {
-    fn wants_packets(&self) -> bool {
-        self.sink.wants_packets()
+    fn needs_packets(&self) -> bool {
+        self.sink.needs_packets()
     }
 
     fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
@@ -63,7 +63,7 @@ mod tests {
     struct Bytes(Vec<u8>);
 
     impl PacketSink for Bytes {
-        fn wants_packets(&self) -> bool {
+        fn needs_packets(&self) -> bool {
             true
         }
 

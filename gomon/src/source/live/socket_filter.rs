@@ -151,7 +151,7 @@ mod tests {
         }
     }
 
-    /// A frame with this `EtherType` and these bytes at their offsets.
+    /// A frame with this Ethernet type and these bytes at their offsets.
     fn frame(ether_type: u32, length: usize, bytes: &[(usize, u8)]) -> Vec<u8> {
         let mut frame = vec![0; length];
         frame[12..14].copy_from_slice(&ether_type.to_be_bytes()[2..]);

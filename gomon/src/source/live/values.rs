@@ -9,7 +9,7 @@ use gomon_common::parse::Malformed;
 use gomon_common::{Address, Skip};
 
 use super::clock::MonotonicClock;
-use crate::core::{ContactTimes, Counts, Ledger, Origin};
+use crate::core::{ContactTimes, Counts, Ledger, PacketSource};
 
 /// A [`DestinationValue`](gomon_common::kernel::DestinationValue), whose third word only the program uses.
 pub(super) type HostValue = [u64; 3];
@@ -38,10 +38,10 @@ pub(super) fn contact_times(value: EndpointValue, clock: &MonotonicClock) -> Con
 }
 
 /// Returns the source of an endpoint's packets in the value of the endpoint.
-pub(super) fn origin(value: EndpointValue) -> Origin {
+pub(super) fn packet_source(value: EndpointValue) -> PacketSource {
     let [.., high, low] = value.map(u64::to_ne_bytes);
     let source = Address::v6_halves(high, low);
-    if source == SEVERAL_SOURCES { Origin::Several } else { Origin::One(source) }
+    if source == SEVERAL_SOURCES { PacketSource::Several } else { PacketSource::One(source) }
 }
 
 /// Converts a ledger of the program, summed over all CPUs.

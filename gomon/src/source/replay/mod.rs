@@ -143,7 +143,7 @@ impl Replay {
             if frames > 1 && self.clock.timestamps_are_constant() {
                 sink.timestamps_are_constant();
             }
-            let counts = self.tally.take(span);
+            let counts = self.tally.close_pane(span);
             let _ = self.close_pane(counts, reader.position(), sink);
         }
         sink.progress(frames, reader.position());
@@ -161,7 +161,7 @@ impl Replay {
     /// Whether [`try_count_fast`] may count the frames of the open pane: their bytes are needed neither by the
     /// sink nor for the sender's MAC address, and no earlier frame is held back.
     fn allows_fast_path(&self, sink: &impl PaneSink) -> bool {
-        !sink.wants_packets() && self.unconfirmed.is_empty() && !self.tally.filter().has_mac_rule()
+        !sink.needs_packets() && self.unconfirmed.is_empty() && !self.tally.filter().has_mac_rule()
     }
 
     /// Counts a frame in the pane of its timestamp, or holds it back until that is confirmed.
@@ -251,7 +251,7 @@ impl Replay {
     fn advance(&mut self, panes: u64, position: u64, sink: &mut impl PaneSink) -> ControlFlow<()> {
         let span = self.clock.pane();
         self.clock.advance(panes);
-        let counts = self.tally.take(span);
+        let counts = self.tally.close_pane(span);
         self.close_pane(counts, position, sink)?;
         if panes > 1 {
             sink.silence(span.end, panes - 1)?;
@@ -286,7 +286,7 @@ impl Replay {
         position: u64,
         sink: &mut impl PaneSink,
     ) -> ControlFlow<()> {
-        let counts = self.tally.take_truncated(self.clock.pane());
+        let counts = self.tally.close_truncated_pane(self.clock.pane());
         let by = start.since(counts.observed_until());
         if self.follows_wall && self.closed_by_wall.is_some_and(|closed| start < closed) {
             self.follows_wall = false;

@@ -1,58 +1,53 @@
 //! pcapng captures.
 //!
-//! libpcap reads them only if every interface has the link type and snap length of the first, so blocks are
-//! parsed with `pcap-parser` here. Block boundaries are found without it, which provides the byte offset for
-//! messages and bounds the cost of a malicious length.
+//! libpcap reads them only if every interface has the link type and snap length of the first, so they are read
+//! here. Nearly all blocks are enhanced packet blocks, which are parsed where they are buffered, in one loop
+//! (`packet.rs`). Any other block, and one that is not buffered completely, is copied and parsed with
+//! `pcap-parser` (`section.rs`), after which the loop continues. `tests/replay/pcapng.rs` checks that the loop
+//! yields the frames and errors of the thorough parser. Block boundaries are found without `pcap-parser`, which
+//! provides the byte offset for messages and bounds the cost of a malicious length.
+
+mod packet;
+mod section;
 
 use std::io::{self, BufRead, Read};
+use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use gomon_common::LinkType;
-use pcap_parser::pcapng::{
-    EnhancedPacketBlock, InterfaceDescriptionBlock, OptionCode, SimplePacketBlock,
-    parse_enhancedpacketblock_be, parse_enhancedpacketblock_le, parse_interfacedescriptionblock_be,
-    parse_interfacedescriptionblock_le, parse_sectionheaderblock, parse_simplepacketblock_be,
-    parse_simplepacketblock_le,
-};
-use pcap_parser::traits::PcapNGPacketBlock;
+use pcap_parser::pcapng::parse_sectionheaderblock;
 
+pub(super) use section::{
+    ENHANCED_PACKET, MAX_BLOCK, OBSOLETE_PACKET, PcapngSection, SECTION_HEADER, SIMPLE_PACKET,
+};
+
+use self::section::INTERFACE_DESCRIPTION;
 use super::concatenated;
 use super::format::RECORD_HEADER;
 use super::read_ahead::{MAX_WAIT_BYTES, ReadAhead};
-use crate::core::Timestamp;
-use crate::frame::{Frame, FrameLink};
-
-/// The longest block that is read into memory. libpcap and Wireshark have the same limit.
-const MAX_BLOCK: usize = 16 << 20;
-/// The most interfaces of a section.
-const MAX_INTERFACES: usize = 1 << 16;
-
-const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const INTERFACE_DESCRIPTION: u32 = 1;
-/// The packet block that the enhanced packet block replaced.
-const OBSOLETE_PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
-const ENHANCED_PACKET: u32 = 6;
+use super::visitor::FrameVisitor;
+use crate::frame::Frame;
 
 /// A pcapng capture.
 pub struct Pcapng {
     input: ReadAhead,
     block: Vec<u8>,
-    big_endian: bool,
-    interfaces: Vec<Interface>,
+    section: PcapngSection,
     /// The offsets of the block in `block`, and of the next block.
     block_start: u64,
     position: u64,
     frames: u64,
 }
 
-/// The description of an interface in a section.
-struct Interface {
-    link: FrameLink,
-    /// In bytes, 0 for no limit.
-    snap_length: u32,
-    ticks_per_second: u128,
-    offset_seconds: i64,
+/// What the thorough parser found next.
+enum NextBlock {
+    /// A packet block of this type, in [`Pcapng::block`].
+    Packet(u32),
+    /// A block without a packet.
+    Other,
+    /// The end of the input.
+    End,
+    /// The wait for a block timed out.
+    TimedOut,
 }
 
 impl Pcapng {
@@ -67,9 +62,8 @@ impl Pcapng {
 
     /// Whether `bytes` start with a section header, including its byte-order magic.
     pub(super) fn starts_section(bytes: &[u8]) -> bool {
-        let order = bytes.get(8..12);
-        Self::recognise(bytes)
-            && matches!(order, Some([0x1a, 0x2b, 0x3c, 0x4d] | [0x4d, 0x3c, 0x2b, 0x1a]))
+        let magic = bytes.get(8..).and_then(<[u8]>::first_chunk);
+        Self::recognise(bytes) && magic.copied().and_then(is_big_endian).is_some()
     }
 
     /// Reads the capture from its start.
@@ -81,18 +75,23 @@ impl Pcapng {
         Ok(Self {
             input: ReadAhead::new(input)?,
             block: Vec::new(),
-            big_endian: false,
-            interfaces: Vec::new(),
+            section: PcapngSection::default(),
             block_start: 0,
             position: 0,
             frames: 0,
         })
     }
 
-    /// Returns the number of bytes read so far.
+    /// Returns the number of bytes read so far, which is the offset of the next block.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Returns the offset of the block that [`Pcapng::next_frame`] read last.
+    #[must_use]
+    pub fn block_start(&self) -> u64 {
+        self.block_start
     }
 
     /// Returns the input.
@@ -100,37 +99,146 @@ impl Pcapng {
         &mut self.input
     }
 
-    /// Returns the next frame, or `None` at the end, and when the wait for it timed out.
+    /// Passes all buffered frames to `visitor`; if there is none, waits until the next block is buffered first.
+    /// Breaks at the end, or when `visitor` does.
+    ///
+    /// # Errors
+    ///
+    /// When the capture is damaged, with the frame's number and the block's offset.
+    #[inline]
+    pub fn read_batch(&mut self, visitor: &mut impl FrameVisitor) -> Result<ControlFlow<()>> {
+        let mut waits = true;
+        loop {
+            let (frames, flow) = if self.section.big_endian {
+                self.read_buffered::<true>(visitor)
+            } else {
+                self.read_buffered::<false>(visitor)
+            };
+            waits &= frames == 0;
+            if flow.is_break() || !waits && !self.is_block_buffered() {
+                return Ok(flow);
+            }
+            match self.next_block()? {
+                NextBlock::Packet(kind) => {
+                    let position = self.block_start;
+                    let frame = self.packet(kind)?;
+                    if !visitor.visit_fast(&frame) && visitor.visit(&frame, position).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                NextBlock::Other => {}
+                NextBlock::End => return Ok(ControlFlow::Break(())),
+                NextBlock::TimedOut => return Ok(ControlFlow::Continue(())),
+            }
+            waits = false;
+        }
+    }
+
+    /// Passes the frames of buffered enhanced packet blocks to `visitor`, up to any other block. Returns the
+    /// number of frames, and whether `visitor` breaks.
+    #[inline]
+    fn read_buffered<const BIG_ENDIAN: bool>(
+        &mut self,
+        visitor: &mut impl FrameVisitor,
+    ) -> (u64, ControlFlow<()>) {
+        let (section, buffered) = (&self.section, self.input.buffered());
+        let end = self.position + buffered.len() as u64;
+        let (mut rest, mut frames, mut flow) = (buffered, 0, ControlFlow::Continue(()));
+        loop {
+            while let Some((frame, after)) = section.enhanced_packet::<BIG_ENDIAN>(rest)
+                && visitor.visit_fast(&frame)
+            {
+                (rest, frames) = (after, frames + 1);
+            }
+            // Parsed again: keeping the block from the loop above would make every frame slower.
+            let Some((frame, after)) = section.enhanced_packet::<BIG_ENDIAN>(rest) else { break };
+            flow = visitor.visit(&frame, end - rest.len() as u64);
+            (rest, frames) = (after, frames + 1);
+            if flow.is_break() {
+                break;
+            }
+        }
+        let read = buffered.len() - rest.len();
+        self.input.advance(read);
+        self.position += read as u64;
+        self.frames += frames;
+        (frames, flow)
+    }
+
+    /// Whether the next block is buffered completely.
+    fn is_block_buffered(&self) -> bool {
+        let buffered = self.input.buffered();
+        let Some([t0, t1, t2, t3, l0, l1, l2, l3, magic @ ..]) = buffered.first_chunk::<12>()
+        else {
+            return false;
+        };
+        let length = [*l0, *l1, *l2, *l3];
+        let length = match is_big_endian(*magic) {
+            Some(big_endian) if [*t0, *t1, *t2, *t3] == Self::MAGIC => {
+                PcapngSection::new(big_endian).number(length)
+            }
+            _ => self.section.number(length),
+        };
+        length as usize <= buffered.len()
+    }
+
+    /// Returns the next frame, or `None` at the end, and when the wait for it timed out. Every block is parsed
+    /// thoroughly.
     ///
     /// # Errors
     ///
     /// When the capture is damaged, with the frame's number and the block's offset.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>> {
-        let kind = loop {
-            self.block_start = self.position;
-            if !self.wait_for_block().with_context(|| self.location())? {
-                return Ok(None);
+        loop {
+            match self.next_block()? {
+                NextBlock::Packet(kind) => return self.packet(kind).map(Some),
+                NextBlock::Other => {}
+                NextBlock::End | NextBlock::TimedOut => return Ok(None),
             }
-            match self.read_block().with_context(|| self.location())? {
-                None => return Ok(None),
-                Some(SECTION_HEADER) => self.section().with_context(|| self.location())?,
-                Some(INTERFACE_DESCRIPTION) => self.interface().with_context(|| self.location())?,
-                Some(kind @ (ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET)) => break kind,
-                Some(_) => {}
-            }
-        };
-        let location = self.location();
-        self.frames += 1;
-        if kind == OBSOLETE_PACKET {
-            self.convert_obsolete_packet();
         }
-        let frame = if kind == SIMPLE_PACKET { self.simple() } else { self.enhanced() };
-        frame.map(Some).context(location)
     }
 
-    /// Returns the context of an error before the next frame could be returned.
-    fn location(&self) -> String {
-        format!("frame {}, block at byte {}", self.frames + 1, self.block_start)
+    /// Reads the next block.
+    fn next_block(&mut self) -> Result<NextBlock> {
+        self.block_start = self.position;
+        self.try_next_block().with_context(|| self.location(1))
+    }
+
+    fn try_next_block(&mut self) -> Result<NextBlock> {
+        if !self.wait_for_block()? {
+            return Ok(NextBlock::TimedOut);
+        }
+        match self.read_block()? {
+            None => return Ok(NextBlock::End),
+            Some(SECTION_HEADER) => self.start_section()?,
+            Some(INTERFACE_DESCRIPTION) => {
+                self.section.add_interface(&self.block)?;
+            }
+            Some(kind @ (ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET)) => {
+                self.frames += 1;
+                return Ok(NextBlock::Packet(kind));
+            }
+            Some(_) => {}
+        }
+        Ok(NextBlock::Other)
+    }
+
+    /// Parses the packet block that was read, which is of type `kind`.
+    fn packet(&mut self, kind: u32) -> Result<Frame<'_>> {
+        if kind == OBSOLETE_PACKET {
+            self.section.convert_obsolete_packet(&mut self.block);
+        }
+        let frame = if kind == SIMPLE_PACKET {
+            self.section.parse_simple(&self.block)
+        } else {
+            self.section.parse_enhanced(&self.block)
+        };
+        frame.with_context(|| self.location(0))
+    }
+
+    /// Returns the context of an error in the block that was read last, `after` frames after the last one.
+    fn location(&self, after: u64) -> String {
+        format!("frame {}, block at byte {}", self.frames + after, self.block_start)
     }
 
     /// Reads the next block into `self.block` and returns its type, or `None` at the end of the input. The bodies
@@ -142,15 +250,14 @@ impl Pcapng {
         let mut header = [0; 12]; // the shortest block; a section header has its byte-order magic in it
         self.fill(&mut header)?;
         let [t0, t1, t2, t3, l0, l1, l2, l3, magic @ ..] = header;
-        if [t0, t1, t2, t3] == SECTION_HEADER.to_be_bytes() {
-            self.big_endian = match magic {
-                [0x1a, 0x2b, 0x3c, 0x4d] => true,
-                [0x4d, 0x3c, 0x2b, 0x1a] => false,
-                _ => bail!("a section header without byte-order magic"),
+        if [t0, t1, t2, t3] == Self::MAGIC {
+            let Some(big_endian) = is_big_endian(magic) else {
+                bail!("a section header without byte-order magic");
             };
+            self.section.big_endian = big_endian;
         }
-        let kind = self.number([t0, t1, t2, t3]);
-        let length = self.number([l0, l1, l2, l3]);
+        let kind = self.section.number([t0, t1, t2, t3]);
+        let length = self.section.number([l0, l1, l2, l3]);
         ensure!(length >= 12 && length.is_multiple_of(4), "a block length of {length}");
         let length = length as usize;
         if !matches!(
@@ -191,11 +298,11 @@ impl Pcapng {
         let Some(&[t0, t1, t2, t3, l0, l1, l2, l3]) = self.input.buffered().first_chunk() else {
             return Ok(true);
         };
-        if [t0, t1, t2, t3] == SECTION_HEADER.to_be_bytes() {
+        if [t0, t1, t2, t3] == Self::MAGIC {
             // Its length may be in the other byte order. Programs write it together with the frames after it.
             return Ok(true);
         }
-        match self.number([l0, l1, l2, l3]) as usize {
+        match self.section.number([l0, l1, l2, l3]) as usize {
             length @ ..=MAX_BLOCK => self.input.wait_for(length.min(MAX_WAIT_BYTES)),
             _ => Ok(true), // damaged, or unused
         }
@@ -221,144 +328,22 @@ impl Pcapng {
         Ok(())
     }
 
-    fn number(&self, bytes: [u8; 4]) -> u32 {
-        if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
-    }
-
-    fn section(&mut self) -> Result<()> {
+    /// Starts the section whose header was read.
+    fn start_section(&mut self) -> Result<()> {
         let (_, header) = parse_sectionheaderblock(&self.block)
             .map_err(|_| anyhow!("a section header that can't be read"))?;
         let (major, minor) = (header.major_version, header.minor_version);
         ensure!(major == 1, "pcapng version {major}.{minor} is not supported");
-        self.interfaces.clear();
+        self.section.interfaces.clear();
         Ok(())
     }
-
-    fn interface(&mut self) -> Result<()> {
-        ensure!(self.interfaces.len() < MAX_INTERFACES, "more than {MAX_INTERFACES} interfaces");
-        let parse = if self.big_endian {
-            parse_interfacedescriptionblock_be
-        } else {
-            parse_interfacedescriptionblock_le
-        };
-        let (_, description) = parse(&self.block)
-            .map_err(|_| anyhow!("an interface description that can't be read"))?;
-        let number = description.linktype.0.unsigned_abs();
-        let interface = Interface {
-            link: LinkType::from_number(number)
-                .map_or(FrameLink::Unsupported(number), FrameLink::Known),
-            snap_length: description.snaplen,
-            ticks_per_second: ticks_per_second(description.if_tsresol),
-            offset_seconds: offset_seconds(&description, self.big_endian),
-        };
-        self.interfaces.push(interface);
-        Ok(())
-    }
-
-    /// Converts an obsolete packet block to an enhanced one. They differ in the interface number, which has 16
-    /// bits in the obsolete block, followed by a drop count.
-    fn convert_obsolete_packet(&mut self) {
-        if let [t0, t1, t2, t3, _, _, _, _, a, b, c, d, ..] = self.block.as_mut_slice() {
-            let kind = if self.big_endian {
-                [*c, *d] = [*a, *b];
-                [*a, *b] = [0, 0];
-                ENHANCED_PACKET.to_be_bytes()
-            } else {
-                [*c, *d] = [0, 0];
-                ENHANCED_PACKET.to_le_bytes()
-            };
-            [*t0, *t1, *t2, *t3] = kind;
-        }
-    }
-
-    /// Parses an enhanced packet block.
-    fn enhanced(&self) -> Result<Frame<'_>> {
-        let parse = if self.big_endian {
-            parse_enhancedpacketblock_be
-        } else {
-            parse_enhancedpacketblock_le
-        };
-        let (_, packet): (_, EnhancedPacketBlock<'_>) =
-            parse(&self.block).map_err(|_| anyhow!("a packet block that can't be read"))?;
-        let interface = usize::try_from(packet.if_id).ok().and_then(|n| self.interfaces.get(n));
-        let Some(interface) = interface else {
-            bail!("a packet of interface {}, which is not described", packet.if_id);
-        };
-        let ticks = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
-        let length = usize::try_from(packet.caplen).unwrap_or(usize::MAX).min(packet.data.len());
-        Ok(Frame {
-            time: Some(interface.time(ticks)),
-            link: interface.link,
-            length: packet.origlen,
-            data: &packet.data[..length],
-        })
-    }
-
-    /// Parses a simple packet block: a packet of the first interface, without a timestamp.
-    fn simple(&self) -> Result<Frame<'_>> {
-        let parse =
-            if self.big_endian { parse_simplepacketblock_be } else { parse_simplepacketblock_le };
-        let (_, packet): (_, SimplePacketBlock<'_>) =
-            parse(&self.block).map_err(|_| anyhow!("a packet block that can't be read"))?;
-        let Some(interface) = self.interfaces.first() else {
-            bail!("a packet before the first interface is described");
-        };
-        let mut data: &[u8] = packet.data;
-        let captured = match interface.snap_length {
-            0 => packet.orig_len(),
-            limit => packet.orig_len().min(limit),
-        };
-        data = data.get(..captured as usize).unwrap_or(data);
-        Ok(Frame { time: None, link: interface.link, length: packet.origlen, data })
-    }
 }
 
-impl Interface {
-    fn time(&self, ticks: u64) -> Timestamp {
-        // At most 2^64 * 10^9, and at most 2^63 * 10^9: no overflow in 127 bits.
-        let nanoseconds = u128::from(ticks) * 1_000_000_000 / self.ticks_per_second;
-        let offset = i128::from(self.offset_seconds) * 1_000_000_000;
-        Timestamp::saturating(
-            i128::try_from(nanoseconds).unwrap_or(i128::MAX).saturating_add(offset),
-        )
-    }
-}
-
-/// Returns the unit of `if_tsresol`: a negative power of 10, or of 2 if the highest bit is set. With units too
-/// small for 128 bits, every time is 0.
-fn ticks_per_second(resolution: u8) -> u128 {
-    let exponent = u32::from(resolution & 0x7f);
-    let base: u128 = if resolution & 0x80 == 0 { 10 } else { 2 };
-    base.checked_pow(exponent).unwrap_or(u128::MAX)
-}
-
-/// Returns `if_tsoffset`, in the section's byte order (`pcap-parser` 0.17 always reads it as little-endian).
-fn offset_seconds(description: &InterfaceDescriptionBlock<'_>, big_endian: bool) -> i64 {
-    let option = description.options.iter().find(|o| o.code == OptionCode::IfTsoffset);
-    match option.and_then(|option| option.value.first_chunk()) {
-        Some(bytes) if big_endian => i64::from_be_bytes(*bytes),
-        Some(bytes) => i64::from_le_bytes(*bytes),
-        None => 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resolutions_and_offsets() {
-        let interface = |resolution, offset_seconds| Interface {
-            link: FrameLink::Known(LinkType::Ethernet),
-            snap_length: 0,
-            ticks_per_second: ticks_per_second(resolution),
-            offset_seconds,
-        };
-        assert_eq!(interface(6, 0).time(1_500_000).nanoseconds(), 1_500_000_000);
-        assert_eq!(interface(9, 10).time(5).nanoseconds(), 10_000_000_005);
-        assert_eq!(interface(0x81, 0).time(3).nanoseconds(), 1_500_000_000);
-        assert_eq!(interface(0, 0).time(u64::MAX).nanoseconds(), i64::MAX);
-        assert_eq!(interface(0x7f, 0).time(u64::MAX).nanoseconds(), 0);
-        assert_eq!(interface(0, i64::MIN).time(0).nanoseconds(), i64::MIN);
+/// Returns the byte order of a section by the magic number in its header.
+fn is_big_endian(magic: [u8; 4]) -> Option<bool> {
+    match magic {
+        [0x1a, 0x2b, 0x3c, 0x4d] => Some(true),
+        [0x4d, 0x3c, 0x2b, 0x1a] => Some(false),
+        _ => None,
     }
 }

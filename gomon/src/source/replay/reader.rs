@@ -22,7 +22,7 @@ use super::visitor::FrameVisitor;
 /// The number of bytes that identify every format: the file header of classic pcap is the longest.
 const HEAD: usize = FILE_HEADER;
 
-/// The most frames in a batch of libpcap and pcapng.
+/// The most frames in a batch of libpcap.
 const BATCH: u32 = 1 << 12;
 
 /// Yields the frames of a capture, in the order of the file.
@@ -119,29 +119,20 @@ impl Reader {
     /// When the capture is damaged. All frames before the damage were passed on.
     #[inline]
     pub fn read_batch(&mut self, visitor: &mut impl FrameVisitor) -> Result<ControlFlow<()>> {
-        if let FormatReader::Plain(plain) = &mut self.format {
-            return plain.read_batch(visitor);
-        }
-        for number in 0..BATCH {
-            // After the first frame of a stream, the batch is those that are available without waiting.
-            if number == 1 && self.is_stream {
-                self.set_deadline(Some(Instant::now()));
+        match &mut self.format {
+            FormatReader::Plain(plain) => plain.read_batch(visitor),
+            FormatReader::Pcapng(pcapng) => pcapng.read_batch(visitor),
+            FormatReader::Pcap(pcap) => {
+                for _ in 0..BATCH {
+                    let Some(frame) = pcap.next_frame()? else { return Ok(ControlFlow::Break(())) };
+                    if !visitor.visit_fast(&frame) && visitor.visit(&frame, 0).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                Ok(ControlFlow::Continue(()))
             }
-            let next = match &mut self.format {
-                FormatReader::Pcap(pcap) => pcap.next_frame()?,
-                FormatReader::Pcapng(pcapng) => pcapng.next_frame()?,
-                FormatReader::Damaged(error) => error.take().map_or(Ok(None), Err)?,
-                FormatReader::Plain(_) => None,
-            };
-            let Some(frame) = next else {
-                let ended = !self.timed_out();
-                return Ok(if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) });
-            };
-            if !visitor.visit_fast(&frame) && visitor.visit(&frame, 0).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
+            FormatReader::Damaged(error) => error.take().map_or(Ok(ControlFlow::Break(())), Err),
         }
-        Ok(ControlFlow::Continue(()))
     }
 
     /// Returns what rereads the capture, if it can be reread. A replay of this reader then maintains the index.

@@ -102,11 +102,10 @@ impl<'a> Observing<'a> {
         // Ends with the process.
         thread::spawn(move || io::copy(&mut stdout, &mut io::sink()));
         let arrived = network.arrived_at(interface)?.frames;
-        let running = match observer {
-            Observer::Tcpdump => RunningObserver::Tcpdump(process),
-            Observer::BareHook | Observer::Gomon(_) | Observer::Saving => {
-                RunningObserver::Gomon(process)
-            }
+        let running = if matches!(observer, Observer::Tcpdump) {
+            RunningObserver::Tcpdump(process)
+        } else {
+            RunningObserver::Gomon(process)
         };
         Ok(Some(Self { network, interface, running, arrived }))
     }
