@@ -1,7 +1,9 @@
 //! The rules of the architecture, as `ARCHITECTURE.md` describes them: which module may depend on which, that no
-//! files depend on each other, and where `unsafe` is allowed.
+//! files depend on each other, and where `unsafe` is allowed. The paths and links in the documents must exist.
 #![allow(clippy::expect_used, reason = "tests panic if the sources can't be read")]
 
+#[path = "architecture/documents.rs"]
+mod documents;
 #[path = "architecture/hash_maps.rs"]
 mod hash_maps;
 #[path = "architecture/items.rs"]
@@ -31,10 +33,12 @@ const PURE: [&str; 9] = [
     "std::cmp::",
     "std::iter::",
 ];
-/// The crates that `core` may use besides the standard library.
+/// The crates that `core` may use in addition to the standard library.
 const PURE_CRATES: [&str; 2] = ["gomon_common", "hashbrown"];
-/// The most lines of a file, so that it stays about one subject.
-const LONGEST_FILE: usize = 450;
+/// The maximum number of lines of a file, so that it stays about one subject.
+const MAX_LINES: usize = 450;
+/// The folders with source files.
+const SOURCES: [&str; 5] = ["gomon", "gomon-common", "gomon-ebpf", "xtask", "tests"];
 /// The files and folders that may contain `unsafe`.
 const UNSAFE: [&str; 6] = [
     "gomon/src/source/live/packets.rs",
@@ -122,7 +126,7 @@ fn core_does_no_input_or_output() {
 }
 
 #[test]
-fn modules_depend_only_on_those_they_may() {
+fn modules_have_only_allowed_dependencies() {
     // A module, and the modules that it may depend on.
     let rules = [
         ("gomon/src/source", &["core", "frame", "source"][..]),
@@ -169,10 +173,10 @@ fn unsafe_is_in_listed_files_and_every_block_has_a_safety_comment() {
 
 #[test]
 fn files_are_short_and_start_with_a_module_comment() {
-    for folder in ["gomon", "gomon-common", "gomon-ebpf", "xtask", "tests"] {
+    for folder in SOURCES {
         for (name, text) in sources(folder) {
             let lines = text.lines().count();
-            assert!(lines <= LONGEST_FILE, "{name} has {lines} lines: split it by subject");
+            assert!(lines <= MAX_LINES, "{name} has {lines} lines: split it by subject");
             assert!(text.starts_with("//!"), "{name} has no module comment");
         }
     }
@@ -222,4 +226,65 @@ fn hash_maps_are_not_iterated_implicitly() {
     }
     // A method call like `map.iter()` is left to Clippy, which accepts a reason why the order does not matter.
     assert!(wrong.is_empty(), "iterate with a method, and sort:\n{}", wrong.join("\n"));
+}
+
+/// Reads the project's Markdown pages, and returns their paths from the root and their text.
+fn pages() -> Vec<(PathBuf, String)> {
+    let folders = [root(), root().join("docs")];
+    let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder"));
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let pages = paths.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let pages = pages.map(|path| {
+        let text = fs::read_to_string(&path).expect("a page");
+        (path, text)
+    });
+    pages.collect()
+}
+
+/// Returns the paths of all source files, and of the folders that contain them.
+fn source_tree() -> BTreeSet<String> {
+    let files = SOURCES.iter().flat_map(|folder| sources(folder)).map(|(name, _)| name);
+    let with_folders = files.flat_map(|file| {
+        let folders = file.match_indices('/').map(|(at, _)| file[..=at].to_owned());
+        folders.chain([file.clone()]).collect::<Vec<_>>()
+    });
+    with_folders.collect()
+}
+
+#[test]
+fn paths_in_the_architecture_page_and_in_comments_exist() {
+    let tree = source_tree();
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a page");
+    let missing = documents::paths(&page).filter(|path| !documents::exists(&tree, path));
+    let missing: Vec<_> = missing.filter(|path| !root().join(path).exists()).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names {missing:?}");
+
+    let mut missing = Vec::new();
+    for (name, text) in SOURCES.iter().flat_map(|folder| sources(folder)) {
+        let comments = text.lines().filter(|line| line.trim_start().starts_with("//"));
+        for path in comments.flat_map(documents::paths).filter(|path| documents::is_source(path)) {
+            if !documents::exists(&tree, path) {
+                missing.push(format!("{name}: {path}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "comments name files that do not exist:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn links_in_the_documents_resolve() {
+    let mut broken = Vec::new();
+    for (path, text) in pages() {
+        for (file, anchor) in documents::links(&text) {
+            let target = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            let text = fs::read(&target).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            let resolves = text.is_ok_and(|text| {
+                anchor.is_empty() || documents::anchors(&text).any(|known| known == anchor)
+            });
+            if !resolves {
+                broken.push(format!("{}: {file}#{anchor}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
 }

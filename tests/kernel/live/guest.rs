@@ -1,7 +1,7 @@
 //! A real bot: a virtual machine with its own kernel and network stack, on a tap of this machine.
 //!
 //! `cargo xtask test` puts its kernel and initramfs into `target/guest`. The commands that its first
-//! process accepts are in `xtask/src/vm/inside/bot.rs`.
+//! process accepts are in `xtask/src/vm/guest/bot.rs`.
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -44,10 +44,6 @@ pub(super) fn write(tap: &mut Tap, length: usize, time: Duration) -> Result<(u64
     Ok((frames, start.elapsed()))
 }
 
-/// `VIRTIO_NET_HDR_F_NEEDS_CSUM` and `VIRTIO_NET_HDR_GSO_TCPV4`.
-const NEEDS_CHECKSUM: u8 = 1;
-const GSO_TCP4: u8 = 1;
-
 /// Builds a frame of the bot after its `struct virtio_net_hdr`. A frame longer than the MTU is a TCP packet that the
 /// kernel may segment.
 fn frame(length: usize) -> Result<Vec<u8>> {
