@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::rules::{class, own};
+use crate::rules::{class, gomon_object};
 use crate::runs::{BOT, Traffic, as_strict};
 use crate::schemas::accepts;
 use crate::support::frames::{ip, ip_packet, syn, udp};
@@ -11,13 +11,13 @@ use crate::support::frames::{ip, ip_packet, syn, udp};
 fn specimens() -> Vec<Value> {
     let host = |n| ip(&format!("198.51.100.{n}"));
     let ports = (1..=60).map(|port| udp(ip(BOT), host(1), port, 0));
-    let knocks = (1..=11).map(|n| syn(ip(BOT), host(n), 23));
+    let attempts = (1..=11).map(|n| syn(ip(BOT), host(n), 23));
     let traffic = || {
         Traffic::default()
             .times(60, 0, &syn(ip(BOT), host(1), 80))
             .times(60, 0, &ip_packet(ip(BOT), host(2), 47, &[]))
             .all(10_000, ports.clone())
-            .all(20_000, knocks.clone())
+            .all(20_000, attempts.clone())
             .one(30_000, syn(ip(BOT), host(1), 80))
     };
     let flags = ["--window", "10", "--port-threshold", "50", "--show-idle", "--sample-id", "x"];
@@ -25,7 +25,7 @@ fn specimens() -> Vec<Value> {
     let alerts = traffic().judged(BOT, &[&flags[..], &["--connections", "alert"]].concat());
     records.extend(alerts.into_iter().filter(|record| class(record) == "connection"));
     let mut classes: Vec<_> =
-        records.iter().map(|record| (class(record), &own(record)["scope"])).collect();
+        records.iter().map(|record| (class(record), &gomon_object(record)["scope"])).collect();
     classes.dedup();
     assert_eq!(classes.len(), 7, "{classes:?}");
     records
@@ -60,7 +60,8 @@ fn wrong(value: &Value) -> Vec<Value> {
 /// Whether a field of a record is optional. `sample_id` is, even in a record with `host`, which may be the
 /// sensor's name.
 fn is_optional(name: &str, record: &Value) -> bool {
-    ["c2_ip", "sample_id"].contains(&name) || name == "proto" && own(record)["scope"] == "host"
+    ["c2_ip", "sample_id"].contains(&name)
+        || name == "proto" && gomon_object(record)["scope"] == "host"
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn a_strict_alert_must_have_the_same_fields() {
         let strict = as_strict(alert);
         assert!(accepts(&strict), "{strict:#}");
         let path = "/alert/metadata/gomon";
-        for name in own(alert).as_object().expect("an object").keys() {
+        for name in gomon_object(alert).as_object().expect("an object").keys() {
             let mut less = strict.clone();
             fields(&mut less, path).remove(name);
             assert_eq!(accepts(&less), is_optional(name, alert), "without {path}/{name}: {less:#}");

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use crate::rules::{class, number, own};
+use crate::rules::{class, gomon_object, number};
 use crate::runs::{BOT, BOT6, Traffic, judged};
 use crate::schemas::TEXT;
 use crate::support::capture::{self, PLAIN, SECOND};
@@ -36,7 +36,7 @@ fn syns(hosts: impl IntoIterator<Item = IpAddr>, port: u16) -> impl Iterator<Ite
 }
 
 /// SYNs on a different port each, so that no port is swept.
-fn knocks(hosts: impl IntoIterator<Item = IpAddr>) -> impl Iterator<Item = Vec<u8>> {
+fn attempts(hosts: impl IntoIterator<Item = IpAddr>) -> impl Iterator<Item = Vec<u8>> {
     (1000..).zip(hosts).flat_map(|(port, host)| syns([host], port))
 }
 
@@ -88,7 +88,7 @@ fn an_attack_on_an_endpoint_of_any_protocol() {
         });
         has(attack, &expected);
         has(
-            own(attack),
+            gomon_object(attack),
             &json!({
                 "classification": "attack", "scope": "local", "window_s": 10.0, "step_s": 10.0,
                 "packets": FLOOD, "bytes": FLOOD * length, "packet_rate": 6.0,
@@ -122,16 +122,17 @@ fn sensor_and_sample_distinguish_bots_with_the_same_address() {
     ];
     let all = flags.map(records);
     let names = all.each_ref().map(|record: &Value| {
-        [&record["host"], &own(record)["sample_id"]].map(|name| name.as_str().unwrap_or("-"))
+        [&record["host"], &gomon_object(record)["sample_id"]]
+            .map(|name| name.as_str().unwrap_or("-"))
     });
     assert_eq!(names, [["-", "-"], ["x", "x"], ["x", "-"], ["sensor 7", "x"]]);
     for (field, of) in [("flow_id", 0), ("id", 1)] {
-        let value = |record: &Value| [record, own(record)][of][field].to_string();
+        let value = |record: &Value| [record, gomon_object(record)][of][field].to_string();
         let values: BTreeSet<_> = all.iter().map(value).collect();
         assert_eq!(values.len(), 4, "{field}: {values:?}");
     }
     // The same input gives the same records.
-    assert_eq!(own(&records(flags[3]))["id"], own(&all[3])["id"]);
+    assert_eq!(gomon_object(&records(flags[3]))["id"], gomon_object(&all[3])["id"]);
 }
 
 #[test]
@@ -143,14 +144,14 @@ fn an_attack_on_a_host_none_of_whose_endpoints_is_attacked() {
     is_alert(attack, 2_100_001, "attack", 2);
     has(attack, &json!({"dest_ip": "198.51.100.1", "dest_port": null, "proto": "UDP"}));
     let whole = json!({"scope": "host", "packets": FLOOD, "ports": FLOOD, "proto": "UDP"});
-    has(own(attack), &whole);
+    has(gomon_object(attack), &whole);
 
     // With several protocols none is named; packets without a port are in the total, and add no port.
     let more = traffic.one(0, ip_packet(bot(), host(1), 47, &[0; 8]));
     let records = more.one(0, udp(bot(), host(1), 0, 20)).judged(BOT, &TEN_SECONDS);
     let [mixed] = records.as_slice() else { panic!("one record: {records:#?}") };
     has(mixed, &json!({"proto": null, "flow_id": attack["flow_id"]}));
-    has(own(mixed), &json!({"packets": FLOOD + 2, "ports": FLOOD, "proto": null}));
+    has(gomon_object(mixed), &json!({"packets": FLOOD + 2, "ports": FLOOD, "proto": null}));
 }
 
 #[test]
@@ -169,14 +170,14 @@ fn a_vertical_scan() {
         "classification": "vertical_scan", "scope": "host", "packets": 22, "ports": 21,
         "port_threshold": 20.0, "overflow_packets": 0, "proto": "TCP", "hosts": null,
     });
-    has(own(scan), &expected);
+    has(gomon_object(scan), &expected);
     assert_eq!(rest.len(), 22, "the endpoints are ordinary connections besides");
 
     // A port number that two protocols have in common is two ports.
     let twice = (1..=11).flat_map(|port| [syn(bot(), host(1), port), udp(bot(), host(1), port, 0)]);
     let records = Traffic::default().all(0, twice).judged(BOT, &flags);
     has(&records[0], &json!({"proto": null}));
-    has(own(&records[0]), &json!({"classification": "vertical_scan", "ports": 22}));
+    has(gomon_object(&records[0]), &json!({"classification": "vertical_scan", "ports": 22}));
 }
 
 #[test]
@@ -192,7 +193,7 @@ fn a_scan_over_hosts_of_either_family_and_of_both() {
     for (mut hosts, address) in cases {
         let threshold = if hosts.len() == 1 { "0.5" } else { "10" };
         let flags = ["--window", "10", "--destination-threshold", threshold];
-        let records = Traffic::default().all(0, knocks(hosts.clone())).judged(&source, &flags);
+        let records = Traffic::default().all(0, attempts(hosts.clone())).judged(&source, &flags);
         let [scan] = records.as_slice() else { panic!("one record: {records:#?}") };
         is_alert(scan, 2_100_002, "scan", 3);
         has(scan, &json!({"src_ip": BOT, "dest_ip": address, "dest_port": null, "proto": null}));
@@ -203,7 +204,7 @@ fn a_scan_over_hosts_of_either_family_and_of_both() {
             "packets": hosts.len(), "hosts_exact": true, "overflow_packets": 0,
             "scan_detection_mode": "filtered-host-rate", "dst_ips": hosts, "ports": null,
         });
-        has(own(scan), &expected);
+        has(gomon_object(scan), &expected);
     }
 }
 
@@ -239,7 +240,7 @@ fn a_sweep_of_each_protocol_and_family() {
             "dest_port": port, "proto": protocol, "contacts": 12, "answered": 0,
             "unanswered": 12, "dst_ips": hosts, "hosts": null, "ports": null, "ledger": null,
         });
-        has(own(sweep), &expected);
+        has(gomon_object(sweep), &expected);
         assert!((number(sweep, "score") - 12.0 * 4_f64.ln()).abs() < 1e-9, "{sweep:#}");
         has(connection, &json!({"dest_ip": host(99), "dest_port": 80}));
 
@@ -269,7 +270,7 @@ fn a_sweep_past_the_limit_is_reported_alike_in_every_run() {
         let records = traffic.clone().judged(BOT, &flags);
         let sweeps = records.iter().filter(|record| class(record) == "sweep");
         sweeps
-            .flat_map(|record| own(record)["dst_ips"].as_array().expect("a list").clone())
+            .flat_map(|record| gomon_object(record)["dst_ips"].as_array().expect("a list").clone())
             .collect()
     };
     let first: Vec<Value> = listed_hosts();
@@ -282,25 +283,26 @@ fn a_sweep_past_the_limit_is_reported_alike_in_every_run() {
 
 #[test]
 fn a_sweep_is_reported_while_it_continues_and_no_longer() {
-    let knocks = |at, numbers: std::ops::RangeInclusive<u8>| {
+    let attempts = |at, numbers: std::ops::RangeInclusive<u8>| {
         Traffic::default().all(at, syns(numbers.map(host), 23))
     };
     // The third window contacts only hosts contacted before; the last contact of the fourth is decided in
     // the fifth.
-    let traffic = knocks(0, 1..=12)
-        .and(knocks(10_000, 13..=14))
-        .and(knocks(20_000, 1..=14))
-        .and(knocks(38_000, 15..=15))
+    let traffic = attempts(0, 1..=12)
+        .and(attempts(10_000, 13..=14))
+        .and(attempts(20_000, 1..=14))
+        .and(attempts(38_000, 15..=15))
         .one(49_000, syn(bot(), host(99), 80));
     let flags = ["--window", "10", "--show-idle", "--destination-threshold", "100"];
     let records = traffic.judged(BOT, &[&flags[..], &["--connections", "off"]].concat());
     let reported: Vec<_> =
-        records.iter().map(|r| (class(r), own(r)["dst_ips"].as_array())).collect();
+        records.iter().map(|r| (class(r), gomon_object(r)["dst_ips"].as_array())).collect();
     let listed: Vec<_> =
         reported.iter().map(|(c, hosts)| (*c, hosts.map_or(0, Vec::len))).collect();
     let expected = [("sweep", 12), ("sweep", 2), ("idle", 0), ("idle", 0), ("sweep", 1)];
     assert_eq!(listed, expected);
-    let contacts: Vec<_> = records.iter().filter_map(|r| own(r)["contacts"].as_u64()).collect();
+    let contacts: Vec<_> =
+        records.iter().filter_map(|r| gomon_object(r)["contacts"].as_u64()).collect();
     assert_eq!(contacts, [12, 14, 15], "those of the run");
     let sweeps: Vec<_> = records.iter().filter(|r| class(r) == "sweep").collect();
     let addresses = sweeps.iter().map(|r| r["dest_ip"].as_str().expect("an address"));
@@ -326,7 +328,7 @@ fn a_connection_in_each_form() {
     });
     has(dns, &expected);
     let expected = json!({"classification": "connection", "scope": "local", "packets": 3});
-    has(own(dns), &expected);
+    has(gomon_object(dns), &expected);
     has(gre, &json!({"event_type": "flow", "dest_port": null, "proto": "GRE"}));
 
     let alerts = run("alert");
@@ -402,10 +404,11 @@ fn labels_are_in_every_record() {
     for record in &records {
         assert_eq!(record["host"], "be a/con \"42\"");
         let labels = json!({"sample_id": "be a/con \"42\"", "c2_ip": "203.0.113.9,2001:db8::9"});
-        has(own(record), &labels);
+        has(gomon_object(record), &labels);
     }
-    let at_c2 = records.iter().find(|r| own(r)["ledger"]["ignored"] == FLOOD).expect("a record");
-    has(own(at_c2), &json!({"classification": "idle", "packets": 0}));
+    let at_c2 =
+        records.iter().find(|r| gomon_object(r)["ledger"]["ignored"] == FLOOD).expect("a record");
+    has(gomon_object(at_c2), &json!({"classification": "idle", "packets": 0}));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::rules::{class, number, own};
+use crate::rules::{class, gomon_object, number};
 use crate::runs::{Traffic, judged};
 use crate::schemas::TEXT;
 use crate::support::frames::{arp, ip, syn, udp};
@@ -16,13 +16,13 @@ const BOT: &str = "10.10.0.20";
 /// A bot that calls its controller, floods a port, floods a host, scans, and is silent for a day.
 fn traffic() -> Traffic {
     let send = |host: &str, port| udp(ip(BOT), ip(host), port, 64);
-    let knocks = (1..=12).map(|n| syn(ip(BOT), ip(&format!("198.51.100.{n}")), 23));
+    let attempts = (1..=12).map(|n| syn(ip(BOT), ip(&format!("198.51.100.{n}")), 23));
     let call = syn(ip(BOT), ip("203.0.113.50"), 8443);
     Traffic::default()
         .times(3, 0, &call)
         .times(3000, 30_000, &send("203.0.113.80", 80))
         .all(60_000, (0..600).map(|n| send("203.0.113.90", 20_000 + 31 * n)))
-        .all(90_000, knocks)
+        .all(90_000, attempts)
         .times(6, 120_000, &arp())
         .times(2, 120_001, &udp(ip("10.10.0.1"), ip("224.0.0.251"), 5353, 64))
         .times(2, 24 * 3_600_000, &call)
@@ -65,7 +65,7 @@ fn kind(record: &Value) -> (&str, &str, String, bool) {
     (
         class(record),
         record["event_type"].as_str().expect("a type"),
-        own(record)["scope"].to_string(),
+        gomon_object(record)["scope"].to_string(),
         run,
     )
 }

@@ -14,19 +14,19 @@ const PROTOCOLS: [(&str, u64); 14] = [
 ];
 
 /// gomon's own object.
-pub(crate) fn own(record: &Value) -> &Value {
+pub(crate) fn gomon_object(record: &Value) -> &Value {
     &record["metadata"]["gomon"]
 }
 
 /// The class of a record.
 pub(crate) fn class(record: &Value) -> &str {
-    own(record)["classification"].as_str().expect("a classification")
+    gomon_object(record)["classification"].as_str().expect("a classification")
 }
 
 /// A field of gomon's own object, as a number.
 #[track_caller]
 pub(crate) fn number(record: &Value, field: &str) -> f64 {
-    own(record)[field].as_f64().unwrap_or_else(|| panic!("{field} in {record:#}"))
+    gomon_object(record)[field].as_f64().unwrap_or_else(|| panic!("{field} in {record:#}"))
 }
 
 /// Host (as a number, for sorting), protocol and port of a record; 0 if absent.
@@ -55,41 +55,42 @@ pub(crate) fn microseconds(timestamp: &Value) -> i64 {
 
 /// Checks the records of a run, all in the default form.
 #[track_caller]
-pub(crate) fn hold(records: &[Value]) {
+pub(crate) fn check_records(records: &[Value]) {
     let mut start = 0;
     for record in records {
-        alone(record);
-        on_the_grid(record, &records[0]);
+        check_record(record);
+        check_grid(record, &records[0]);
     }
     let windows = records.chunk_by(|a, b| a["timestamp"] == b["timestamp"]);
     for window in windows {
         let next = microseconds(&window[0]["timestamp"]);
         assert!(next > start, "windows in the order of time: {:#}", window[0]);
         start = next;
-        together(window);
+        check_window(window);
     }
     flow_ids(records);
-    let ids: BTreeSet<_> = records.iter().map(|record| own(record)["id"].to_string()).collect();
+    let ids: BTreeSet<_> =
+        records.iter().map(|record| gomon_object(record)["id"].to_string()).collect();
     assert_eq!(ids.len(), records.len(), "no two records have one id");
 }
 
 /// Checks the last record of a run, and that no other record is a last one.
 #[track_caller]
-pub(crate) fn closes(records: &[Value]) {
+pub(crate) fn check_closing_record(records: &[Value]) {
     let (closing, before) = records.split_last().expect("a closing record");
     assert!(before.iter().all(|record| class(record) != "final"), "one is the last");
-    assert_eq!((class(closing), &own(closing)["final"]), ("final", &Value::Bool(true)));
-    balanced(closing);
-    assert_eq!(own(closing)["eve_written"], before.len(), "{closing:#}");
-    assert_eq!(own(closing)["eve_dropped"], 0, "{closing:#}");
+    assert_eq!((class(closing), &gomon_object(closing)["final"]), ("final", &Value::Bool(true)));
+    check_ledger(closing);
+    assert_eq!(gomon_object(closing)["eve_written"], before.len(), "{closing:#}");
+    assert_eq!(gomon_object(closing)["eve_dropped"], 0, "{closing:#}");
     let alerts = before.iter().filter(|record| record["event_type"] == "alert").count();
     assert_eq!(closing["stats"]["detect"]["alert"], alerts, "{closing:#}");
 }
 
 /// Checks a record by itself.
 #[track_caller]
-fn alone(record: &Value) {
-    let gomon = own(record);
+fn check_record(record: &Value) {
+    let gomon = gomon_object(record);
     let window = number(record, "window_s");
     assert_close(number(record, "packet_rate"), number(record, "packets") / window, record);
     if class(record) == "sweep" {
@@ -113,7 +114,7 @@ fn alone(record: &Value) {
         "sweep" => sweep(record),
         "connection" => connection(record),
         "idle" => idle(record),
-        "busy" => balanced(record),
+        "busy" => check_ledger(record),
         other => panic!("a record of class {other}"),
     }
 }
@@ -121,16 +122,16 @@ fn alone(record: &Value) {
 #[track_caller]
 fn scan(record: &Value) {
     assert!(number(record, "hosts") > number(record, "destination_threshold"), "{record:#}");
-    let listed = own(record)["dst_ips"].as_array().expect("a list").len();
-    if own(record)["hosts_exact"] == true {
-        assert_eq!(own(record)["hosts"], listed, "every host is listed: {record:#}");
+    let listed = gomon_object(record)["dst_ips"].as_array().expect("a list").len();
+    if gomon_object(record)["hosts_exact"] == true {
+        assert_eq!(gomon_object(record)["hosts"], listed, "every host is listed: {record:#}");
     }
-    listed_hosts(record, own(record)["hosts"] == 1);
+    listed_hosts(record, gomon_object(record)["hosts"] == 1);
 }
 
 #[track_caller]
 fn sweep(record: &Value) {
-    let gomon = own(record);
+    let gomon = gomon_object(record);
     for field in ["proto", "dest_port"] {
         assert_eq!(gomon[field], record[field], "{record:#}");
     }
@@ -149,7 +150,7 @@ fn sweep(record: &Value) {
 /// host.
 #[track_caller]
 fn listed_hosts(record: &Value, alone: bool) {
-    let hosts = own(record)["dst_ips"].as_array().expect("a list");
+    let hosts = gomon_object(record)["dst_ips"].as_array().expect("a list");
     assert!(hosts.is_sorted_by(|a, b| ordered(a) < ordered(b)), "{record:#}");
     match hosts.as_slice() {
         [host] if alone => assert_eq!(record["dest_ip"], *host),
@@ -166,8 +167,8 @@ fn listed_hosts(record: &Value, alone: bool) {
 fn connection(record: &Value) {
     assert!(number(record, "packet_rate") <= number(record, "packet_threshold"), "{record:#}");
     let Some(flow) = record.get("flow") else { return };
-    assert_eq!(flow["pkts_toserver"], own(record)["packets"], "{record:#}");
-    assert_eq!(flow["bytes_toserver"], own(record)["bytes"], "{record:#}");
+    assert_eq!(flow["pkts_toserver"], gomon_object(record)["packets"], "{record:#}");
+    assert_eq!(flow["bytes_toserver"], gomon_object(record)["bytes"], "{record:#}");
     assert_eq!(flow["start"], record["timestamp"], "{record:#}");
     let length = microseconds(&flow["end"]) - microseconds(&flow["start"]);
     // An observation shorter than a sliding window has no complete one.
@@ -177,16 +178,16 @@ fn connection(record: &Value) {
 
 #[track_caller]
 fn idle(record: &Value) {
-    let gomon = own(record);
-    balanced(record);
+    let gomon = gomon_object(record);
+    check_ledger(record);
     assert!(gomon["packets"] == 0 || gomon["windows"] == 1, "{record:#}");
     assert!(number(record, "hosts") <= number(record, "destination_threshold"), "{record:#}");
 }
 
 /// Checks the record of a window as a whole.
 #[track_caller]
-fn balanced(record: &Value) {
-    let gomon = own(record);
+fn check_ledger(record: &Value) {
+    let gomon = gomon_object(record);
     let ledger = &gomon["ledger"];
     let entered = ["counted", "not_from_bot", "ignored", "not_ip", "malformed"];
     let entered: u64 = entered.iter().map(|name| ledger[*name].as_u64().expect("frames")).sum();
@@ -211,14 +212,14 @@ fn length_of(record: &Value, field: &str) -> i64 {
 }
 
 #[track_caller]
-fn on_the_grid(record: &Value, first: &Value) {
+fn check_grid(record: &Value, first: &Value) {
     let offset = microseconds(&record["timestamp"]) - microseconds(&first["timestamp"]);
     assert_eq!(offset % length_of(record, "step_s"), 0, "off the grid: {record:#}");
 }
 
 /// Checks the records of one window together.
 #[track_caller]
-fn together(window: &[Value]) {
+fn check_window(window: &[Value]) {
     let place = |record: &Value| {
         let classes = ["attack", "vertical_scan", "scan", "sweep", "connection", "idle", "busy"];
         let (host, protocol, port) = destination(record);
@@ -239,9 +240,10 @@ fn together(window: &[Value]) {
         assert_eq!(window.iter().find(on_same_port), None, "a connection to a swept port");
     }
 
-    let of_hosts = window.iter().filter(|r| class(r) == "attack" && own(r)["scope"] == "host");
+    let of_hosts =
+        window.iter().filter(|r| class(r) == "attack" && gomon_object(r)["scope"] == "host");
     let flooded: BTreeSet<_> = of_hosts.map(|record| destination(record).0).collect();
-    for record in window.iter().filter(|record| own(record)["scope"] == "local") {
+    for record in window.iter().filter(|record| gomon_object(record)["scope"] == "local") {
         let host = destination(record).0;
         assert!(!flooded.contains(&host), "an endpoint of a host under attack: {record:#}");
     }
@@ -262,7 +264,7 @@ fn flow_ids(records: &[Value]) {
             host =
                 if four { Ipv4Addr::UNSPECIFIED.to_ipv6_mapped() } else { Ipv6Addr::UNSPECIFIED };
         }
-        let ported = own(record)["scope"] == "local" || class(record) == "sweep";
+        let ported = gomon_object(record)["scope"] == "local" || class(record) == "sweep";
         let endpoint = ported.then_some((protocol, port));
         let subject = (record["src_ip"].to_string(), host, endpoint);
         let first = *ids.entry(subject.clone()).or_insert(id);

@@ -93,9 +93,9 @@ pub(crate) fn judged(capture: &Path, source: &str, flags: &[&str]) -> Judged {
         assert!(records.is_empty(), "a run that was not started has no records");
         return Judged { status: default.status, stderr: default.stderr, records, closing: None };
     }
-    rules::closes(&records);
+    rules::check_closing_record(&records);
     let closing = records.pop();
-    rules::hold(&records);
+    rules::check_records(&records);
 
     let mut strict = sound(&run(&["--eve-strict"]).stdout);
     schemas::check(strict.last().expect("a closing record"), true);

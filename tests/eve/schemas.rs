@@ -61,19 +61,19 @@ pub(crate) fn accepts(record: &Value) -> bool {
 /// else without gomon's object.
 #[track_caller]
 pub(crate) fn check(record: &Value, strict: bool) {
-    hold("docs/eve.schema.json", &OURS, record);
+    check_schema("docs/eve.schema.json", &OURS, record);
     let mut bare = record.clone();
     if !strict {
         let metadata = bare["metadata"].as_object_mut().expect("metadata");
         metadata.remove("gomon").expect("gomon's own object");
     }
     for (path, validator) in &*SURICATA {
-        hold(&path.to_string_lossy(), validator, &bare);
+        check_schema(&path.to_string_lossy(), validator, &bare);
     }
 }
 
 #[track_caller]
-fn hold(name: &str, validator: &Validator, record: &Value) {
+fn check_schema(name: &str, validator: &Validator, record: &Value) {
     if !validator.is_valid(record) {
         let errors = validator.iter_errors(record);
         let errors: Vec<_> =

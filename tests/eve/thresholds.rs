@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::rules::{class, number, own};
+use crate::rules::{class, gomon_object, number};
 use crate::runs::{BOT, Traffic};
 use crate::support::frames::{ip, syn, udp};
 
@@ -55,7 +55,10 @@ fn a_host_as_a_whole_is_attacked_above_the_same_threshold() {
     let flags = ["--window", "10", "--connections", "off", "--show-idle"];
     assert!(has(&ports(50).judged(BOT, &flags), "idle"));
     let records = ports(51).judged(BOT, &flags);
-    assert_eq!((class(&records[0]), &own(&records[0])["scope"]), ("attack", &"host".into()));
+    assert_eq!(
+        (class(&records[0]), &gomon_object(&records[0])["scope"]),
+        ("attack", &"host".into())
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
-use crate::rules::{class, own};
+use crate::rules::{class, gomon_object};
 use crate::runs::{BOT, BOT6, Traffic};
 use crate::support::frames::{ip, ip_packet, syn, udp};
 
@@ -21,15 +21,15 @@ fn host(number: u8) -> IpAddr {
 }
 
 /// A SYN to a host, on a different port for each, so that no port is swept.
-fn knock(number: u8) -> Vec<u8> {
+fn attempt(number: u8) -> Vec<u8> {
     syn(bot(), host(number), 1000 + u16::from(number))
 }
 
-/// A flood to each of `flooded` hosts, and a SYN to each of `knocked` further ones.
-fn flooded_and_knocked(at: u64, flooded: u8, knocked: u8) -> Traffic {
-    let floods = (0..flooded).flat_map(|n| vec![knock(n); FLOOD]);
-    let knocks = (0..knocked).map(|n| knock(flooded + n));
-    Traffic::default().all(at, floods).all(at + 1, knocks)
+/// A flood to each of `flooded` hosts, and a SYN to each of `contacted` further ones.
+fn floods_and_attempts(at: u64, flooded: u8, contacted: u8) -> Traffic {
+    let floods = (0..flooded).flat_map(|n| vec![attempt(n); FLOOD]);
+    let attempts = (0..contacted).map(|n| attempt(flooded + n));
+    Traffic::default().all(at, floods).all(at + 1, attempts)
 }
 
 /// The number of records of each class, by window.
@@ -47,35 +47,35 @@ fn hosts_under_attack_count_towards_a_scan_in_host_rate_only() {
     let run = |mode| {
         let flags = ["--window", "10", "--destination-threshold", "100"];
         let flags = [&flags[..], &["--scan-detection-mode", mode]].concat();
-        flooded_and_knocked(0, 20, 90).judged(BOT, &flags)
+        floods_and_attempts(0, 20, 90).judged(BOT, &flags)
     };
     let filtered = run("filtered-host-rate");
     assert_eq!(classes(&filtered).concat(), [("attack", 20), ("connection", 90)]);
     for mode in ["host-rate", "new-host-rate"] {
         let records = run(mode);
         assert_eq!(classes(&records).concat(), [("attack", 20), ("scan", 1)], "{mode}");
-        assert_eq!(own(&records[20])["hosts"], 110);
-        assert_eq!(own(&records[20])["scan_detection_mode"], mode);
+        assert_eq!(gomon_object(&records[20])["hosts"], 110);
+        assert_eq!(gomon_object(&records[20])["scan_detection_mode"], mode);
     }
 }
 
 #[test]
 fn a_scan_of_hosts_that_are_not_attacked_lists_only_those() {
     let flags = ["--window", "10", "--destination-threshold", "100"];
-    let records = flooded_and_knocked(0, 20, 101).judged(BOT, &flags);
+    let records = floods_and_attempts(0, 20, 101).judged(BOT, &flags);
     assert_eq!(classes(&records).concat(), [("attack", 20), ("scan", 1)]);
     let listed: Vec<_> = (20..121).map(|n| host(n).to_string()).collect();
-    assert_eq!(own(&records[20])["dst_ips"], json!(listed));
+    assert_eq!(gomon_object(&records[20])["dst_ips"], json!(listed));
 }
 
 #[test]
 fn new_host_rate_compares_with_the_previous_window() {
-    let knocks = |at, hosts: Range<u8>| Traffic::default().all(at, hosts.map(knock));
-    let traffic = knocks(0, 0..120)
-        .and(knocks(10_000, 0..120))
-        .and(knocks(20_000, 120..240))
-        .and(knocks(30_000, 0..120))
-        .and(knocks(40_000, 100..230));
+    let attempts = |at, hosts: Range<u8>| Traffic::default().all(at, hosts.map(attempt));
+    let traffic = attempts(0, 0..120)
+        .and(attempts(10_000, 0..120))
+        .and(attempts(20_000, 120..240))
+        .and(attempts(30_000, 0..120))
+        .and(attempts(40_000, 100..230));
     let run = |mode| {
         let flags = ["--window", "10", "--destination-threshold", "100", "--show-idle"];
         let flags = [&flags[..], &["--connections", "off", "--scan-detection-mode", mode]].concat();
@@ -84,10 +84,10 @@ fn new_host_rate_compares_with_the_previous_window() {
     let records = run("new-host-rate");
     let classes: Vec<_> = records.iter().map(class).collect();
     assert_eq!(classes, ["scan", "idle", "scan", "scan", "scan"]);
-    assert_eq!(own(&records[1])["hosts"], 0, "none is new");
-    assert_eq!(own(&records[1])["packets"], 120);
+    assert_eq!(gomon_object(&records[1])["hosts"], 0, "none is new");
+    assert_eq!(gomon_object(&records[1])["packets"], 120);
     let new: Vec<_> = (120..230).map(|n| host(n).to_string()).collect();
-    assert_eq!(own(&records[4])["dst_ips"], json!(new));
+    assert_eq!(gomon_object(&records[4])["dst_ips"], json!(new));
     for mode in ["host-rate", "filtered-host-rate"] {
         let records = run(mode);
         assert!(records.iter().all(|record| class(record) == "scan"), "{mode}");
@@ -97,8 +97,8 @@ fn new_host_rate_compares_with_the_previous_window() {
 #[test]
 fn an_attack_needs_no_controller_and_a_scan_hides_none() {
     let flags = ["--window", "10", "--c2-ip", "203.0.113.50"];
-    let with = flooded_and_knocked(0, 2, 12).judged(BOT, &flags);
-    let without = flooded_and_knocked(0, 2, 12).judged(BOT, &flags[..2]);
+    let with = floods_and_attempts(0, 2, 12).judged(BOT, &flags);
+    let without = floods_and_attempts(0, 2, 12).judged(BOT, &flags[..2]);
     assert_eq!(classes(&with).concat(), [("attack", 2), ("scan", 1)]);
     assert_eq!(classes(&with), classes(&without));
 }
@@ -116,10 +116,10 @@ fn a_host_is_scanned_and_attacked_at_once() {
     let records = traffic.judged(BOT, &flags);
     let expected = [("attack", 1), ("vertical_scan", 1), ("connection", FLOOD)];
     assert_eq!(classes(&records).concat(), expected);
-    assert_eq!(own(&records[0])["scope"], "local");
+    assert_eq!(gomon_object(&records[0])["scope"], "local");
     // In the window of a scan they are not reported.
-    let knocks = (2..20).map(knock);
-    let records = Traffic::default().all(0, ports()).all(0, knocks).judged(BOT, &flags);
+    let attempts = (2..20).map(attempt);
+    let records = Traffic::default().all(0, ports()).all(0, attempts).judged(BOT, &flags);
     assert_eq!(classes(&records).concat(), [("attack", 1), ("vertical_scan", 1), ("scan", 1)]);
 }
 

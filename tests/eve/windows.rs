@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use crate::rules::{class, microseconds, number, own};
+use crate::rules::{class, gomon_object, microseconds, number};
 use crate::runs::{BOT, Traffic, judged};
 use crate::support::capture::{self, PLAIN, SECOND};
 use crate::support::frames::{ack, arp, ip, syn, udp};
@@ -17,7 +17,7 @@ fn hosts() -> impl Iterator<Item = IpAddr> {
     (0u32..).map(|number| IpAddr::V4((0xc633_0000 + number).into()))
 }
 
-fn knock(host: IpAddr) -> Vec<u8> {
+fn attempt(host: IpAddr) -> Vec<u8> {
     syn(ip(BOT), host, 23)
 }
 
@@ -33,21 +33,21 @@ fn of<'a>(records: &'a [Value], name: &str) -> Vec<&'a Value> {
 fn an_idle_window_has_totals_in_stats_and_its_own_ledger_in_metadata() {
     let traffic = Traffic::default()
         .times(3, 0, &dns(BOT))
-        .one(1, knock(ip("198.51.100.2")))
+        .one(1, attempt(ip("198.51.100.2")))
         .one(2, dns("10.0.0.77"))
-        .times(2, 3, &knock(ip("192.0.2.9")))
+        .times(2, 3, &attempt(ip("192.0.2.9")))
         .times(4, 4, &arp())
         .one(5, dns(BOT)[..18].to_vec())
         .times(60, 10_000, &dns(BOT))
-        .one(19_999, knock(ip(BOT)))
+        .one(19_999, attempt(ip(BOT)))
         .one(31_000, arp());
     let records = traffic.judged(BOT, &[&IDLE[..], &["--ignore-dst", "192.0.2.0/24"]].concat());
     let idle = of(&records, "idle");
     let [busy, silent, heard] = idle.as_slice() else { panic!("three: {records:#?}") };
 
-    let length = 3 * dns(BOT).len() + knock(ip(BOT)).len();
+    let length = 3 * dns(BOT).len() + attempt(ip(BOT)).len();
     let expected = json!({
-        "version": 1, "id": own(busy)["id"],
+        "version": 1, "id": gomon_object(busy)["id"],
         "classification": "idle", "scope": "global", "windows": 1, "packets": 4, "bytes": length,
         "packet_rate": 0.4, "packet_threshold": 5.0, "hosts": 2, "destination_threshold": 10.0,
         "destination_rate": 0.2, "destination_rate_threshold": 1.0, "hosts_exact": true,
@@ -56,7 +56,7 @@ fn an_idle_window_has_totals_in_stats_and_its_own_ledger_in_metadata() {
         "ledger": {"frames": 12, "counted": 4, "not_from_bot": 1, "ignored": 2, "not_ip": 4,
                    "malformed": 1, "lost": 0, "late": 0, "wild": 0},
     });
-    assert_eq!(*own(busy), expected);
+    assert_eq!(*gomon_object(busy), expected);
     let stats = json!({
         "uptime": 10, "capture": {"kernel_packets": 12, "kernel_drops": 0},
         "decoder": {"pkts": 12, "invalid": 1}, "flow": {"active": 2}, "detect": {"alert": 0},
@@ -65,13 +65,16 @@ fn an_idle_window_has_totals_in_stats_and_its_own_ledger_in_metadata() {
     assert_eq!((&busy["event_type"], &busy["dest_ip"]), (&json!("stats"), &json!("0.0.0.0")));
 
     assert_eq!(silent["timestamp"], "2026-01-29T10:00:20.000000+0000");
-    assert_eq!((&own(silent)["packets"], &own(silent)["ledger"]["frames"]), (&json!(0), &json!(0)));
+    assert_eq!(
+        (&gomon_object(silent)["packets"], &gomon_object(silent)["ledger"]["frames"]),
+        (&json!(0), &json!(0))
+    );
     let stats = json!({
         "uptime": 40, "capture": {"kernel_packets": 74, "kernel_drops": 0},
         "decoder": {"pkts": 74, "invalid": 1}, "flow": {"active": 0}, "detect": {"alert": 1},
     });
     assert_eq!(heard["stats"], stats);
-    assert_eq!(own(heard)["ledger"]["not_ip"], 1);
+    assert_eq!(gomon_object(heard)["ledger"]["not_ip"], 1);
 }
 
 #[test]
@@ -100,29 +103,32 @@ fn a_thousand_silent_windows_are_reported_individually_and_the_rest_in_one_recor
     let idle = of(&records, "idle");
     assert_eq!(idle.len(), 1 + 1000 + 1 + 1);
     let run = idle[1001];
-    assert_eq!(own(run)["windows"], 1499);
+    assert_eq!(gomon_object(run)["windows"], 1499);
     assert_eq!(run["timestamp"], "2026-01-29T10:00:10.010000+0000");
-    assert_eq!((&own(run)["packets"], &own(run)["ledger"]["not_ip"]), (&json!(0), &json!(2)));
+    assert_eq!(
+        (&gomon_object(run)["packets"], &gomon_object(run)["ledger"]["not_ip"]),
+        (&json!(0), &json!(2))
+    );
     assert_eq!(run["stats"]["uptime"], 25);
     assert_eq!(idle[1002]["timestamp"], "2026-01-29T10:00:25.000000+0000");
 }
 
 #[test]
 fn past_the_limit_hosts_are_estimated_and_packets_still_counted() {
-    let traffic = Traffic::default().all(0, hosts().take(300).map(knock));
+    let traffic = Traffic::default().all(0, hosts().take(300).map(attempt));
     let records = traffic.judged(BOT, &["--window", "10", "--max-destinations", "50"]);
     let [scan, sweep] = records.as_slice() else { panic!("two records: {}", records.len()) };
-    assert_eq!(own(scan)["hosts_exact"], false);
-    assert!((number(scan, "hosts") / 300.0 - 1.0).abs() < 0.08, "{}", own(scan)["hosts"]);
+    assert_eq!(gomon_object(scan)["hosts_exact"], false);
+    assert!((number(scan, "hosts") / 300.0 - 1.0).abs() < 0.08, "{}", gomon_object(scan)["hosts"]);
     assert_eq!((number(scan, "packets"), number(scan, "overflow_packets")), (300.0, 250.0));
     let listed: Vec<_> = hosts().take(50).map(|host| json!(host)).collect();
-    assert_eq!(own(scan)["dst_ips"], json!(listed));
+    assert_eq!(gomon_object(scan)["dst_ips"], json!(listed));
     // For unlisted hosts it is unknown whether they answer.
-    assert_eq!(own(sweep)["dst_ips"], json!(listed));
+    assert_eq!(gomon_object(sweep)["dst_ips"], json!(listed));
     assert_eq!((class(sweep), number(sweep, "contacts")), ("sweep", 50.0));
 
     // One listed host out of many is not the destination of the scan.
-    let traffic = Traffic::default().all(0, hosts().take(30).map(knock));
+    let traffic = Traffic::default().all(0, hosts().take(30).map(attempt));
     let records = traffic.judged(BOT, &["--window", "10", "--max-destinations", "1"]);
     assert_eq!(records[0]["dest_ip"], "0.0.0.0");
 
@@ -131,16 +137,22 @@ fn past_the_limit_hosts_are_estimated_and_packets_still_counted() {
     let flags = ["--window", "10", "--max-destinations", "20", "--port-threshold", "10"];
     let records = Traffic::default().all(0, flood).judged(BOT, &flags);
     let [attack, vertical] = records.as_slice() else { panic!("two records: {records:#?}") };
-    assert_eq!((&own(attack)["packets"], &own(attack)["ports"]), (&json!(60), &json!(20)));
+    assert_eq!(
+        (&gomon_object(attack)["packets"], &gomon_object(attack)["ports"]),
+        (&json!(60), &json!(20))
+    );
     let reported = (number(vertical, "ports"), number(vertical, "overflow_packets"));
     assert_eq!(reported, (20.0, 40.0));
 
     // Without an alert the estimate is in the idle record.
-    let traffic = Traffic::default().all(0, hosts().take(5).map(knock));
+    let traffic = Traffic::default().all(0, hosts().take(5).map(attempt));
     let flags = [&IDLE[..], &["--max-destinations", "2", "--connections", "off"]].concat();
     let records = traffic.judged(BOT, &flags);
     let [idle] = records.as_slice() else { panic!("one record: {records:#?}") };
-    assert_eq!((&own(idle)["hosts"], &own(idle)["hosts_exact"]), (&json!(5), &json!(false)));
+    assert_eq!(
+        (&gomon_object(idle)["hosts"], &gomon_object(idle)["hosts_exact"]),
+        (&json!(5), &json!(false))
+    );
     assert_eq!(
         (&idle["stats"]["flow"]["active"], &idle["dest_ip"]),
         (&json!(2), &json!("0.0.0.0"))
@@ -162,7 +174,10 @@ fn sliding_windows_overlap_and_start_a_step_apart() {
     assert_eq!(records[1]["timestamp"], "2026-01-29T10:00:06.000000+0000");
     assert_eq!(records[1]["flow"]["end"], "2026-01-29T10:00:16.000000+0000");
     for record in &records {
-        assert_eq!((&own(record)["window_s"], &own(record)["step_s"]), (&json!(10.0), &json!(5.0)));
+        assert_eq!(
+            (&gomon_object(record)["window_s"], &gomon_object(record)["step_s"]),
+            (&json!(10.0), &json!(5.0))
+        );
     }
 
     // An observation shorter than a window is judged as a partial one.
@@ -176,9 +191,9 @@ fn sliding_windows_overlap_and_start_a_step_apart() {
 fn with_stats_every_window_has_a_record_with_the_ledger_and_the_contacts_by_port() {
     let bot = ip(BOT);
     let host = |n: u8| ip(&format!("198.51.100.{n}"));
-    let knocks = (1..=20).map(|n| syn(bot, host(n), 23));
+    let attempts = (1..=20).map(|n| syn(bot, host(n), 23));
     let traffic = Traffic::default()
-        .all(0, knocks)
+        .all(0, attempts)
         .one(1_000, ack(bot, host(7), 23))
         .one(1_000, syn(bot, host(50), 443))
         .one(1_000, ack(bot, host(50), 443))
@@ -194,23 +209,23 @@ fn with_stats_every_window_has_a_record_with_the_ledger_and_the_contacts_by_port
                "unanswered": contacts - answered})
     };
     let listed = json!([counts(20, 1, 23), counts(1, 1, 443)]);
-    assert_eq!(own(stats[0])["contacts_by_port"], listed);
-    assert_eq!(own(stats[0])["ledger"]["frames"], 24);
-    assert_eq!(own(stats[2])["contacts_by_port"], json!([]));
+    assert_eq!(gomon_object(stats[0])["contacts_by_port"], listed);
+    assert_eq!(gomon_object(stats[0])["ledger"]["frames"], 24);
+    assert_eq!(gomon_object(stats[2])["contacts_by_port"], json!([]));
     // The busy window's record is the last of the window.
     assert_eq!(records.iter().position(|r| class(r) == "busy"), Some(2), "{records:#?}");
 }
 
 #[test]
 fn the_ports_with_most_contacts_are_listed_up_to_the_limit() {
-    let knocks = (1..=300u16).flat_map(|port| {
+    let attempts = (1..=300u16).flat_map(|port| {
         let hosts = if port > 290 { 1..=2 } else { 1..=1 };
         hosts.map(move |n: u8| syn(ip(BOT), ip(&format!("198.51.100.{n}")), port))
     });
-    let records = Traffic::default().all(0, knocks).judged(BOT, &["--window", "10", "--stats"]);
+    let records = Traffic::default().all(0, attempts).judged(BOT, &["--window", "10", "--stats"]);
     let busy = of(&records, "busy")[0];
-    let ports: Vec<_> = own(busy)["contacts_by_port"].as_array().unwrap().iter().collect();
-    assert_eq!((ports.len(), &own(busy)["contacts_by_port_omitted"]), (256, &json!(44)));
+    let ports: Vec<_> = gomon_object(busy)["contacts_by_port"].as_array().unwrap().iter().collect();
+    assert_eq!((ports.len(), &gomon_object(busy)["contacts_by_port_omitted"]), (256, &json!(44)));
     assert!(ports.iter().filter(|port| port["contacts"] == 2).count() == 10, "{ports:?}");
 }
 
@@ -228,7 +243,7 @@ fn a_gap_in_sliding_windows_is_one_run() {
     // Panes 0 to 3000 make windows 0 to 2999; all are idle, the first and the last not silent.
     assert!((total - 3000.0).abs() < 0.5, "{total}");
     assert_eq!(idle.len(), 1 + 1000 + 1 + 1);
-    assert_eq!(own(idle[1001])["windows"], 1998);
+    assert_eq!(gomon_object(idle[1001])["windows"], 1998);
 }
 
 #[test]
