@@ -1,14 +1,14 @@
 //! The command line interface: parses the arguments, runs the command, and returns the exit status.
 
-use std::io;
+use std::ffi::OsString;
 use std::process::ExitCode;
+use std::{env, io};
 
 use anyhow::Error;
-use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::run::{Damaged, Listing, Run};
-use crate::settings::{Args, RunMode, Settings, usage_error};
+use crate::settings::{Args, Command, RunMode, Settings, usage_error};
 use crate::sink::{console, one_line};
 
 /// Exit status: something failed during the run, and records or artifacts are missing.
@@ -28,8 +28,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
+    let args: Vec<OsString> = env::args_os().collect();
+    let command = match Command::parse(&args) {
+        Ok(command) => command,
         Err(error)
             if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
         {
@@ -46,12 +47,25 @@ fn run() -> ExitCode {
             let _ = error.print();
             return ExitCode::from(USAGE);
         }
-        Err(error) => return fail(USAGE, &usage_error(&error)),
+        Err(error) => return fail(USAGE, &usage_error(&error, Command::name(&args))),
     };
+    match command {
+        Command::Watch(args) => watch(*args),
+        Command::Fleet(_) | Command::Ctl(_) => fail(USAGE, "not implemented"),
+    }
+}
+
+/// Watches one bot.
+fn watch(args: Args) -> ExitCode {
     let performed = Settings::new(args).and_then(|settings| match settings.process.mode {
         RunMode::ListSources => Listing::prepare(settings).map(Listing::perform),
         RunMode::Detect | RunMode::Calibrate => Run::prepare(settings).map(Run::perform),
     });
+    finish(performed)
+}
+
+/// Reports the failures of a command, and returns the exit status. An error means that nothing was started.
+fn finish(performed: Result<Vec<Error>, Error>) -> ExitCode {
     match performed {
         Err(error) => fail(USAGE, &format!("{error:#}")),
         Ok(failures) => {

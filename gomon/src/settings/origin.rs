@@ -2,14 +2,27 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
-/// Where a setting was given. A configuration file will add a variant with its path, line and key.
+/// Where a setting was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SettingOrigin {
     /// A flag, by its long form: `--window`.
     Flag(Cow<'static, str>),
     /// A positional argument, by the name of its value: `SRC_IP`.
     Positional(Cow<'static, str>),
+    /// A key of a configuration file: `gomon.toml:12: window`.
+    File {
+        /// The path of the file.
+        path: Arc<Path>,
+        /// The line, counted from 1.
+        line: usize,
+        /// The key.
+        key: String,
+    },
+    /// A setting in a request to a running fleet, by its key: `window`.
+    Request(String),
 }
 
 impl SettingOrigin {
@@ -28,7 +41,7 @@ impl SettingOrigin {
     }
 
     /// Returns the context of an error about `value`: `reading --window "x"`.
-    pub(super) fn reading(&self, value: &str) -> String {
+    pub(crate) fn reading(&self, value: &str) -> String {
         format!("reading {self} {value:?}")
     }
 }
@@ -37,6 +50,8 @@ impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(name) | Self::Positional(name) => f.write_str(name),
+            Self::File { path, line, key } => write!(f, "{}:{line}: {key}", path.display()),
+            Self::Request(key) => f.write_str(key),
         }
     }
 }

@@ -13,6 +13,9 @@ use super::process::{ProcessSettings, RunMode};
 use super::value::{Parsed, Threshold, ThresholdUnit, positive};
 use crate::core::{MAX_PANES, Policy, Sources};
 
+/// Returns the origin of the value of a flag, given by its long form.
+pub(super) type FlagOrigin<'a> = dyn Fn(&'static str) -> SettingOrigin + 'a;
+
 /// The settings of a command that watches one bot.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -31,6 +34,11 @@ impl Settings {
     ///
     /// When arguments contradict each other. The error names an argument, its value, and what to give instead.
     pub fn new(args: Args) -> Result<Self> {
+        Self::resolve(args, &SettingOrigin::flag)
+    }
+
+    /// Resolves the arguments. `origin` returns the origin of the value of a flag, given by its long form.
+    pub(super) fn resolve(args: Args, origin: &FlagOrigin<'_>) -> Result<Self> {
         let mut warnings = Vec::new();
         if args.destination_rate_mode.is_some() {
             warnings.push("--destination-rate-mode is deprecated: use --scan-detection-mode");
@@ -46,7 +54,7 @@ impl Settings {
             die_with_parent: args.die_with_parent,
         };
         let bot = BotSettings {
-            policy: policy(&args)?,
+            policy: policy(&args, origin)?,
             sources: args.source.unwrap_or(Sources::Any),
             bot_mac: args.bot_mac,
             attach: args.attach,
@@ -57,7 +65,7 @@ impl Settings {
             sweep_hosts: args.sweep_hosts as u64,
             max_destinations: args.max_destinations,
             eve: EveSettings {
-                fresh: fresh(args.eve_fresh, &args.eve_log_path)?,
+                fresh: fresh(args.eve_fresh, &args.eve_log_path, origin)?,
                 target: args.eve_log_path,
                 strict: args.eve_strict,
                 connections: args.connections,
@@ -72,22 +80,25 @@ impl Settings {
     }
 }
 
-fn policy(args: &Args) -> Result<Policy> {
+fn policy(args: &Args, origin: &FlagOrigin<'_>) -> Result<Policy> {
     let window = args.window;
-    let ports = threshold("--port-threshold", &args.port_threshold, |threshold| {
-        match threshold.convert(ThresholdUnit::PerWindow, window)? {
+    let ports =
+        threshold(&origin("--port-threshold"), &args.port_threshold, |threshold| match threshold
+            .convert(ThresholdUnit::PerWindow, window)?
+        {
             0.0 => Ok(None),
             ports => positive(ports).map(Some),
-        }
-    })?;
+        })?;
     Ok(Policy {
         window,
-        step: step(args.step.as_ref(), window)?,
-        packet_threshold: threshold("--packet-threshold", &args.packet_threshold, |threshold| {
-            positive(threshold.convert(ThresholdUnit::PerSecond, window)?)
-        })?,
+        step: step(args.step.as_ref(), window, &origin("--step"))?,
+        packet_threshold: threshold(
+            &origin("--packet-threshold"),
+            &args.packet_threshold,
+            |threshold| positive(threshold.convert(ThresholdUnit::PerSecond, window)?),
+        )?,
         destination_threshold: threshold(
-            "--destination-threshold",
+            &origin("--destination-threshold"),
             &args.destination_threshold,
             |threshold| positive(threshold.convert(ThresholdUnit::PerWindow, window)?),
         )?,
@@ -98,17 +109,21 @@ fn policy(args: &Args) -> Result<Policy> {
     })
 }
 
-/// Converts a threshold. An error names the flag and the text.
+/// Converts a threshold. An error names its origin and the text.
 fn threshold<T>(
-    flag: &'static str,
+    origin: &SettingOrigin,
     given: &Parsed<Threshold>,
     convert: impl FnOnce(Threshold) -> Result<T>,
 ) -> Result<T> {
-    convert(given.value).with_context(|| SettingOrigin::flag(flag).reading(&given.text))
+    convert(given.value).with_context(|| origin.reading(&given.text))
 }
 
 /// Returns the step, which defaults to the window.
-fn step(given: Option<&Parsed<Duration>>, window: Duration) -> Result<Duration> {
+fn step(
+    given: Option<&Parsed<Duration>>,
+    window: Duration,
+    origin: &SettingOrigin,
+) -> Result<Duration> {
     let Some(Parsed { text, value: step }) = given else { return Ok(window) };
     let (window_ns, step_ns) = (window.as_nanos(), step.as_nanos());
     let check = || {
@@ -123,15 +138,15 @@ fn step(given: Option<&Parsed<Duration>>, window: Duration) -> Result<Duration> 
         );
         Ok(*step)
     };
-    check().with_context(|| SettingOrigin::flag("--step").reading(text))
+    check().with_context(|| origin.reading(text))
 }
 
 /// Checks `--eve-fresh`, which requires a file, and returns whether it is given.
-fn fresh(is_given: bool, target: &EveTarget) -> Result<bool> {
+fn fresh(is_given: bool, target: &EveTarget, origin: &FlagOrigin<'_>) -> Result<bool> {
     if is_given && !matches!(target, EveTarget::File(_)) {
         bail!(
             "reading {}: only a file can be replaced: name one with --eve-log-path",
-            SettingOrigin::flag("--eve-fresh")
+            origin("--eve-fresh")
         );
     }
     Ok(is_given)
@@ -152,7 +167,8 @@ mod tests {
 
     fn settings(flags: &[&str]) -> Result<Settings> {
         let args = ["gomon", "x.pcap", "10.0.0.5"].iter().chain(flags);
-        let args = Args::try_parse_from(args).map_err(|error| Error::msg(usage_error(&error)))?;
+        let args =
+            Args::try_parse_from(args).map_err(|error| Error::msg(usage_error(&error, "gomon")))?;
         Settings::new(args)
     }
 

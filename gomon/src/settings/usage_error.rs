@@ -9,9 +9,10 @@ use super::origin::SettingOrigin;
 /// Formats an error of the command line as one line.
 ///
 /// For a value that its parser rejected, this is the origin of the value and the parser's error. For any other error,
-/// it is the first paragraph of clap's message, with the flag that clap suggests.
+/// it is the first paragraph of clap's message, with the flag that clap suggests. `command` is the command whose help has
+/// the arguments: `gomon`.
 #[must_use]
-pub fn usage_error(error: &clap::Error) -> String {
+pub fn usage_error(error: &clap::Error, command: &str) -> String {
     if let Some(text) = invalid_value(error) {
         return text;
     }
@@ -24,7 +25,12 @@ pub fn usage_error(error: &clap::Error) -> String {
         Some(ContextValue::String(flag)) => format!(", a similar one is {flag}"),
         _ => String::new(),
     };
-    format!("reading the command line: {what}{similar}: see gomon --help")
+    format!("reading the command line: {what}{similar}: see {command} --help")
+}
+
+/// Returns the error of a value parser, without the origin of the value.
+pub(super) fn rejection(error: &clap::Error) -> Option<String> {
+    error.source().filter(|_| error.kind() == ErrorKind::ValueValidation).map(ToString::to_string)
 }
 
 /// Formats the error of a value parser, with the origin and the text of the value.
@@ -33,7 +39,7 @@ fn invalid_value(error: &clap::Error) -> Option<String> {
         Some(ContextValue::String(text)) => Some(text),
         _ => None,
     };
-    let reason = error.source().filter(|_| error.kind() == ErrorKind::ValueValidation)?;
+    let reason = rejection(error)?;
     let origin = SettingOrigin::of_argument(text(ContextKind::InvalidArg)?);
     Some(format!("{}: {reason}", origin.reading(text(ContextKind::InvalidValue)?)))
 }
