@@ -21,7 +21,8 @@ use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts, nanoseconds};
 use crate::frame::{Frame, FrameLink, OwnedFrame};
 use crate::source::counting::{count, parse_frame, pass_on};
 use crate::source::replay::libpcap::{message, unsupported};
-use crate::source::{PaneSink, Stop, wall};
+use crate::source::wall::{self, ClockReading};
+use crate::source::{PaneSink, Stop};
 
 /// The snap length in bytes: whole frames, as tcpdump captures them. The filter of the socket truncates most.
 const SNAP_LENGTH: i32 = 262_144;
@@ -58,6 +59,8 @@ pub(super) struct PcapCounter {
     captures_packets: bool,
     /// Packets of both directions that may be out of order.
     waiting: ReorderQueue,
+    /// The end of the closed pane, until [`PcapCounter::drain`].
+    closed: Option<ClockReading>,
     /// The number of frames read, for the log.
     frames: u64,
     /// The read error and its time. Reading also fails when the interface is removed, which may be
@@ -169,6 +172,7 @@ impl PcapCounter {
             replies: VecDeque::new(),
             captures_packets,
             waiting: ReorderQueue::default(),
+            closed: None,
             frames: 0,
             failed: None,
         })
@@ -211,16 +215,24 @@ impl PcapCounter {
         *self.tally.ledger()
     }
 
-    /// Closes the open pane. Counts all frames captured before now, including those that the kernel still
-    /// holds back. A later frame is the first of the next pane. The wait ends at the first later incoming
-    /// frame, so that outgoing frames cannot prolong it.
-    pub(super) fn close_pane(&mut self, span: Span, sink: &mut impl PaneSink) -> WindowCounts {
-        let (closed, started) = (wall::now(), Instant::now());
-        while started.elapsed() < CLOSE_TIMEOUT {
-            let left = CAPTURE_LATENCY.saturating_sub(started.elapsed());
-            match self.read_until(Some(closed), sink) {
+    /// Closes the open pane: frames captured from now on are in the next one. No frame may be read until
+    /// [`PcapCounter::drain`].
+    pub(super) fn swap(&mut self) {
+        self.closed = Some(ClockReading::now());
+    }
+
+    /// Counts all frames captured before the pane was closed, including those that the kernel still holds back, and
+    /// returns the counts of the pane, which covers `span`. A later frame is the first of the next pane. The wait ends
+    /// at the first later incoming frame, so that outgoing frames cannot prolong it.
+    pub(super) fn drain(&mut self, span: Span, sink: &mut impl PaneSink) -> WindowCounts {
+        let closed = self.closed.take().unwrap_or_else(ClockReading::now);
+        loop {
+            let elapsed = closed.instant.elapsed();
+            let left = CAPTURE_LATENCY.saturating_sub(elapsed);
+            match self.read_until(Some(closed.wall), sink) {
                 ReadEnd::NextPane => break,
                 ReadEnd::Drained if left.is_zero() => break,
+                ReadEnd::BatchFull if elapsed >= CLOSE_TIMEOUT => break,
                 ReadEnd::Drained => self.wait(left),
                 ReadEnd::BatchFull => {}
             }
@@ -275,6 +287,7 @@ impl PcapCounter {
             replies,
             captures_packets,
             waiting,
+            closed: _,
             frames,
             failed,
         } = self;

@@ -71,18 +71,44 @@ impl Counter {
         }
     }
 
-    /// Closes the open pane, which covers `span`, and opens the next, which ends at `next_end`, in
-    /// nanoseconds on the monotonic clock.
-    pub(super) fn close_pane(
+    /// Closes the open pane, and opens the next, which ends at `next_end`, in nanoseconds on the monotonic clock.
+    ///
+    /// A pane is closed in three phases, so that one wait serves all counters whose panes end at the same time: this
+    /// one, [`Counter::wait_for_programs`] of any counter that [counts in the kernel](Counter::counts_in_kernel), and
+    /// [`Counter::drain`].
+    pub(super) fn swap(&mut self, next_end: u64) -> Result<()> {
+        match self {
+            Self::Kernel(kernel) => kernel.swap(next_end),
+            Self::Pcap(capture) => {
+                capture.swap();
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the kernel counts, so that [`Counter::wait_for_programs`] must return before [`Counter::drain`].
+    pub(super) fn counts_in_kernel(&self) -> bool {
+        matches!(self, Self::Kernel(_))
+    }
+
+    /// Waits until no program counts in a pane that was closed before this call, of any counter.
+    pub(super) fn wait_for_programs(&mut self) -> Result<()> {
+        match self {
+            Self::Kernel(kernel) => kernel.wait_for_programs(),
+            Self::Pcap(_) => Ok(()),
+        }
+    }
+
+    /// Returns the counts of the closed pane, which covers `span`. Passes the remaining packets of the pane to `sink`.
+    pub(super) fn drain(
         &mut self,
         span: Span,
-        next_end: u64,
         clock: &MonotonicClock,
         sink: &mut impl PaneSink,
     ) -> Result<WindowCounts> {
         match self {
-            Self::Kernel(kernel) => kernel.close_pane(span, next_end, clock, sink),
-            Self::Pcap(capture) => Ok(capture.close_pane(span, sink)),
+            Self::Kernel(kernel) => kernel.drain(span, clock, sink),
+            Self::Pcap(capture) => Ok(capture.drain(span, sink)),
         }
     }
 }

@@ -113,7 +113,11 @@ impl Live {
             let end = clock.wall_at(if is_late { elapsed } else { due });
             let span = Span { start: clock.wall_at(length.saturating_mul(number)), end };
             let next_end = clock.monotonic_at(end_of(next));
-            let counts = self.counter.close_pane(span, next_end, &clock, sink)?;
+            self.counter.swap(next_end)?;
+            if self.counter.counts_in_kernel() {
+                self.counter.wait_for_programs()?;
+            }
+            let counts = self.counter.drain(span, &clock, sink)?;
             if sink.pane(counts).is_break() || woken != WakeReason::Due {
                 if woken == WakeReason::InterfaceRemoved {
                     log::info!("interface {} was removed", self.interface);
