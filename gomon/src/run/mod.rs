@@ -24,7 +24,7 @@ use crate::sink::artifacts::Artifacts;
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{EndReason, Eve, EveConfig, InputName, Output, OverflowPolicy};
 use crate::source::Stop;
-use crate::source::live::AttachMode;
+use crate::source::live::{AttachMode, LiveSet};
 use crate::source::replay::{Reader, Replay, Rereader};
 
 /// A run that is ready to start: its input and its outputs are open.
@@ -103,10 +103,18 @@ impl Run {
         let mut pipeline = Pipeline::new(config, Sinks { eve, artifacts, progress });
         let outcome = match input {
             OpenInput::Interface(name) => {
-                match live::attach(&bot, process.mode, &name, &attach_modes) {
-                    Ok(live) => {
+                let attached = LiveSet::new(stop.clone())
+                    .context("watching the interface")
+                    .and_then(|mut set| {
+                        let live =
+                            live::attach(&mut set, &bot, process.mode, &name, &attach_modes)?;
                         console::drop_lines_when_full();
-                        live::count(live, &bot, &stop, &mut pipeline)
+                        live::count(set, live, &bot, pipeline)
+                    });
+                match attached {
+                    Ok((counted, outcome)) => {
+                        pipeline = counted;
+                        outcome
                     }
                     // Nothing was counted, so there is no summary.
                     Err(error) => return vec![error],
