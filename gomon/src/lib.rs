@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod core;
+pub mod fleet;
 pub mod frame;
 pub mod run;
 pub mod settings;

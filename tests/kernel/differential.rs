@@ -92,7 +92,9 @@ fn count_in_kernel(setting: &Setting, name: &str, frames: &[Vec<u8>]) -> Vec<Win
 /// Closes the pane and returns its counts.
 fn close_pane(kernel: &mut KernelCounter) -> WindowCounts {
     let clock = MonotonicClock::start();
-    kernel.close_pane(Span::default(), 0, &clock, &mut NoPackets).expect("the counts")
+    kernel.swap(0).expect("the next pane");
+    kernel.wait_for_programs().expect("a grace period");
+    kernel.drain(Span::default(), &clock, &mut NoPackets).expect("the counts")
 }
 
 /// A sink for a counter that is not configured to send packets.

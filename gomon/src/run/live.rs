@@ -1,78 +1,48 @@
-//! Counting on an interface: the attach modes, and the configuration of the counter.
+//! Counting on one interface: a fleet of one bot.
 
-use anyhow::{Context, Result, ensure};
-use gomon_common::kernel::{MAX_IGNORED, MAX_SOURCES};
+use std::time::Duration;
 
-use super::pipeline::Pipeline;
-use crate::core::BotMac;
-use crate::settings::{AttachChoice, BotSettings, RunMode};
+use anyhow::{Context, Error};
+use tokio::runtime;
+
+use super::sink_queue::SinkQueue;
+use super::sinks::BotSinks;
+use crate::fleet::BotId;
+use crate::fleet::counting::{self, BotEnd, BotStart};
+use crate::settings::{BotSettings, RunMode};
+use crate::sink::console;
 use crate::source::Stop;
-use crate::source::live::{self, AttachMode, CounterConfig, FALLBACK_ORDER, Live};
 
-/// Returns the attach modes to try, in order.
-///
-/// # Errors
-///
-/// When a setting is out of the range that interfaces support.
-pub(super) fn attach_modes(bot: &BotSettings) -> Result<Vec<AttachMode>> {
-    ensure!(
-        bot.policy.step >= live::SHORTEST_PANE,
-        "reading --step or --window: less than the {} an interface needs: give more",
-        humantime::format_duration(live::SHORTEST_PANE)
-    );
-    ensure!(
-        bot.max_destinations <= live::MAX_DESTINATIONS,
-        "reading --max-destinations: more than {}, the most for an interface: give less",
-        live::MAX_DESTINATIONS
-    );
-    let prefixes = bot.packet_filter().ignored_prefixes().len();
-    let addresses = bot.sources.addresses().count();
-    ensure!(
-        prefixes < MAX_IGNORED && addresses <= MAX_SOURCES,
-        "reading --ignore-dst and SRC_IP: more than {MAX_IGNORED} prefixes or {MAX_SOURCES} \
-         addresses: give fewer"
-    );
-    Ok(match bot.attach {
-        AttachChoice::Auto => FALLBACK_ORDER.to_vec(),
-        AttachChoice::Xdp => vec![AttachMode::Xdp],
-        AttachChoice::XdpGeneric => vec![AttachMode::XdpGeneric],
-        AttachChoice::Tc => vec![AttachMode::Tcx, AttachMode::Clsact],
-        AttachChoice::Pcap => vec![AttachMode::Pcap],
-    })
-}
+/// The only bot.
+const BOT: BotId = BotId(0);
 
-/// Attaches to `interface`, and starts to count what the bot sends there.
-pub(super) fn attach(
-    bot: &BotSettings,
-    run_mode: RunMode,
-    interface: &str,
-    modes: &[AttachMode],
-) -> Result<Live> {
-    // On a tap the bot sends all incoming frames, so `auto` selects every frame.
-    let bot_mac = bot.bot_mac.filter(|bot_mac| *bot_mac != BotMac::First);
-    let calibrates = run_mode == RunMode::Calibrate;
-    let config = CounterConfig {
-        filter: bot.packet_filter().with_bot_mac(bot_mac),
-        capacity: u32::try_from(bot.max_destinations).unwrap_or(u32::MAX),
-        packets_per_host: if calibrates {
-            0
-        } else {
-            u32::try_from(bot.save_packets).unwrap_or(u32::MAX)
-        },
-        sweeps: bot.policy.sweep_hosts.is_some() && !calibrates,
-    };
-    Live::attach(interface, modes, &config).with_context(|| format!("attaching to {interface}"))
-}
-
-/// Counts until the interface is removed or the run is stopped.
+/// Counts until the interface is removed or the run is stopped. Returns the failures.
 pub(super) fn count(
-    live: Live,
-    bot: &BotSettings,
-    stop: &Stop,
-    pipeline: &mut Pipeline,
-) -> Result<()> {
-    log::info!("attached by {live}: {}", live.mode().effect());
-    pipeline.set_attached(live.to_string());
-    live.run(bot.policy.step, stop, pipeline)
-        .with_context(|| format!("counting on {:?}", bot.input.display().to_string()))
+    bot: BotSettings,
+    run_mode: RunMode,
+    sinks: BotSinks,
+    stop: Stop,
+) -> Vec<Error> {
+    let runtime = runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = match runtime.context("starting the runtime") {
+        Ok(runtime) => runtime,
+        Err(error) => return vec![error],
+    };
+    let counted = runtime.block_on(async {
+        let (counting, _events) = counting::start(stop).context("watching the interface")?;
+        let queue = SinkQueue::start(sinks);
+        let start = BotStart { settings: bot, run_mode, queue, pane_offset: Duration::ZERO };
+        let (_attached, end) = counting.start_bot(BOT, start).await?;
+        console::drop_lines_when_full();
+        let end = end.await.context("the counting thread failed")?;
+        counting.stop().await;
+        Ok::<_, Error>(end)
+    });
+    // An artifact that the disk does not accept is not waited for.
+    runtime.shutdown_background();
+    match counted {
+        Ok(BotEnd { failures, .. }) => failures,
+        // Nothing was counted, so there is no summary.
+        Err(error) => vec![error],
+    }
 }

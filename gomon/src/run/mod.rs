@@ -1,10 +1,14 @@
 //! One run: connects settings, source, core and sinks.
 
+pub(crate) mod attach;
 mod failure;
 mod input;
 mod listing;
 mod live;
-mod pipeline;
+pub(crate) mod pipeline;
+pub(crate) mod progress;
+pub(crate) mod sink_queue;
+pub(crate) mod sinks;
 
 use std::io;
 use std::path::Path;
@@ -17,24 +21,22 @@ pub use self::listing::Listing;
 
 use self::failure::{incomplete_input, opening};
 use self::input::OpenInput;
-use self::pipeline::{Pipeline, PipelineConfig, Sinks};
+use self::pipeline::{Outlet, Pipeline};
+use self::sinks::BotSinks;
 use crate::core::{PaneClock, Tally};
 use crate::settings::{BotSettings, EveTarget, RunMode, Settings};
 use crate::sink::artifacts::Artifacts;
 use crate::sink::console::{self, Progress};
-use crate::sink::eve::{EndReason, Eve, EveConfig, InputName, Output, OverflowPolicy};
+use crate::sink::eve::{EndReason, EveTargets, InputName, OverflowPolicy};
 use crate::source::Stop;
-use crate::source::live::AttachMode;
 use crate::source::replay::{Reader, Replay, Rereader};
 
 /// A run that is ready to start: its input and its outputs are open.
 pub struct Run {
     settings: Settings,
     input: OpenInput,
-    /// The attach modes to try, in order; empty for a capture.
-    attach_modes: Vec<AttachMode>,
     stop: Stop,
-    eve: Option<Eve>,
+    sinks: BotSinks,
     artifacts: Option<Artifacts>,
 }
 
@@ -55,34 +57,30 @@ impl Run {
             stop.stop_with_parent().context("watching the parent process")?;
         }
         let mut input = OpenInput::open(&bot.input, stop.clone())?;
-        let attach_modes = match input {
-            OpenInput::Interface(_) => {
-                live::attach_modes(bot).with_context(|| opening(&bot.input))?
-            }
-            OpenInput::File { .. } | OpenInput::Stream(_) => Vec::new(),
-        };
-        let (mut eve, mut artifacts) = (None, None);
+        if let OpenInput::Interface(_) = input {
+            attach::attach_modes(bot).with_context(|| opening(&bot.input))?;
+        }
+        let (mut sinks, mut artifacts) = (BotSinks::none(), None);
         if process.mode != RunMode::Calibrate {
-            eve = Some(open_eve(bot, &input, &stop)?);
+            sinks = open_sinks(bot, &input, &stop)?;
             if bot.save_packets > 0 {
-                let sample = bot.sample_id.as_deref();
-                let mut opened = Artifacts::new(&bot.capture_dir, sample, bot.save_packets)?;
+                let mut packets = Artifacts::new(bot.save_packets);
                 if let Some(mut rereader) = rereader(bot, &mut input) {
                     let filter = bot.packet_filter();
-                    opened = opened
+                    packets = packets
                         .reread_with(move |visitor| rereader.visit_closed_pane(&filter, visitor));
                 }
-                artifacts = Some(opened);
+                artifacts = Some(packets);
             }
         }
-        Ok(Self { settings, input, attach_modes, stop, eve, artifacts })
+        Ok(Self { settings, input, stop, sinks, artifacts })
     }
 
     /// Runs to the end. After a failure, the windows so far are still judged, and all outputs are written and closed.
     /// Returns the failures in the order in which to report them; damage of the input is [`Damaged`].
     #[must_use]
     pub fn perform(self) -> Vec<Error> {
-        let Self { settings, input, attach_modes, stop, eve, artifacts } = self;
+        let Self { settings, input, stop, sinks, artifacts } = self;
         if !settings.process.quiet {
             console::show_configuration(&settings.configuration());
         }
@@ -91,27 +89,15 @@ impl Run {
         let progress = if is_live || process.quiet {
             Progress::none()
         } else {
-            Progress::new(input.size(), eve.is_some() && bot.eve.target.is_stdout())
+            Progress::new(input.size(), sinks.has_records() && bot.eve.target.is_stdout())
         };
-        let config = PipelineConfig {
-            sources: bot.sources.clone(),
-            bot_mac: bot.bot_mac_text(),
-            policy: bot.policy.clone(),
-            calibrate: process.mode == RunMode::Calibrate,
-            capture_dir: bot.capture_dir.clone(),
-        };
-        let mut pipeline = Pipeline::new(config, Sinks { eve, artifacts, progress });
+        if is_live {
+            return live::count(bot, process.mode, sinks, stop);
+        }
+        let outlet = Outlet::Direct(Box::new(sinks));
+        let mut pipeline = Pipeline::new(&bot, process.mode, artifacts, progress, outlet);
         let outcome = match input {
-            OpenInput::Interface(name) => {
-                match live::attach(&bot, process.mode, &name, &attach_modes) {
-                    Ok(live) => {
-                        console::drop_lines_when_full();
-                        live::count(live, &bot, &stop, &mut pipeline)
-                    }
-                    // Nothing was counted, so there is no summary.
-                    Err(error) => return vec![error],
-                }
-            }
+            OpenInput::Interface(_) => Ok(()),
             OpenInput::File { reader, .. } => replay(&bot, *reader, &stop, &mut pipeline),
             OpenInput::Stream(input) => Reader::new(input)
                 .with_context(|| opening(&bot.input))
@@ -120,7 +106,6 @@ impl Run {
         let reason = match &outcome {
             _ if stop.is_requested() => EndReason::Stopped,
             Err(_) => EndReason::Failed,
-            Ok(()) if is_live => EndReason::InterfaceGone,
             Ok(()) => EndReason::EndOfInput,
         };
         let mut failures = Vec::from_iter(outcome.err().filter(|_| reason != EndReason::Stopped));
@@ -129,8 +114,8 @@ impl Run {
     }
 }
 
-/// Opens the output for records.
-fn open_eve(bot: &BotSettings, input: &OpenInput, stop: &Stop) -> Result<Eve> {
+/// Opens the outputs.
+fn open_sinks(bot: &BotSettings, input: &OpenInput, stop: &Stop) -> Result<BotSinks> {
     if is_input(&bot.eve.target, &bot.input) {
         let name = bot.eve.target.to_string();
         bail!("opening EVE file {name:?}: it is the input: name another file");
@@ -146,21 +131,10 @@ fn open_eve(bot: &BotSettings, input: &OpenInput, stop: &Stop) -> Result<Eve> {
     };
     let stop_reading = stop.clone();
     let on_close = move || stop_reading.request();
-    let output = Output::open(&bot.eve.target, bot.eve.fresh, on_overflow, on_close)?;
-    stop.on_hangup(output.reopener());
-    let config = EveConfig {
-        input,
-        sources: bot.sources.clone(),
-        sensor_name: bot.sensor_name.clone(),
-        sample_id: bot.sample_id.clone(),
-        c2_ip: bot.c2_ip.clone(),
-        policy: bot.policy.clone(),
-        strict: bot.eve.strict,
-        connections: bot.eve.connections,
-        show_idle: bot.eve.show_idle,
-        stats: bot.eve.stats,
-    };
-    Ok(Eve::new(config, output))
+    let targets = EveTargets::default();
+    let sinks = BotSinks::open(bot, input, &targets, on_overflow, on_close)?;
+    stop.on_hangup(move || targets.reopen());
+    Ok(sinks)
 }
 
 /// Reads a capture to its end.

@@ -1,19 +1,22 @@
 //! Turns panes into records, artifacts and a summary.
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use anyhow::{Error, anyhow};
+use tokio::task::spawn_blocking;
 
+use super::progress::BotProgress;
+use super::sink_queue::{SinkMonitor, SinkQueue};
+use super::sinks::{BotSinks, JudgedWindow};
 use crate::core::{
-    Calibration, Engine, Ledger, Policy, Senders, Sources, Span, Timestamp, WindowCounts,
-    WindowReport,
+    Calibration, Engine, Ledger, Senders, Sources, Span, Timestamp, WindowCounts, WindowReport,
 };
 use crate::frame::{Frame, RemoteHosts};
+use crate::settings::{BotSettings, RunMode};
 use crate::sink::artifacts::Artifacts;
 use crate::sink::calibration;
-use crate::sink::console::{self, Progress};
-use crate::sink::eve::{EndReason, Eve};
+use crate::sink::console::Progress;
+use crate::sink::eve::EndReason;
 use crate::sink::summary::{Summary, ledger_text};
 use crate::source::{PacketSink, PaneSink, wall_clock};
 
@@ -24,27 +27,33 @@ const ANY_SOURCE: &str = "packets of every source count as the bot's, and hosts 
 /// The start of a warning when no packet is from the bot.
 const COUNTED_NOTHING: &str = "no packet counted so far";
 
-/// The configuration of a [`Pipeline`].
-pub(super) struct PipelineConfig {
-    pub(super) sources: Sources,
-    /// The bot's MAC address as it is written on the command line.
-    pub(super) bot_mac: Option<String>,
-    pub(super) policy: Policy,
-    /// Whether to recommend thresholds instead of reporting verdicts.
-    pub(super) calibrate: bool,
-    /// The directory for artifacts.
-    pub(super) capture_dir: PathBuf,
+/// Where the reports of a [`Pipeline`] go.
+pub(crate) enum Outlet {
+    /// They are written at once: the source waits.
+    Direct(Box<BotSinks>),
+    /// They are queued, or dropped: the source can't wait.
+    Queued(Box<SinkQueue>),
 }
 
-/// The sinks of a [`Pipeline`].
-pub(super) struct Sinks {
-    pub(super) eve: Option<Eve>,
-    pub(super) artifacts: Option<Artifacts>,
-    pub(super) progress: Progress,
+impl Outlet {
+    fn report(&mut self, window: JudgedWindow) {
+        match self {
+            Self::Direct(sinks) => sinks.report(&window),
+            Self::Queued(queue) => queue.report(window),
+        }
+    }
+
+    /// Whether the reader of standard output closed it. A queue leaves it to the output to stop the run.
+    fn is_closed(&mut self) -> bool {
+        match self {
+            Self::Direct(sinks) => sinks.eve.as_mut().is_some_and(|eve| eve.output().is_closed()),
+            Self::Queued(_) => false,
+        }
+    }
 }
 
 /// Passes panes from the source to the engine, and its reports to the sinks.
-pub(super) struct Pipeline {
+pub(crate) struct Pipeline {
     panes_per_window: u64,
     /// The number of the open pane.
     open_pane: u64,
@@ -58,48 +67,80 @@ pub(super) struct Pipeline {
     senders: Senders,
     engine: Engine,
     detects_sweeps: bool,
-    eve: Option<Eve>,
+    outlet: Outlet,
     artifacts: Option<Artifacts>,
-    capture_dir: PathBuf,
     calibration: Option<Calibration>,
     progress: Progress,
     summary: Summary,
+    bot_progress: BotProgress,
 }
 
 impl Pipeline {
-    /// Creates a pipeline into `sinks`, before the first pane.
-    pub(super) fn new(config: PipelineConfig, sinks: Sinks) -> Self {
-        let calibration = config.calibrate.then(Calibration::default);
+    /// Creates the pipeline of a bot into `outlet`, before the first pane. Artifacts are selected from `artifacts`.
+    pub(crate) fn new(
+        bot: &BotSettings,
+        run_mode: RunMode,
+        artifacts: Option<Artifacts>,
+        progress: Progress,
+        outlet: Outlet,
+    ) -> Self {
+        let calibration = (run_mode == RunMode::Calibrate).then(Calibration::default);
         let policy = match calibration {
-            Some(_) => Calibration::policy(&config.policy),
-            None => config.policy,
+            Some(_) => Calibration::policy(&bot.policy),
+            None => bot.policy.clone(),
         };
         let panes_per_window = policy.panes() as u64;
         Self {
             panes_per_window,
             open_pane: 0,
             overflow_warned_in: None,
-            sources: config.sources,
-            bot_mac: config.bot_mac,
+            sources: bot.sources.clone(),
+            bot_mac: bot.bot_mac_text(),
             senders: Senders::default(),
             detects_sweeps: policy.sweep_hosts.is_some(),
             engine: Engine::new(policy),
-            eve: sinks.eve,
-            artifacts: sinks.artifacts,
-            capture_dir: config.capture_dir,
+            outlet,
+            artifacts,
             calibration,
-            progress: sinks.progress,
+            progress,
             summary: Summary::new(panes_per_window),
+            bot_progress: BotProgress::default(),
         }
     }
 
     /// Sets the attach mode and the interface, as text.
-    pub(super) fn set_attached(&mut self, attached: String) {
+    pub(crate) fn set_attached(&mut self, attached: String) {
         self.summary.attached = Some(attached);
     }
 
+    /// Returns the verdicts so far.
+    pub(crate) fn verdicts(&self) -> &BotProgress {
+        &self.bot_progress
+    }
+
+    /// Returns the ledger of the closed panes, the packets to unlisted endpoints, and the packets lost to artifacts.
+    pub(crate) fn totals(&self) -> (Ledger, u64, u64) {
+        let Summary { ledger, overflow_packets, packets_lost, .. } = self.summary;
+        (ledger, overflow_packets, packets_lost)
+    }
+
+    /// Creates the pipeline of a bot on an interface, whose reports are queued.
+    pub(crate) fn live(bot: &BotSettings, run_mode: RunMode, queue: SinkQueue) -> Self {
+        let saves = bot.save_packets > 0 && run_mode != RunMode::Calibrate;
+        let artifacts = saves.then(|| Artifacts::new(bot.save_packets));
+        Self::new(bot, run_mode, artifacts, Progress::none(), Outlet::Queued(Box::new(queue)))
+    }
+
+    /// Returns a handle to the numbers of records and artifacts, if reports are queued.
+    pub(crate) fn monitor(&self) -> Option<SinkMonitor> {
+        match &self.outlet {
+            Outlet::Direct(_) => None,
+            Outlet::Queued(queue) => Some(queue.monitor()),
+        }
+    }
+
     /// Passes the report of a window to the sinks.
-    fn report_window(&mut self, report: &WindowReport) {
+    fn report_window(&mut self, report: WindowReport) {
         // A live window may be reported before its end. In the summary it ends at the current time, in records at
         // its nominal end.
         let end = self.summary.attached.as_ref().map(|_| wall_clock());
@@ -108,22 +149,19 @@ impl Pipeline {
                 let span = Span { end, ..report.span };
                 self.summary.add_window(&WindowReport { span, ..report.clone() });
             }
-            None => self.summary.add_window(report),
+            None => self.summary.add_window(&report),
         }
+        self.bot_progress.add(&report);
         if let Some(calibration) = &mut self.calibration {
-            calibration.observe(report);
-            calibration::log(report, calibration);
+            calibration.observe(&report);
+            calibration::log(&report, calibration);
         }
-        let written = self.artifacts.as_mut().map(|artifacts| artifacts.report(report));
-        if let Some(eve) = &mut self.eve {
-            eve.report(report, |verdict| {
-                written.as_ref()?.path(verdict).map(|path| path.display().to_string())
-            });
-        }
+        let packets = self.artifacts.as_mut().map(|artifacts| artifacts.select(&report));
+        self.outlet.report(JudgedWindow { report, packets });
     }
 
     /// Passes reports to the sinks and closes `panes` panes. Breaks if standard output was closed.
-    fn advance(&mut self, reports: &[WindowReport], panes: u64) -> ControlFlow<()> {
+    fn advance(&mut self, reports: Vec<WindowReport>, panes: u64) -> ControlFlow<()> {
         for report in reports {
             self.report_window(report);
         }
@@ -133,7 +171,7 @@ impl Pipeline {
             // The next window that is judged starts with this pane.
             artifacts.drop_before((self.open_pane + 1).saturating_sub(self.panes_per_window));
         }
-        if self.eve.as_mut().is_some_and(|eve| eve.output().is_closed()) {
+        if self.outlet.is_closed() {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
@@ -180,62 +218,92 @@ impl Pipeline {
         );
     }
 
-    /// Ends the run: judges the last windows, shows the summary and closes the sinks. Returns the failures
-    /// of the sinks.
-    pub(super) fn finish(mut self, reason: EndReason) -> Vec<Error> {
+    /// Ends a run: judges the last windows, shows the summary and closes the sinks. Returns the failures of the sinks.
+    /// Of reports that are queued, see [`Pipeline::end`].
+    pub(super) fn finish(self, reason: EndReason) -> Vec<Error> {
+        let EndedPipeline { outlet, summary, calibration } = self.end();
+        match outlet {
+            Outlet::Direct(sinks) => close(*sinks, summary, calibration.as_ref(), reason),
+            Outlet::Queued(_) => Vec::new(),
+        }
+    }
+
+    /// Judges the last windows, and returns what is left to be done.
+    pub(crate) fn end(mut self) -> EndedPipeline {
+        self.judge_rest();
+        let Self { outlet, summary, calibration, .. } = self;
+        EndedPipeline { outlet, summary, calibration }
+    }
+
+    /// Judges the last windows, and logs what the whole run shows.
+    fn judge_rest(&mut self) {
         let mut reports = Vec::new();
         self.engine.finish(&mut |report| reports.push(report));
-        let _ = self.advance(&reports, 0);
+        let _ = self.advance(reports, 0);
         self.progress.finish();
 
         self.warn_about_sources(true);
-        let summary = &mut self.summary;
+        let is_closed = self.outlet.is_closed();
+        if self.detects_sweeps && !is_closed {
+            self.warn_about_direction();
+        }
+    }
+
+    /// Warns that UDP sweeps can't be judged, because the capture has only one direction.
+    fn warn_about_direction(&self) {
         // On an interface this was logged when attaching. With `Sources::Any`, no address is known to be the bot's, so
         // only unanswered contacts show that one direction is missing.
-        let sweeps = self.engine.sweeps();
+        let (summary, sweeps) = (&self.summary, self.engine.sweeps());
         let is_one_directional = match self.sources {
             Sources::Bot { .. } => sweeps.is_one_directional() && summary.ledger.counted > 0,
             Sources::Any => sweeps.has_unjudged_contacts(),
         };
-        let is_closed = self.eve.as_mut().is_some_and(|eve| eve.output().is_closed());
-        if self.detects_sweeps && is_one_directional && summary.attached.is_none() && !is_closed {
+        if is_one_directional && summary.attached.is_none() {
             log::warn!(
                 "UDP sweeps can't be judged: the capture has no packets to the bot, so it has no replies"
             );
         }
-        summary.captures = self.artifacts.as_ref().map_or(0, Artifacts::saved);
-        match (&self.calibration, &mut self.eve) {
-            (Some(calibration), _) => summary.show_calibration(calibration),
-            (None, Some(eve)) => summary.show(eve.output().name()),
-            (None, None) => {}
-        }
-        let mut failures = Vec::new();
-        if let Some(eve) = &mut self.eve {
-            eve.close(
-                reason,
-                self.summary.attached.as_deref().map(|attached| (attached, wall_clock())),
-            );
-            let (delivery, outcome) = eve.output().finish();
-            failures.extend(outcome.err());
-            // Not for a capture, which can be analysed again.
-            if eve.output().is_closed() && self.summary.attached.is_some() {
-                console::line(format_args!(
-                    "Standard output was closed by its reader: {} record(s) are lost; with \
-                     --eve-log-path they would have been written",
-                    delivery.lost
-                ));
-            }
-        }
-        let failed = self.artifacts.as_ref().map_or(0, Artifacts::failed);
-        if failed > 0 {
-            let directory = self.capture_dir.display().to_string();
-            failures.push(anyhow!(
-                "saving captures in {directory:?}: {failed} file(s) could not be written: see the \
-                 log above, and free some space or name another directory"
-            ));
-        }
-        failures
     }
+}
+
+/// A pipeline whose windows are judged. Its last reports may be queued.
+pub(crate) struct EndedPipeline {
+    outlet: Outlet,
+    summary: Summary,
+    calibration: Option<Calibration>,
+}
+
+impl EndedPipeline {
+    /// Waits for the queued reports, shows the summary and closes the sinks. Returns the failures of the sinks.
+    pub(crate) async fn finish(self, reason: EndReason) -> Vec<Error> {
+        let Self { outlet, summary, calibration } = self;
+        let sinks = match outlet {
+            Outlet::Direct(sinks) => Some(*sinks),
+            Outlet::Queued(queue) => queue.end().await,
+        };
+        let Some(sinks) = sinks else {
+            return vec![anyhow!("the task that writes records failed")];
+        };
+        // This waits for the reader of the records.
+        let closing = spawn_blocking(move || close(sinks, summary, calibration.as_ref(), reason));
+        closing.await.unwrap_or_default()
+    }
+}
+
+/// Shows the summary, or the result of a calibration, and closes the sinks. Returns their failures.
+fn close(
+    sinks: BotSinks,
+    mut summary: Summary,
+    calibration: Option<&Calibration>,
+    reason: EndReason,
+) -> Vec<Error> {
+    summary.captures = sinks.saved;
+    match (calibration, &sinks.eve) {
+        (Some(calibration), _) => summary.show_calibration(calibration),
+        (None, Some(eve)) => summary.show(eve.name()),
+        (None, None) => {}
+    }
+    sinks.close(reason, summary.attached.as_deref())
 }
 
 impl PacketSink for Pipeline {
@@ -281,19 +349,19 @@ impl PaneSink for Pipeline {
         }
         let mut reports = Vec::new();
         self.engine.add_pane(counts, &mut |report| reports.push(report));
-        self.advance(&reports, 1)
+        self.advance(reports, 1)
     }
 
     fn silence(&mut self, start: Timestamp, panes: u64) -> ControlFlow<()> {
         let mut reports = Vec::new();
         self.engine.add_silent_panes(start, panes, &mut |report| reports.push(report));
-        self.advance(&reports, panes)
+        self.advance(reports, panes)
     }
 
     fn clock_set(&mut self, by: i64) -> ControlFlow<()> {
         let mut reports = Vec::new();
         self.engine.clock_set(by, &mut |report| reports.push(report));
-        self.advance(&reports, 0)
+        self.advance(reports, 0)
     }
 
     fn timestamps_are_constant(&mut self) {

@@ -84,7 +84,9 @@ impl ClapArgs for AddArgs {
         let command = command.mut_arg("input", |arg| {
             arg.index(1).value_name("INTERFACE").help("The interface").long_help(None::<&str>)
         });
-        let command = command.mut_arg("source", |arg| arg.index(2).required(true));
+        let command = command.mut_arg("source", |arg| {
+            arg.index(2).required_unless_present(None::<clap::Id>).required(true)
+        });
         let command = command.after_help("").after_long_help("").args_override_self(true);
         let command = ["list_sources", "calibrate", "log_level", "quiet", "die_with_parent"]
             .into_iter()

@@ -151,7 +151,7 @@ impl Stop {
     }
 
     /// Sets the function that the signal thread calls when a status report is requested. It can wake a thread that does
-    /// not wait in [`Stop::wait_until_or_status`].
+    /// not wait for [`Stop::descriptors`].
     pub fn on_status(&self, wake: impl Fn() + Send + 'static) {
         self.0.on_status.set(wake);
     }
@@ -194,7 +194,7 @@ impl Stop {
     ///
     /// When the kernel can't wait for `input`.
     pub fn wait_readable(&self, input: &impl AsFd) -> io::Result<bool> {
-        Ok(self.wait(&[input.as_fd()], None, None)?.is_some())
+        Ok(self.wait(&[input.as_fd()], None)?.is_some())
     }
 
     /// Waits until one of `inputs` is readable, at most until `due` or until the stop is requested. Returns
@@ -204,33 +204,20 @@ impl Stop {
     ///
     /// When the kernel can't wait for `inputs`.
     pub fn wait_until(&self, inputs: &[BorrowedFd<'_>], due: Instant) -> io::Result<Option<usize>> {
-        self.wait(inputs, None, Some(due))
+        self.wait(inputs, Some(due))
     }
 
-    /// Like [`Stop::wait_until`], but a status request ends the wait as well.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel can't wait for `inputs`.
-    pub fn wait_until_or_status(
-        &self,
-        inputs: &[BorrowedFd<'_>],
-        due: Instant,
-    ) -> io::Result<Option<usize>> {
-        self.wait(inputs, self.0.status.as_ref(), Some(due))
+    /// Returns the descriptors that are readable after a stop was requested, and while a status report is.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let events = [self.0.stop.descriptor.as_ref(), self.0.status.as_ref()];
+        events.into_iter().flatten().map(AsFd::as_fd)
     }
 
-    fn wait(
-        &self,
-        inputs: &[BorrowedFd<'_>],
-        status: Option<&OwnedFd>,
-        due: Option<Instant>,
-    ) -> io::Result<Option<usize>> {
+    fn wait(&self, inputs: &[BorrowedFd<'_>], due: Option<Instant>) -> io::Result<Option<usize>> {
         while !self.is_requested() {
             let mut fds: Vec<_> =
                 inputs.iter().map(|input| PollFd::new(input, PollFlags::IN)).collect();
-            let events = [self.0.stop.descriptor.as_ref(), status];
-            fds.extend(events.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)));
+            fds.extend(self.0.stop.descriptor.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
             let left = due.map(|due| due.saturating_duration_since(Instant::now()));
             let timeout = left.map(Timespec::try_from).transpose().unwrap_or(None);
             match poll(&mut fds, timeout.as_ref()) {

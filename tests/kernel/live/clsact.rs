@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gomon::core::{PacketFilter, Sources, Timestamp, WindowCounts};
 use gomon::frame::{Frame, RemoteHosts};
-use gomon::source::live::{AttachMode, CounterConfig, Live};
+use gomon::source::live::{AttachMode, CounterConfig, LiveEvent, LiveSet};
 use gomon::source::{PacketSink, PaneSink, Stop};
 
 use super::{BOT, net, packet, until_counted};
@@ -33,10 +33,14 @@ fn live_clsact_process() {
         packets_per_host: 0,
         sweeps: false,
     };
-    let live = Live::attach(&interface, &[AttachMode::Clsact], &config).unwrap();
+    let mut set = LiveSet::new(stop).unwrap();
+    let live = set.attach(&interface, &[AttachMode::Clsact], &config).unwrap();
     print(&format!("attached by {live}"));
-    let mut sink = CountedPackets(0);
-    live.run(Duration::from_secs(3600), &stop, &mut sink).unwrap();
+    let hour = Duration::from_secs(3600);
+    set.add(0, live, hour, Duration::ZERO, CountedPackets(0)).unwrap();
+    assert!(matches!(set.next_event().unwrap(), LiveEvent::Stopped));
+    set.end_all();
+    let LiveEvent::Ended { sink, .. } = set.next_event().unwrap() else { panic!("no end") };
     print(&format!("{} counted", sink.0));
 }
 

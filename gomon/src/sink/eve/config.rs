@@ -2,7 +2,7 @@
 
 use gomon_common::Address;
 
-use crate::core::{Policy, Sources};
+use crate::core::{Policy, Sources, Verdict, WindowReport};
 use crate::settings::Connections;
 
 /// Where the packets came from.
@@ -37,4 +37,32 @@ pub struct EveConfig {
     pub show_idle: bool,
     /// Whether every window has a stats record.
     pub stats: bool,
+}
+
+/// Which records are written.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordSelection {
+    /// How ordinary destinations are reported.
+    pub connections: Connections,
+    /// Whether idle windows are reported.
+    pub show_idle: bool,
+    /// Whether every window has a stats record.
+    pub stats: bool,
+}
+
+impl RecordSelection {
+    /// Returns the number of records of a window.
+    #[must_use]
+    pub fn count(self, report: &WindowReport) -> u64 {
+        let is_written = |verdict: &&Verdict| match verdict {
+            Verdict::Idle => self.show_idle || self.stats,
+            Verdict::Connection { .. } => self.connections != Connections::Off,
+            Verdict::Attack { .. }
+            | Verdict::VerticalScan { .. }
+            | Verdict::Scan { .. }
+            | Verdict::Sweep { .. } => true,
+        };
+        let verdicts = report.verdicts.iter().filter(is_written).count() as u64;
+        verdicts + u64::from(self.stats && !report.is_idle())
+    }
 }

@@ -13,7 +13,8 @@ mod target;
 mod verdict;
 mod writer;
 
-pub use config::{EveConfig, InputName};
-pub use output::{Output, OverflowPolicy};
+pub use config::{EveConfig, InputName, RecordSelection};
+pub use output::{EveTargets, Output, OutputMonitor, OverflowPolicy};
+pub use queue::Delivery;
 pub use recorder::Eve;
-pub use stats::EndReason;
+pub use stats::{EndReason, MissedWindows};

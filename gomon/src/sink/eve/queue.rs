@@ -1,14 +1,19 @@
-//! The queue of lines for the writer thread, with the numbers of lines written and lost.
+//! The queues of lines for a writer thread, with the numbers of lines written and lost.
+//!
+//! The bots that share a target have a lane each. The writer takes a batch from each lane in turn, and a lane can't use
+//! the memory of the others: a bot that writes more than the target accepts loses only its own lines.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use memchr::memchr_iter;
 
-/// The maximum number of queued bytes. An empty queue accepts a longer batch, too.
-pub(super) const CAPACITY: usize = 16 << 20;
+/// The maximum number of queued bytes of all lanes. An empty lane accepts a longer batch, too.
+const CAPACITY: usize = 16 << 20;
+/// The maximum number of queued bytes of a lane, if there are too many for an equal share of [`CAPACITY`].
+const MIN_CAPACITY: usize = 256 << 10;
 /// The maximum size of a batch that smaller ones are merged into, for a single write.
 const BATCH: usize = 64 << 10;
 /// The shortest time between log messages about failures of one output.
@@ -27,20 +32,22 @@ pub(super) struct Queue {
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a separate flag")]
 pub(super) struct QueueState {
-    pub(super) batches: VecDeque<Vec<u8>>,
-    pub(super) bytes: usize,
-    /// Lines in the queue and in the batch that is being written.
-    pub(super) waiting: u64,
-    pub(super) written: u64,
-    pub(super) lost: u64,
+    /// The lanes of the bots that have not finished.
+    pub(super) lanes: BTreeMap<u64, Lane>,
+    /// The number of the next lane.
+    next_lane: u64,
+    /// The lane that the latest batch was taken from.
+    latest: u64,
+    /// Lines of all lanes that were written or lost.
+    pub(super) handled: u64,
+    /// Whether a line of a lane was lost, which may have finished.
+    pub(super) is_incomplete: bool,
     /// The reason of the latest failed write.
     pub(super) reason: Option<String>,
     pub(super) logged: Option<Instant>,
     pub(super) reopen: bool,
     /// A stream has no reader.
     pub(super) disconnected: bool,
-    /// The value of [`QueueState::handled`] when a wait timed out.
-    pub(super) stuck_at: Option<u64>,
     /// No more lines will be queued.
     pub(super) ended: bool,
     /// The run did not start: the output is to be discarded.
@@ -51,8 +58,21 @@ pub(super) struct QueueState {
     pub(super) done: Option<Result<()>>,
 }
 
+/// The queue of a bot.
+#[derive(Default)]
+pub(super) struct Lane {
+    batches: VecDeque<Vec<u8>>,
+    pub(super) bytes: usize,
+    /// Lines in the queue and in the batch that is being written.
+    pub(super) waiting: u64,
+    pub(super) written: u64,
+    pub(super) lost: u64,
+    /// The value of [`QueueState::handled`] when a wait timed out.
+    pub(super) stuck_at: Option<u64>,
+}
+
 /// The numbers of lines written and lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
     /// Lines that were written.
     pub written: u64,
@@ -65,11 +85,10 @@ impl Queue {
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        let queued = state.batches.iter().map(|batch| count(batch)).sum::<u64>();
-        state.batches.clear();
-        state.bytes = 0;
-        state.waiting -= queued;
-        state.lost += queued;
+        let ids: Vec<_> = state.lanes.keys().copied().collect();
+        for lane in ids {
+            state.discard(lane);
+        }
         drop(state);
         self.progress.notify_all();
     }
@@ -90,17 +109,48 @@ impl Queue {
 }
 
 impl QueueState {
-    pub(super) fn push(&mut self, lines: &[u8]) {
-        self.bytes += lines.len();
-        match self.batches.back_mut() {
-            Some(last) if last.len() + lines.len() <= BATCH => last.extend_from_slice(lines),
-            _ => self.batches.push_back(lines.to_vec()),
-        }
+    /// Adds a lane, and returns its number.
+    pub(super) fn add_lane(&mut self) -> u64 {
+        let lane = self.next_lane;
+        self.next_lane += 1;
+        self.lanes.insert(lane, Lane::default());
+        lane
     }
 
-    /// Lines that were written or lost.
-    pub(super) fn handled(&self) -> u64 {
-        self.written + self.lost
+    /// Whether a lane can't accept this many bytes.
+    pub(super) fn is_full(&self, lane: u64, bytes: usize) -> bool {
+        let capacity = (CAPACITY / self.lanes.len().max(1)).max(MIN_CAPACITY);
+        self.lanes.get(&lane).is_some_and(|lane| lane.bytes > 0 && lane.bytes + bytes > capacity)
+    }
+
+    /// Takes the next batch, from the lanes in turn. Returns it with the number of its lane.
+    pub(super) fn take_batch(&mut self) -> Option<(u64, Vec<u8>)> {
+        let after = self.lanes.range(self.latest + 1..).chain(self.lanes.range(..=self.latest));
+        let found = after.into_iter().find(|(_, lane)| !lane.batches.is_empty());
+        let id = found.map(|(id, _)| *id)?;
+        let lane = self.lanes.get_mut(&id)?;
+        let batch = lane.batches.pop_front()?;
+        lane.bytes -= batch.len();
+        self.latest = id;
+        Some((id, batch))
+    }
+
+    /// Records that lines of a lane were written, or lost.
+    pub(super) fn record_handled(&mut self, lane: u64, lines: u64, is_written: bool) {
+        self.handled += lines;
+        self.is_incomplete |= !is_written && lines > 0;
+        // A lane that has finished counted them as lost.
+        let Some(lane) = self.lanes.get_mut(&lane) else { return };
+        lane.waiting -= lines;
+        *(if is_written { &mut lane.written } else { &mut lane.lost }) += lines;
+    }
+
+    /// Discards the queued lines of a lane: they are lost.
+    pub(super) fn discard(&mut self, lane: u64) {
+        let Some(queued) = self.lanes.get_mut(&lane) else { return };
+        let lines = queued.batches.drain(..).map(|batch| count(&batch)).sum();
+        queued.bytes = 0;
+        self.record_handled(lane, lines, false);
     }
 
     /// Records a failed write, and returns whether to log it.
@@ -114,7 +164,49 @@ impl QueueState {
     }
 }
 
+impl Lane {
+    pub(super) fn push(&mut self, lines: &[u8]) {
+        self.bytes += lines.len();
+        self.waiting += count(lines);
+        match self.batches.back_mut() {
+            Some(last) if last.len() + lines.len() <= BATCH => last.extend_from_slice(lines),
+            _ => self.batches.push_back(lines.to_vec()),
+        }
+    }
+
+    /// Returns the numbers of lines written and lost. Queued lines count as written.
+    pub(super) fn delivery(&self) -> Delivery {
+        Delivery { written: self.written + self.waiting, lost: self.lost }
+    }
+}
+
 /// The number of lines in `lines`.
 pub(super) fn count(lines: &[u8]) -> u64 {
     memchr_iter(b'\n', lines).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_take_turns_and_a_full_one_does_not_fill_the_others() {
+        let mut state = QueueState::default();
+        let lanes = [(); 3].map(|()| state.add_lane());
+        let text = [vec![b'x'; BATCH - 1], b"\n".to_vec()].concat();
+        while !state.is_full(lanes[0], text.len()) {
+            state.lanes.get_mut(&lanes[0]).unwrap().push(&text);
+        }
+        for lane in &lanes[1..] {
+            assert!(!state.is_full(*lane, text.len()));
+            state.lanes.get_mut(lane).unwrap().push(&text);
+        }
+        let order: Vec<_> = (0..5).filter_map(|_| state.take_batch()).map(|(id, _)| id).collect();
+        assert_eq!(order, [1, 2, 0, 0, 0]);
+        state.discard(lanes[0]);
+        let lane = &state.lanes[&lanes[0]];
+        assert_eq!(lane.waiting, 3, "the batches that were taken");
+        assert_eq!((CAPACITY / 3 / BATCH) as u64, lane.waiting + lane.lost);
+        assert!(state.is_incomplete && state.take_batch().is_none());
+    }
 }

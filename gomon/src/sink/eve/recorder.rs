@@ -1,14 +1,13 @@
 //! Writes the records of a run to its output.
 
-use super::config::EveConfig;
+use super::config::{EveConfig, RecordSelection};
 use super::context::{RecordContext, WindowContext};
 use super::destination::WindowIdSeed;
 use super::output::Output;
 use super::record::{Metadata, Record, timestamp};
-use super::stats::{EndReason, RunEnd, RunTotals, final_record, window_stats};
+use super::stats::{EndReason, MissedWindows, RunEnd, RunTotals, final_record, window_stats};
 use super::verdict::verdict_record;
 use crate::core::{Span, Timestamp, Verdict, WindowReport};
-use crate::settings::Connections;
 
 /// The number of bytes of lines that are passed to the output at once. A system call per line would cost as much as
 /// formatting it.
@@ -18,9 +17,7 @@ const BATCH: usize = 64 << 10;
 pub struct Eve {
     output: Output,
     context: RecordContext,
-    connections: Connections,
-    show_idle: bool,
-    stats: bool,
+    selection: RecordSelection,
     totals: RunTotals,
     /// The buffer for lines, kept to reuse its memory.
     lines: Vec<u8>,
@@ -32,18 +29,38 @@ impl Eve {
     pub fn new(config: EveConfig, output: Output) -> Self {
         Self {
             output,
-            connections: config.connections,
-            show_idle: config.show_idle,
-            stats: config.stats,
+            selection: RecordSelection {
+                connections: config.connections,
+                show_idle: config.show_idle,
+                stats: config.stats,
+            },
             context: RecordContext::new(config),
             totals: RunTotals::default(),
             lines: Vec::new(),
         }
     }
 
+    /// Returns the target of the records as it is written on the command line.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.output.name()
+    }
+
+    /// Returns which records are written.
+    #[must_use]
+    pub fn selection(&self) -> RecordSelection {
+        self.selection
+    }
+
     /// Returns the output of the records.
     pub fn output(&mut self) -> &mut Output {
         &mut self.output
+    }
+
+    /// Records windows of which `records` records are not written, because their reports were dropped.
+    pub fn miss(&mut self, windows: &MissedWindows, records: u64) {
+        self.totals.add_missed(windows);
+        self.output.record_lost(records);
     }
 
     /// Writes the records of a window. `artifact` returns the path of a verdict's artifact.
@@ -68,7 +85,7 @@ impl Eve {
                 }
             }
         }
-        if self.stats && !report.is_idle() {
+        if self.selection.stats && !report.is_idle() {
             let mut record = self.window_stats("busy", &window);
             set_id(&mut record, seed);
             add_line(&mut lines, &record);
@@ -84,9 +101,10 @@ impl Eve {
         verdict: &Verdict,
     ) -> Option<Record<'a>> {
         if matches!(verdict, Verdict::Idle) {
-            return (self.show_idle || self.stats).then(|| self.window_stats("idle", window));
+            return (self.selection.show_idle || self.selection.stats)
+                .then(|| self.window_stats("idle", window));
         }
-        verdict_record(&self.context, self.connections, window, verdict)
+        verdict_record(&self.context, self.selection.connections, window, verdict)
     }
 
     fn window_stats<'a>(
@@ -94,7 +112,7 @@ impl Eve {
         classification: &'static str,
         window: &'a WindowContext<'_>,
     ) -> Record<'a> {
-        window_stats(&self.context, &self.totals, self.stats, classification, window)
+        window_stats(&self.context, &self.totals, self.selection.stats, classification, window)
     }
 
     /// Writes the last record of the run. `live` is the attach mode with the interface, and the current time. A replay

@@ -51,11 +51,16 @@ pub(super) struct RunTotals {
 
 impl RunTotals {
     pub(super) fn add(&mut self, report: &WindowReport) {
-        self.start.get_or_insert(report.span.start);
-        self.end = Some(report.span.end);
-        self.windows += report.windows;
-        self.ledger = report.cumulative_ledger;
-        self.counts = report.cumulative_total;
+        self.add_missed(&MissedWindows::of(report));
+    }
+
+    /// Adds windows of which no records are written.
+    pub(super) fn add_missed(&mut self, missed: &MissedWindows) {
+        self.start.get_or_insert(missed.span.start);
+        self.end = Some(missed.span.end);
+        self.windows += missed.windows;
+        self.ledger = missed.ledger;
+        self.counts = missed.counts;
     }
 
     /// Returns Suricata's counters up to `end`.
@@ -70,6 +75,36 @@ impl RunTotals {
             flow: StatsFlow { active: endpoints },
             detect: Detect { alert: self.alerts },
         }
+    }
+}
+
+/// Consecutive windows whose reports were dropped, because the sinks did not keep up. They are part of the totals.
+#[derive(Clone, Copy, Debug)]
+pub struct MissedWindows {
+    span: Span,
+    windows: u64,
+    /// Totals up to the end of the last window.
+    ledger: Ledger,
+    counts: Counts,
+}
+
+impl MissedWindows {
+    /// Returns the windows of one report.
+    #[must_use]
+    pub fn of(report: &WindowReport) -> Self {
+        Self {
+            span: report.span,
+            windows: report.windows,
+            ledger: report.cumulative_ledger,
+            counts: report.cumulative_total,
+        }
+    }
+
+    /// Adds the windows of the next report.
+    pub fn add(&mut self, report: &WindowReport) {
+        let Self { span, windows, .. } = *self;
+        let span = Span { start: span.start, end: report.span.end };
+        *self = Self { span, windows: windows + report.windows, ..Self::of(report) };
     }
 }
 

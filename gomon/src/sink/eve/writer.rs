@@ -36,10 +36,9 @@ impl Writer {
             if std::mem::take(&mut state.reopen) {
                 drop(state);
                 self.reopen();
-            } else if let Some(batch) = state.batches.pop_front() {
-                state.bytes -= batch.len();
+            } else if let Some((bot, batch)) = state.take_batch() {
                 drop(state);
-                self.write(&batch);
+                self.write(bot, &batch);
             } else if state.ended {
                 break;
             } else {
@@ -47,7 +46,7 @@ impl Writer {
             }
         }
         let state = self.queue.lock();
-        let is_complete = state.lost == 0 && !state.discarded;
+        let is_complete = !state.is_incomplete && !state.discarded;
         drop(state);
         let closing = self.target.close(is_complete);
         self.queue.lock().done = Some(closing);
@@ -65,10 +64,10 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, mut lines: &[u8]) {
+    fn write(&mut self, bot: u64, mut lines: &[u8]) {
         while !lines.is_empty() {
             let (written, result) = self.target.write(lines);
-            self.record_handled(&lines[..written], true);
+            self.record_handled(bot, &lines[..written], true);
             if written > 0 {
                 // Only a connection that accepts bytes resets the back-off.
                 self.pause = FIRST_RETRY;
@@ -77,7 +76,7 @@ impl Writer {
             let Err(error) = result else { continue };
             match self.target.failure(&error) {
                 WriteFailure::Closed => {
-                    self.record_handled(lines, false);
+                    self.record_handled(bot, lines, false);
                     return self.close();
                 }
                 WriteFailure::Disconnected => {
@@ -88,7 +87,7 @@ impl Writer {
                     let _ = self.queue.record_failure(&self.name, &error.to_string());
                     let end = memchr(b'\n', lines);
                     let (line, rest) = lines.split_at(end.map_or(lines.len(), |end| end + 1));
-                    self.record_handled(line, false);
+                    self.record_handled(bot, line, false);
                     lines = rest;
                 }
             }
@@ -96,12 +95,8 @@ impl Writer {
     }
 
     /// Records that lines were written, or lost.
-    fn record_handled(&self, lines: &[u8], written: bool) {
-        let lines = count(lines);
-        let mut state = self.queue.lock();
-        state.waiting -= lines;
-        *(if written { &mut state.written } else { &mut state.lost }) += lines;
-        drop(state);
+    fn record_handled(&self, bot: u64, lines: &[u8], is_written: bool) {
+        self.queue.lock().record_handled(bot, count(lines), is_written);
         self.queue.progress.notify_all();
     }
 
@@ -131,7 +126,7 @@ impl Writer {
         }
         let mut state = self.queue.lock();
         state.disconnected = false;
-        let lost = state.lost;
+        let lost: u64 = state.lanes.values().map(|lane| lane.lost).sum();
         drop(state);
         let level = if is_logged { Level::Info } else { Level::Debug };
         log::log!(

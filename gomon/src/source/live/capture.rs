@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result, anyhow, bail, ensure};
@@ -21,7 +20,8 @@ use crate::core::{Ledger, Span, Tally, Timestamp, WindowCounts, nanoseconds};
 use crate::frame::{Frame, FrameLink, OwnedFrame};
 use crate::source::counting::{count, parse_frame, pass_on};
 use crate::source::replay::libpcap::{message, unsupported};
-use crate::source::{PaneSink, Stop, wall};
+use crate::source::wall::{self, ClockReading};
+use crate::source::{PaneSink, Stop};
 
 /// The snap length in bytes: whole frames, as tcpdump captures them. The filter of the socket truncates most.
 const SNAP_LENGTH: i32 = 262_144;
@@ -35,11 +35,9 @@ const OUTGOING_BUFFER: i32 = 8 << 20;
 const BUFFER_TIMEOUT: i32 = 20;
 /// The maximum time between capture and delivery of a frame: twice [`BUFFER_TIMEOUT`], and two ticks of the
 /// kernel's timer, which has at least a hundred per second.
-const CAPTURE_LATENCY: Duration = Duration::from_millis(70);
+pub(super) const CAPTURE_LATENCY: Duration = Duration::from_millis(70);
 /// The maximum time to close a pane, even if the wall clock is set meanwhile.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The poll interval for remaining frames of an interface that was removed.
-const REMOVED_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// The maximum number of frames read between two checks of the clock and of signals.
 const BATCH: usize = 4096;
 
@@ -58,6 +56,8 @@ pub(super) struct PcapCounter {
     captures_packets: bool,
     /// Packets of both directions that may be out of order.
     waiting: ReorderQueue,
+    /// The end of the closed pane, until [`PcapCounter::drain`].
+    closed: Option<ClockReading>,
     /// The number of frames read, for the log.
     frames: u64,
     /// The read error and its time. Reading also fails when the interface is removed, which may be
@@ -92,7 +92,7 @@ pub fn listen(
                     stop.wait_until(&[handle.capture.as_fd()], end)?;
                 }
                 Some((_, delivered)) if Instant::now() >= delivered => return Ok(()),
-                Some((_, delivered)) => wait_readable([&handle], delivered - Instant::now()),
+                Some((_, delivered)) => wait_readable(&handle, delivered - Instant::now()),
             },
             Ok(ReadEnd::NextPane) => return Ok(()),
             Err(_) if interface::index(interface).is_none() => return Ok(()),
@@ -105,13 +105,14 @@ pub fn listen(
     }
 }
 
-/// Waits until one of the handles is readable, or until the timeout.
-fn wait_readable<'a>(handles: impl IntoIterator<Item = &'a CaptureHandle>, timeout: Duration) {
-    let fd =
-        |handle: &'a CaptureHandle| PollFd::from_borrowed_fd(handle.capture.as_fd(), PollFlags::IN);
-    let mut fds: Vec<_> = handles.into_iter().map(fd).collect();
+/// Waits until the handle is readable, or until the timeout.
+fn wait_readable(handle: &CaptureHandle, timeout: Duration) {
+    let fd = handle.capture.as_fd();
     // Interruption by a signal is ignored. Signals are handled after the read that follows, which is soon.
-    let _ = poll(&mut fds, Timespec::try_from(timeout).ok().as_ref());
+    let _ = poll(
+        &mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)],
+        Timespec::try_from(timeout).ok().as_ref(),
+    );
 }
 
 /// A libpcap handle for one direction of an interface.
@@ -169,14 +170,17 @@ impl PcapCounter {
             replies: VecDeque::new(),
             captures_packets,
             waiting: ReorderQueue::default(),
+            closed: None,
             frames: 0,
             failed: None,
         })
     }
 
     /// Returns the descriptors to poll: one is readable when [`PcapCounter::read`] has to be called.
+    /// A handle that has reached the next pane is polled again after [`PcapCounter::drain`].
     pub(super) fn poll_fds(&self) -> Vec<BorrowedFd<'_>> {
         let handles = self.handles().filter(|_| self.failed.is_none());
+        let handles = handles.filter(|handle| self.closed.is_none() || handle.next.is_none());
         handles.map(|handle| handle.capture.as_fd()).collect()
     }
 
@@ -211,20 +215,27 @@ impl PcapCounter {
         *self.tally.ledger()
     }
 
-    /// Closes the open pane. Counts all frames captured before now, including those that the kernel still
-    /// holds back. A later frame is the first of the next pane. The wait ends at the first later incoming
-    /// frame, so that outgoing frames cannot prolong it.
-    pub(super) fn close_pane(&mut self, span: Span, sink: &mut impl PaneSink) -> WindowCounts {
-        let (closed, started) = (wall::now(), Instant::now());
-        while started.elapsed() < CLOSE_TIMEOUT {
-            let left = CAPTURE_LATENCY.saturating_sub(started.elapsed());
-            match self.read_until(Some(closed), sink) {
-                ReadEnd::NextPane => break,
-                ReadEnd::Drained if left.is_zero() => break,
-                ReadEnd::Drained => self.wait(left),
-                ReadEnd::BatchFull => {}
-            }
+    /// Closes the open pane: frames captured from now on are in the next one.
+    pub(super) fn swap(&mut self) {
+        self.closed = Some(ClockReading::now());
+    }
+
+    /// Counts frames captured before the pane was closed. Returns whether these are all: the first later incoming frame
+    /// was read, so that outgoing frames cannot prolong this, or [`CAPTURE_LATENCY`] has passed.
+    pub(super) fn settle(&mut self, sink: &mut impl PaneSink) -> bool {
+        let Some(closed) = self.closed else { return true };
+        let elapsed = closed.instant.elapsed();
+        match self.read_until(Some(closed.wall), sink) {
+            ReadEnd::NextPane => true,
+            ReadEnd::Drained => elapsed >= CAPTURE_LATENCY,
+            ReadEnd::BatchFull => elapsed >= CLOSE_TIMEOUT,
         }
+    }
+
+    /// Returns the counts of the closed pane, which covers `span`. A frame that was read and is later is the first of
+    /// the next pane.
+    pub(super) fn drain(&mut self, span: Span, sink: &mut impl PaneSink) -> WindowCounts {
+        self.closed = None;
         // Packets of the next pane have not been read yet.
         let all = Timestamp::from_nanoseconds(i64::MAX);
         self.waiting.release(all, sink);
@@ -275,6 +286,7 @@ impl PcapCounter {
             replies,
             captures_packets,
             waiting,
+            closed: _,
             frames,
             failed,
         } = self;
@@ -309,15 +321,6 @@ impl PcapCounter {
             // The kernel may still hold back some of them. It delivers them within `CAPTURE_LATENCY`.
             (end, _) => end.unwrap_or(ReadEnd::Drained),
         }
-    }
-
-    /// Waits for more frames in the directions that have not reached the next pane.
-    fn wait(&self, timeout: Duration) {
-        if self.failed.is_some() {
-            // Polling the handle of a removed interface may return immediately.
-            return thread::sleep(timeout.min(REMOVED_POLL_INTERVAL));
-        }
-        wait_readable(self.handles().filter(|handle| handle.next.is_none()), timeout);
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::capture::PcapCounter;
+use super::capture::{self, PcapCounter};
 use super::clock::MonotonicClock;
 use super::kernel::KernelCounter;
 use crate::core::{Ledger, Span, WindowCounts};
@@ -71,18 +71,61 @@ impl Counter {
         }
     }
 
-    /// Closes the open pane, which covers `span`, and opens the next, which ends at `next_end`, in
-    /// nanoseconds on the monotonic clock.
-    pub(super) fn close_pane(
+    /// Closes the open pane, and opens the next, which ends at `next_end`, in nanoseconds on the monotonic clock.
+    ///
+    /// A pane is closed in three phases, so that one wait serves all counters whose panes end at the same time: this
+    /// one, [`Counter::wait_for_programs`] of any counter that [counts in the kernel](Counter::counts_in_kernel) or
+    /// [`Counter::settle`] of one that does not, and [`Counter::drain`]. [`Counter::read`] may not be called between
+    /// the first and the last.
+    pub(super) fn swap(&mut self, next_end: u64) -> Result<()> {
+        match self {
+            Self::Kernel(kernel) => kernel.swap(next_end),
+            Self::Pcap(capture) => {
+                capture.swap();
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the kernel counts, so that [`Counter::wait_for_programs`] must return before [`Counter::drain`].
+    pub(super) fn counts_in_kernel(&self) -> bool {
+        matches!(self, Self::Kernel(_))
+    }
+
+    /// Waits until no program counts in a pane that was closed before this call, of any counter.
+    pub(super) fn wait_for_programs(&mut self) -> Result<()> {
+        match self {
+            Self::Kernel(kernel) => kernel.wait_for_programs(),
+            Self::Pcap(_) => Ok(()),
+        }
+    }
+
+    /// Returns the time after [`Counter::swap`] by which the last packets of the closed pane have arrived.
+    pub(super) fn latency(&self) -> Duration {
+        match self {
+            Self::Kernel(_) => Duration::ZERO,
+            Self::Pcap(_) => capture::CAPTURE_LATENCY,
+        }
+    }
+
+    /// Receives packets of the closed pane. Returns whether these are all, so that [`Counter::drain`] may be called.
+    pub(super) fn settle(&mut self, sink: &mut impl PaneSink) -> bool {
+        match self {
+            Self::Kernel(_) => true,
+            Self::Pcap(capture) => capture.settle(sink),
+        }
+    }
+
+    /// Returns the counts of the closed pane, which covers `span`. Passes the remaining packets of the pane to `sink`.
+    pub(super) fn drain(
         &mut self,
         span: Span,
-        next_end: u64,
         clock: &MonotonicClock,
         sink: &mut impl PaneSink,
     ) -> Result<WindowCounts> {
         match self {
-            Self::Kernel(kernel) => kernel.close_pane(span, next_end, clock, sink),
-            Self::Pcap(capture) => Ok(capture.close_pane(span, sink)),
+            Self::Kernel(kernel) => kernel.drain(span, clock, sink),
+            Self::Pcap(capture) => Ok(capture.drain(span, sink)),
         }
     }
 }

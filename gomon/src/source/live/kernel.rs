@@ -128,21 +128,44 @@ impl KernelCounter {
         self.maps.ledger(self.generation)
     }
 
-    /// Closes the open pane and opens the next, which ends at `next_end`, in nanoseconds on the monotonic
-    /// clock. Passes the remaining packets of the closed pane to `sink`, and returns its counts.
+    /// Closes the open pane and opens the next, which ends at `next_end`, in nanoseconds on the monotonic clock.
+    /// Programs that are running may still count in the closed pane: [`KernelCounter::wait_for_programs`] must
+    /// return before [`KernelCounter::drain`] is called.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to update a map.
+    pub fn swap(&mut self, next_end: u64) -> Result<()> {
+        self.generation = (self.generation + 1) % GENERATIONS;
+        self.pane_ends[self.generation as usize] = next_end;
+        self.publish()
+    }
+
+    /// Waits until no program counts in a pane that was closed before this call, of this counter or of any other:
+    /// the RCU grace period covers every program of the machine.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses to update a map, for lack of memory.
+    pub fn wait_for_programs(&mut self) -> Result<()> {
+        self.maps
+            .wait_for_programs(self.generation)
+            .context("waiting for the programs to leave the old generation")
+    }
+
+    /// Returns the counts of the closed pane, which covers `span`, and clears its maps. Passes the remaining packets
+    /// of the pane to `sink`. Packets of the open pane stay buffered.
     ///
     /// # Errors
     ///
     /// When the kernel refuses to read or update a map, for lack of memory.
-    pub fn close_pane(
+    pub fn drain(
         &mut self,
         span: Span,
-        next_end: u64,
         clock: &MonotonicClock,
         sink: &mut impl PaneSink,
     ) -> Result<WindowCounts> {
-        let closed = self.swap_generations(next_end)?;
-        // Packets of the new pane stay buffered until `sink` has the closed pane.
+        let closed = (self.generation + 1) % GENERATIONS;
         if let Some(packets) = &mut self.packets {
             packets.finish(closed, clock, sink);
         }
@@ -154,19 +177,6 @@ impl KernelCounter {
             sink.packets_lost(packets_lost);
         }
         Ok(counts)
-    }
-
-    /// Makes the other generation current and returns the closed one, to which no program has access any
-    /// more.
-    fn swap_generations(&mut self, next_end: u64) -> Result<u32> {
-        let closed = self.generation;
-        self.generation = (closed + 1) % GENERATIONS;
-        self.pane_ends[self.generation as usize] = next_end;
-        self.publish()?;
-        self.maps
-            .wait_for_programs(self.generation)
-            .context("waiting for the programs to leave the old generation")?;
-        Ok(closed)
     }
 
     /// Publishes the current generation and the ends of the panes to the programs.
