@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args as ClapArgs, Command, Error, FromArgMatches, Parser, Subcommand};
@@ -85,7 +86,7 @@ impl ClapArgs for AddArgs {
             arg.index(1).value_name("INTERFACE").help("The interface").long_help(None::<&str>)
         });
         let command = command.mut_arg("source", |arg| {
-            arg.index(2).required_unless_present(None::<clap::Id>).required(true)
+            arg.index(2).required_unless_present(Resettable::Reset).required(true)
         });
         let command = command.after_help("").after_long_help("").args_override_self(true);
         let command = ["list_sources", "calibrate", "log_level", "quiet", "die_with_parent"]
