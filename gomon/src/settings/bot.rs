@@ -10,7 +10,7 @@ use super::eve_target::EveTarget;
 use crate::core::{BotMac, PacketFilter, Policy, Prefix, Sources};
 
 /// The settings of one bot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BotSettings {
     /// A capture, or an interface.
     pub input: PathBuf,

@@ -137,15 +137,12 @@ fn is_setting(flag: &Arg, of_process: bool) -> bool {
 }
 
 impl BotGiven {
-    /// Checks all settings, and resolves them.
+    /// Resolves the settings, each of which was checked.
     ///
     /// # Errors
     ///
-    /// When one is unknown or not accepted, or two contradict each other. The error names where the setting was given.
+    /// When the address is not accepted, or two settings contradict each other. The error names where they were given.
     pub fn resolve(&self) -> Result<Settings> {
-        for setting in &self.settings {
-            setting.check(true)?;
-        }
         let src = self.src.value.text();
         let program = || [OsString::from("gomon"), "any".into()];
         if let Err(error) = Args::try_parse_from(program().into_iter().chain([src.clone().into()]))
@@ -156,8 +153,14 @@ impl BotGiven {
         // The interface is not an argument: its name could be that of a flag.
         let positional = ["--".into(), OsString::from(&self.interface), src.into()];
         let args = [OsString::from("gomon")].into_iter().chain(flags).chain(positional);
-        let args =
-            Args::try_parse_from(args).map_err(|error| anyhow!(usage_error(&error, "gomon")))?;
+        let args = match Args::try_parse_from(args) {
+            Ok(args) => args,
+            Err(error) => {
+                // A path whose placeholders were replaced after the check.
+                self.settings.iter().try_for_each(|setting| setting.check(true))?;
+                bail!(usage_error(&error, "gomon"));
+            }
+        };
         Settings::resolve(args, &|flag| self.origin(flag))
     }
 
@@ -184,6 +187,9 @@ mod tests {
 
     fn resolve(settings: Vec<GivenSetting>) -> Result<Settings> {
         let src = text("src", "10.0.0.5,::1");
+        for setting in &settings {
+            setting.check(true)?;
+        }
         BotGiven { interface: "vnet0".into(), src, settings }.resolve()
     }
 
