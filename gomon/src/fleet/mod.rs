@@ -4,6 +4,7 @@ mod config;
 pub mod counting;
 pub mod hotplug;
 mod id;
+mod roster;
 mod status;
 mod template;
 mod wanted;

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use glob::Pattern;
 
 use super::template::Placeholders;
+use crate::core::Sources;
 use crate::run::attach::attach_modes;
 use crate::settings::{BotGiven, BotSettings, GivenSetting, GivenValue};
 
@@ -27,6 +28,8 @@ pub(crate) enum InterfaceNames {
 pub(crate) struct WantedBot {
     names: InterfaceNames,
     given: BotGiven,
+    sources: Sources,
+    sample_id: Option<String>,
 }
 
 impl InterfaceNames {
@@ -53,7 +56,7 @@ impl WantedBot {
     pub(crate) fn new(interface: &GivenSetting, given: BotGiven) -> Result<Self> {
         let names = InterfaceNames::parse(&given.interface)
             .with_context(|| interface.origin.reading(&given.interface))?;
-        let bot = Self { names, given };
+        let mut bot = Self { names, given, sources: Sources::Any, sample_id: None };
         let is_any = bot.given.src.value.text().trim().eq_ignore_ascii_case("any");
         if matches!(bot.names, InterfaceNames::Match(_)) && !is_any {
             bail!(
@@ -64,12 +67,23 @@ impl WantedBot {
         }
         let settings = bot.settings(&bot.given.interface)?;
         attach_modes(&settings).with_context(|| interface.origin.reading(&bot.given.interface))?;
+        (bot.sources, bot.sample_id) = (settings.sources, settings.sample_id);
         Ok(bot)
     }
 
     /// Returns the interface, or the pattern of interfaces.
     pub(crate) fn interface(&self) -> &str {
         &self.given.interface
+    }
+
+    /// Returns the bot's addresses.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Returns the name of the sample.
+    pub(crate) fn sample_id(&self) -> Option<&str> {
+        self.sample_id.as_deref()
     }
 
     /// Returns whether the bot is on all interfaces that match a pattern.

@@ -80,7 +80,7 @@ impl FleetConfig {
             let (interface, given) = bot(&path, line, section, &document.defaults)?;
             let wanted = WantedBot::new(&interface, given)?;
             for (other, origin) in &bots {
-                if let Some(why) = conflict(other, &wanted)? {
+                if let Some(why) = conflict(other, &wanted) {
                     bail!(
                         "{}: {why} in {}: remove one",
                         interface.origin.reading(&interface.value.text()),
