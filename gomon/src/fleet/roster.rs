@@ -88,6 +88,23 @@ struct RosterBot {
     state: BotState,
 }
 
+impl BotState {
+    /// The names of all states.
+    pub(crate) const NAMES: [&str; 5] = ["waiting", "pattern", "attaching", "counting", "failed"];
+
+    /// Returns the name of the state.
+    pub(crate) fn name(&self) -> &'static str {
+        let at = match self {
+            Self::Waiting => 0,
+            Self::Pattern => 1,
+            Self::Attaching => 2,
+            Self::Counting => 3,
+            Self::Failed(_) => 4,
+        };
+        Self::NAMES[at]
+    }
+}
+
 impl fmt::Display for BotKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.interface, self.src)
@@ -206,6 +223,11 @@ impl Roster {
     /// Returns whether some bots failed.
     pub(crate) fn has_failed(&self) -> bool {
         self.bots.values().any(|bot| matches!(bot.state, BotState::Failed(_)))
+    }
+
+    /// Returns whether a bot of an interface is still being attached or detached, although it is no longer wanted.
+    pub(crate) fn is_busy(&self, interface: &str) -> bool {
+        self.ending.values().any(|busy| busy == interface)
     }
 
     /// Returns whether some bots are being attached.
