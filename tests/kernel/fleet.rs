@@ -7,11 +7,10 @@ use std::io::{Write, stderr, stdin};
 use std::path::Path;
 use std::process::Stdio;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
-use gomon::fleet::counting::{self, CountingEvent, CountingHandle};
-use gomon::fleet::{BotId, BotStatus};
+use gomon::fleet::counting::{self, BotId, BotStatus, CountingEvent, CountingHandle};
 use gomon::settings::{Args, Settings};
 use gomon::source::Stop;
 use serde_json::{Value, json};
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 use crate::privileged;
 use crate::support::capture::{PLAIN, at, pcap};
 use crate::support::frames::{ip, udp};
-use crate::support::net::{Net, until};
+use crate::support::net::Net;
 use crate::support::program::Scratch;
 use crate::support::running::Running;
 use crate::support::tools::{Tool, checked, have};
@@ -102,7 +101,8 @@ fn status(status: &BotStatus) -> Value {
 }
 
 fn reply(value: &Value) {
-    writeln!(stderr(), "reply {value}").unwrap();
+    let line = format!("reply {value}\n");
+    stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// A process that counts, and its interfaces.
@@ -127,7 +127,10 @@ impl Fleet {
         let mut command = net.command(env::current_exe().unwrap());
         command.args(["--exact", "fleet::fleet_process", "--nocapture"]).env(COUNTS, "1");
         let process = Running::start(command.stdout(Stdio::null()));
-        Some(Self { net, process, scratch: Scratch::new() })
+        let mut fleet = Self { net, process, scratch: Scratch::new() };
+        // Now it has its own mounts, see ip-netns(8).
+        assert_eq!(fleet.ask("status"), json!([]));
+        Some(fleet)
     }
 
     #[track_caller]
@@ -164,7 +167,15 @@ impl Fleet {
     /// Waits until the status of a bot meets a condition.
     #[track_caller]
     fn until(&mut self, number: u64, what: &str, holds: impl Fn(&Value) -> bool) {
-        until(what, || holds(&self.status(number)));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let status = self.status(number);
+            if holds(&status) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "timed out waiting until {what}: {status}");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Starts to send frames to an interface, all of them `times` times.

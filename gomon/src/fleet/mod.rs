@@ -3,6 +3,3 @@
 pub mod counting;
 mod id;
 mod status;
-
-pub use id::BotId;
-pub use status::{BotDescription, BotStatus};

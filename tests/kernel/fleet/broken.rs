@@ -122,6 +122,72 @@ fn fleet_flooding_bot_does_not_crowd_a_quiet_one_out_of_their_file() {
     assert_eq!(last["eve_written"].as_u64(), Some(quiet.len() as u64));
 }
 
+/// A file system that is mounted where the process of a fleet sees it, and frozen: writing to it does not end.
+struct Frozen {
+    process: u32,
+    directory: String,
+}
+
+impl Frozen {
+    fn new(fleet: &Fleet, name: &str) -> Self {
+        let (directory, image) = (fleet.path(name), fleet.path("image"));
+        fs::create_dir(&directory).unwrap();
+        File::create(&image).unwrap().set_len(8 << 20).unwrap();
+        checked(std::process::Command::new("mkfs.ext4").args(["-q", &image]));
+        let process = fleet.process.id();
+        checked(within_mounts(process, "mount").args(["-o", "loop", &image, &directory]));
+        Self { process, directory }
+    }
+
+    fn freeze(&self) {
+        checked(within_mounts(self.process, "fsfreeze").args(["-f", &self.directory]));
+    }
+}
+
+impl Drop for Frozen {
+    /// Thaws it: otherwise its writers can't be killed.
+    fn drop(&mut self) {
+        let _ = within_mounts(self.process, "fsfreeze").args(["-u", &self.directory]).output();
+    }
+}
+
+/// Returns a command that sees the mounts of a process.
+fn within_mounts(process: u32, program: &str) -> std::process::Command {
+    let mut command = std::process::Command::new("nsenter");
+    command.args(["-m", "-t", &process.to_string(), program]);
+    command
+}
+
+#[test]
+fn fleet_disk_that_hangs_costs_only_its_bot_and_does_not_keep_it_from_ending() {
+    if ![have("fsfreeze"), have("mkfs.ext4")].iter().all(|has| *has) {
+        return;
+    }
+    let Some(mut fleet) = Fleet::start(2) else { return };
+    let (good, eve) = (fleet.path("good"), fleet.path("eve.json"));
+    let frozen = Frozen::new(&fleet, "frozen");
+    for (n, directory) in [(1, &frozen.directory), (2, &good)] {
+        let saving = format!("--stats --save-packets 500 --capture-dir {directory}");
+        fleet.add(n, 0, &format!("--window {WINDOW}ms {saving} --eve-log-path {eve}"));
+    }
+    frozen.freeze();
+    let long = vec![udp(ip(BOT), ip("192.0.2.1"), 80, 1200); 500];
+    for n in 1..=2 {
+        fleet.sender(n, &long, 10).finish();
+        fleet.until(n, "its frames are counted", |bot| bot["seen"] == 5000);
+    }
+    fleet.until(2, "artifacts are written", |bot| bot["artifacts"].as_u64() > Some(0));
+    fleet.until(1, "a few windows are closed", |bot| bot["windows"].as_u64() > Some(5));
+    let error = fleet.remove(1);
+    assert!(error.as_str().unwrap().contains("file(s) could not be written"), "{error}");
+    let (windows, last) = of_bot(Path::new(&eve), 1);
+    assert_eq!((frames(&windows), last["eve_dropped"].as_u64()), (5000, Some(0)));
+    assert_complete(&windows);
+    drop(frozen);
+    let (_net, _scratch) = fleet.stop();
+    assert_complete(&of_bot(Path::new(&eve), 2).0);
+}
+
 #[test]
 fn fleet_full_disk_costs_only_the_artifacts_of_its_bot() {
     let Some(mut fleet) = Fleet::start(2) else { return };
