@@ -132,6 +132,7 @@ fn modules_have_only_allowed_dependencies() {
         ("gomon/src/source", &["core", "frame", "source"][..]),
         ("gomon/src/sink", &["core", "frame", "settings", "sink", "VERSION"]),
         ("gomon/src/settings", &["core", "settings", "VERSION"]),
+        ("gomon/src/fleet", &["core", "fleet", "run", "settings", "sink", "source", "VERSION"]),
     ];
     let mut wrong = Vec::new();
     for (folder, allowed) in rules {

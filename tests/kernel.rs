@@ -10,6 +10,8 @@ mod support;
 
 #[path = "kernel/differential.rs"]
 mod differential;
+#[path = "kernel/fleet.rs"]
+mod fleet;
 #[path = "kernel/generator.rs"]
 mod generator;
 #[path = "kernel/live.rs"]

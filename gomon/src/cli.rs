@@ -1,14 +1,16 @@
 //! The command line interface: parses the arguments, runs the command, and returns the exit status.
 
+use std::env;
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::process::ExitCode;
-use std::{env, io};
 
 use anyhow::Error;
 use clap::error::ErrorKind;
 
+use crate::fleet::{self, Fleet};
 use crate::run::{Damaged, Listing, Run};
-use crate::settings::{Args, Command, RunMode, Settings, usage_error};
+use crate::settings::{Args, Command, CtlArgs, FleetArgs, RunMode, Settings, usage_error};
 use crate::sink::{console, one_line};
 
 /// Exit status: something failed during the run, and records or artifacts are missing.
@@ -51,7 +53,36 @@ fn run() -> ExitCode {
     };
     match command {
         Command::Watch(args) => watch(*args),
-        Command::Fleet(_) | Command::Ctl(_) => fail(USAGE, "not implemented"),
+        Command::Fleet(FleetArgs { config, check: true }) => match fleet::check(&config) {
+            Ok(text) => print(&text),
+            Err(error) => fail(USAGE, &format!("{error:#}")),
+        },
+        Command::Fleet(FleetArgs { config, check: false }) => {
+            finish(Fleet::prepare(config).map(Fleet::perform))
+        }
+        Command::Ctl(args) => control(args),
+    }
+}
+
+/// Sends a request to a running fleet, and prints its answer.
+fn control(args: CtlArgs) -> ExitCode {
+    match fleet::control_request(args) {
+        Ok((text, None)) => print(&text),
+        Ok((text, Some(error))) => {
+            print(&text);
+            fail(FAILED, &format!("{error:#}"))
+        }
+        Err(error) => fail(USAGE, &format!("{error:#}")),
+    }
+}
+
+/// Writes text to standard output. A reader that closes it early is not a failure.
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            fail(FAILED, &format!("writing to standard output: {error}: free some space"))
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

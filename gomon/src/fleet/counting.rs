@@ -11,8 +11,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::id::BotId;
-use super::status::{BotDescription, BotStatus};
+pub use super::id::BotId;
+pub use super::status::{BotDescription, BotStatus};
 use crate::run::attach::{attach_modes, counter_config};
 use crate::run::pipeline::{EndedPipeline, Pipeline};
 use crate::run::sink_queue::{SinkMonitor, SinkQueue};
@@ -55,6 +55,8 @@ pub(crate) struct BotStart {
     pub(crate) queue: SinkQueue,
     /// How much later than the points of the grid its panes end.
     pub(crate) pane_offset: Duration,
+    /// Whether it is the only bot of the process, whose summary is shown.
+    pub(crate) is_alone: bool,
 }
 
 /// A handle of the counting thread. Cheap to clone. Requests are answered by the counting thread.
@@ -86,6 +88,7 @@ struct EndedBot {
 /// A bot that is counted, on the counting thread.
 struct CountedBot {
     description: BotDescription,
+    is_alone: bool,
     end: oneshot::Sender<BotEnd>,
     /// Answered when the bot has ended.
     removal: Option<oneshot::Sender<Result<()>>>,
@@ -140,7 +143,8 @@ impl CountingHandle {
         });
         let (settings, sinks) = opening.await.context("opening the outputs")??;
         let queue = SinkQueue::start(sinks);
-        let start = BotStart { settings, run_mode: RunMode::Detect, queue, pane_offset };
+        let run_mode = RunMode::Detect;
+        let start = BotStart { settings, run_mode, queue, pane_offset, is_alone: false };
         let (attached, _end) = self.start_bot(id, start).await?;
         Ok(attached)
     }
@@ -257,7 +261,7 @@ impl CountingThread {
         id: BotId,
         start: BotStart,
     ) -> Result<(AttachedBot, oneshot::Receiver<BotEnd>)> {
-        let BotStart { settings, run_mode, queue, pane_offset } = start;
+        let BotStart { settings, run_mode, queue, pane_offset, is_alone } = start;
         let interface = settings.input.display().to_string();
         let (modes, config) = (attach_modes(&settings)?, counter_config(&settings, run_mode));
         let live = self.set.attach(&interface, &modes, &config);
@@ -271,7 +275,7 @@ impl CountingThread {
             .with_context(|| format!("counting on {interface:?}"))?;
         let (end, ends) = oneshot::channel();
         let description = BotDescription::new(id, interface, &settings);
-        self.bots.insert(id, CountedBot { description, end, removal: None });
+        self.bots.insert(id, CountedBot { description, is_alone, end, removal: None });
         Ok((AttachedBot { mode, text }, ends))
     }
 
@@ -307,7 +311,7 @@ async fn finish_bots(
         let events = events.clone();
         finishing.spawn(async move {
             let EndedBot { id, bot, pipeline, why, reason } = ended;
-            let mut failures = pipeline.finish(reason).await;
+            let mut failures = pipeline.finish(reason, bot.is_alone).await;
             let interface = &bot.description.interface;
             let lost = failures.iter().map(|failure| format!("{failure:#}")).collect::<Vec<_>>();
             let outcome = if lost.is_empty() { Ok(()) } else { Err(anyhow!(lost.join("; "))) };
@@ -326,13 +330,16 @@ async fn finish_bots(
                     Some(CountingEvent::Failed(id, error))
                 }
             };
-            if let Some(removal) = bot.removal {
-                let _ = removal.send(outcome);
+            // One answer: to the request, or unasked.
+            match (bot.removal, event) {
+                (Some(removal), _) => drop(removal.send(outcome)),
+                (None, Some(event)) => drop(events.send(event)),
+                (None, None) => {}
             }
-            let _ = bot.end.send(BotEnd { failures });
-            // Not if the bot was removed at the same time.
-            if let Some(event) = event {
-                let _ = events.send(event);
+            if let Err(BotEnd { failures }) = bot.end.send(BotEnd { failures }) {
+                for failure in failures {
+                    log::error!("{interface}: {failure:#}");
+                }
             }
         });
         while finishing.try_join_next().is_some() {}

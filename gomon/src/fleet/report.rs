@@ -10,6 +10,7 @@ use super::roster::{BotState, ListedBot};
 use super::status::BotStatus;
 use crate::core::Ledger;
 use crate::run::progress::BotProgress;
+use crate::sink::calendar;
 
 /// The state of all bots.
 #[derive(Clone, Debug)]
@@ -75,9 +76,10 @@ fn add_counts(object: &mut Map<String, Value>, status: &BotStatus) {
     let verdicts = BotProgress::CLASSES.into_iter().zip(progress.verdicts);
     let verdicts: Map<String, Value> =
         verdicts.map(|(class, count)| (class.to_owned(), json!(count))).collect();
-    let latest = progress.latest.as_ref().map(|(classes, end)| {
-        json!({ "classes": classes, "end": end.to_string() })
-    });
+    let latest = progress
+        .latest
+        .as_ref()
+        .map(|(classes, end)| json!({ "classes": classes, "end": calendar(*end).to_string() }));
     let mut set = |key: &str, value: Value| drop(object.insert(key.to_owned(), value));
     set("attach", json!(mode.to_string()));
     set("ledger", ledger_json(ledger));

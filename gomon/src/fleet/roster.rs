@@ -116,7 +116,8 @@ impl BotKey {
         let src = match sources {
             Sources::Any => "any".to_owned(),
             sources @ Sources::Bot { .. } => {
-                let addresses: Vec<_> = sources.addresses().map(|address| address.to_string()).collect();
+                let addresses: Vec<_> =
+                    sources.addresses().map(|address| address.to_string()).collect();
                 addresses.join(",")
             }
         };
@@ -155,38 +156,36 @@ impl Roster {
         Ok(())
     }
 
-    /// Removes bots on an interface: all of a bot that was added, and those of the configuration until it is re-read.
+    /// Finds a bot on an interface by its addresses, which are not needed if it is the only one.
     ///
     /// # Errors
     ///
     /// When there is no such bot, or several.
-    pub(crate) fn remove(&mut self, interface: &str, sources: Option<&Sources>) -> Result<BotKey> {
-        let key = {
-            let src = sources.map(|sources| BotKey::new(interface, sources).src);
-            let keys: BTreeSet<_> = self.list().into_iter().map(|bot| bot.key).collect();
-            let of_interface: Vec<_> =
-                keys.into_iter().filter(|key| key.interface == interface).collect();
-            let found: Vec<_> =
-                of_interface.iter().filter(|key| src.as_ref().is_none_or(|src| key.src == *src)).collect();
-            match found[..] {
-                [key] => key.clone(),
-                [] if of_interface.is_empty() => {
-                    bail!("removing {interface}: there is no bot on it: see gomon ctl list")
-                }
-                _ => {
-                    let sources: Vec<_> = of_interface.iter().map(|key| key.src.as_str()).collect();
-                    bail!("removing {interface}: name the bot: give one of {}", sources.join(" "))
-                }
+    pub(crate) fn find(&self, interface: &str, sources: Option<&Sources>) -> Result<BotKey> {
+        let src = sources.map(|sources| BotKey::new(interface, sources).src);
+        let bots = self.list().into_iter().map(|bot| bot.key);
+        let keys: Vec<_> = bots.filter(|key| key.interface == interface).collect();
+        let mut found = keys.iter().filter(|key| src.as_ref().is_none_or(|src| key.src == *src));
+        match (found.next(), found.next()) {
+            (Some(key), None) => Ok(key.clone()),
+            _ if keys.is_empty() => {
+                bail!("removing {interface}: there is no bot on it: see gomon ctl list")
             }
-        };
-        let added = self.added.iter().position(|bot| {
-            bot.interface() == interface && BotKey::new(interface, bot.sources()) == key
-        });
-        match added {
+            _ => {
+                let sources: Vec<_> = keys.iter().map(|key| key.src.as_str()).collect();
+                bail!("removing {interface}: name the bot: give one of {}", sources.join(" "))
+            }
+        }
+    }
+
+    /// Removes a bot: one that was added for good, and one of the configuration until that is re-read or the interface
+    /// goes.
+    pub(crate) fn remove(&mut self, key: &BotKey) {
+        let is_it = |bot: &Arc<WantedBot>| BotKey::new(bot.interface(), bot.sources()) == *key;
+        match self.added.iter().position(is_it) {
             Some(at) => drop(self.added.remove(at)),
             None => drop(self.removed.insert(key.clone())),
         }
-        Ok(key)
     }
 
     /// Records a change of the interfaces.
@@ -316,7 +315,8 @@ impl Roster {
             let pane_offset = self.pane_offset(settings.policy.step);
             steps.push(FleetStep::Attach { id, settings: Box::new(settings.clone()), pane_offset });
             self.keys.insert(id, key.clone());
-            self.bots.insert(key, RosterBot { id, wanted, settings, index, state: BotState::Attaching });
+            self.bots
+                .insert(key, RosterBot { id, wanted, settings, index, state: BotState::Attaching });
         }
         steps
     }
@@ -361,9 +361,11 @@ impl Roster {
             if bots.is_empty() {
                 let pattern = patterns.iter().find(|(bot, _)| bot.is_on(name));
                 let is_wanted = |key| !self.removed.contains(&key);
-                bots.extend(pattern.map(|(bot, _)| *bot).filter(|bot| {
-                    is_wanted(BotKey::new(name, bot.sources()))
-                }));
+                bots.extend(
+                    pattern
+                        .map(|(bot, _)| *bot)
+                        .filter(|bot| is_wanted(BotKey::new(name, bot.sources()))),
+                );
             }
             for bot in bots {
                 wanted.insert(BotKey::new(name, bot.sources()), (index, Arc::clone(bot)));

@@ -7,8 +7,7 @@ use tokio::runtime;
 
 use super::sink_queue::SinkQueue;
 use super::sinks::BotSinks;
-use crate::fleet::BotId;
-use crate::fleet::counting::{self, BotEnd, BotStart};
+use crate::fleet::counting::{self, BotEnd, BotId, BotStart};
 use crate::settings::{BotSettings, RunMode};
 use crate::sink::console;
 use crate::source::Stop;
@@ -31,7 +30,8 @@ pub(super) fn count(
     let counted = runtime.block_on(async {
         let (counting, _events) = counting::start(stop).context("watching the interface")?;
         let queue = SinkQueue::start(sinks);
-        let start = BotStart { settings: bot, run_mode, queue, pane_offset: Duration::ZERO };
+        let (settings, pane_offset) = (bot, Duration::ZERO);
+        let start = BotStart { settings, run_mode, queue, pane_offset, is_alone: true };
         let (_attached, end) = counting.start_bot(BOT, start).await?;
         console::drop_lines_when_full();
         let end = end.await.context("the counting thread failed")?;

@@ -274,9 +274,10 @@ pub(crate) struct EndedPipeline {
 }
 
 impl EndedPipeline {
-    /// Waits for the queued reports, shows the summary and closes the sinks. Returns the failures of the sinks.
-    pub(crate) async fn finish(self, reason: EndReason) -> Vec<Error> {
-        let Self { outlet, summary, calibration } = self;
+    /// Waits for the queued reports, shows the summary and closes the sinks. Returns the failures of the sinks. Of a bot
+    /// that `is_alone` in the process the whole summary is shown, of another one a line.
+    pub(crate) async fn finish(self, reason: EndReason, is_alone: bool) -> Vec<Error> {
+        let Self { outlet, mut summary, calibration } = self;
         let sinks = match outlet {
             Outlet::Direct(sinks) => Some(*sinks),
             Outlet::Queued(queue) => queue.end().await,
@@ -284,8 +285,17 @@ impl EndedPipeline {
         let Some(sinks) = sinks else {
             return vec![anyhow!("the task that writes records failed")];
         };
+        if !is_alone {
+            summary.captures = sinks.saved;
+            summary.log();
+        }
         // This waits for the reader of the records.
-        let closing = spawn_blocking(move || close(sinks, summary, calibration.as_ref(), reason));
+        let closing = spawn_blocking(move || {
+            if is_alone {
+                return close(sinks, summary, calibration.as_ref(), reason);
+            }
+            sinks.close(reason, summary.attached.as_deref())
+        });
         closing.await.unwrap_or_default()
     }
 }

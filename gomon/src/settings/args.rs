@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use clap::Parser;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{CommandFactory, Parser};
 use gomon_common::Address;
 use ipnet::IpNet;
 
@@ -279,14 +279,6 @@ pub struct Args {
     /// More precisely, when the thread of the parent that started gomon exits.
     #[arg(long, help_heading = ATTACHING)]
     pub die_with_parent: bool,
-}
-
-impl Args {
-    /// Returns the names of all arguments as they are in this struct.
-    pub(super) fn command_arguments() -> Vec<String> {
-        let command = Self::command();
-        command.get_arguments().map(|argument| argument.get_id().to_string()).collect()
-    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature that clap calls")]

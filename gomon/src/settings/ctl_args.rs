@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::builder::Resettable;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Args as ClapArgs, Command, Error, FromArgMatches, Parser, Subcommand};
+use clap::{
+    ArgAction, ArgMatches, Args as ClapArgs, Command, CommandFactory, Error, FromArgMatches,
+    Parser, Subcommand,
+};
 
 use super::args::Args;
 
@@ -74,7 +77,7 @@ pub struct AddArgs {
     pub interface: String,
     /// The bot's addresses, as they are written.
     pub src: String,
-    /// The names of the flags that are given, in snake case, and their values as they are written.
+    /// The names of the flags that are given, in snake case, and their values as they are written. A switch has none.
     pub settings: Vec<(String, Vec<String>)>,
 }
 
@@ -113,12 +116,14 @@ impl FromArgMatches for AddArgs {
             })
         };
         let is_given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
-        // `ids` also has the groups that clap derives.
-        let known = Args::command_arguments();
-        let names = matches.ids().map(clap::Id::as_str);
-        let names = names.filter(|name| known.iter().any(|known| known == name) && is_given(name));
-        let names = names.filter(|name| !["input", "source"].contains(name));
-        let settings = names.map(|name| Ok((name.to_owned(), raw(name)?)));
+        let command = Args::command();
+        let flags = command.get_arguments().filter(|flag| flag.get_long().is_some());
+        let given = flags.filter(|flag| is_given(flag.get_id().as_str()));
+        let settings = given.map(|flag| {
+            let name = flag.get_id().as_str();
+            let is_switch = matches!(flag.get_action(), ArgAction::SetTrue);
+            Ok((name.to_owned(), if is_switch { Vec::new() } else { raw(name)? }))
+        });
         Ok(Self {
             settings: settings.collect::<Result<_, Error>>()?,
             interface: raw("input")?.concat(),
@@ -154,7 +159,7 @@ mod tests {
         let value = |values: &[&str]| values.iter().map(|&value| value.to_owned()).collect();
         let expected: Vec<(String, Vec<String>)> = vec![
             ("ignore_dst".into(), value(&["10.0.0.1", "10.0.0.2,10.0.0.3"])),
-            ("stats".into(), value(&["true"])),
+            ("stats".into(), value(&[])),
             ("window".into(), value(&["10s"])),
         ];
         assert_eq!(settings, expected);

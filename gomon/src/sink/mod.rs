@@ -15,7 +15,7 @@ mod words;
 use crate::core::Timestamp;
 
 /// Converts a time to a calendar time in UTC.
-fn calendar(time: Timestamp) -> jiff::Timestamp {
+pub(crate) fn calendar(time: Timestamp) -> jiff::Timestamp {
     // Never out of range: the calendar's range includes that of the core's timestamps.
     jiff::Timestamp::from_nanosecond(time.nanoseconds().into()).unwrap_or_default()
 }

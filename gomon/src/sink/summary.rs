@@ -75,17 +75,31 @@ impl Summary {
 
     /// Writes the summary to the terminal. `eve` names the output of records.
     pub fn show(&self, eve: &str) {
-        let Self { attacks, scans, vertical_scans, sweeps, idle, captures, .. } = self;
         line(format_args!("Analysis complete. Eve log: {}", one_line(eve)));
-        line(format_args!(
-            "Summary: {attacks} attack alert(s), {scans} scan alert(s), {vertical_scans} vertical \
-             scan alert(s), {sweeps} sweep alert(s), {idle} idle window(s), {captures} capture(s) \
-             saved"
-        ));
+        line(format_args!("Summary: {}", self.totals_text()));
         for subject in self.subjects.lines(self.observed.spans_several_days()) {
             line(format_args!("  {subject}"));
         }
         self.show_traffic();
+    }
+
+    /// Logs the summary of one of several bots as one line.
+    pub fn log(&self) {
+        log::info!(
+            "{} ended: {}; {}",
+            self.attached.as_deref().unwrap_or_default(),
+            self.totals_text(),
+            ledger_text(&self.ledger)
+        );
+    }
+
+    /// Formats the numbers of alerts, idle windows and artifacts.
+    fn totals_text(&self) -> String {
+        let Self { attacks, scans, vertical_scans, sweeps, idle, captures, .. } = self;
+        format!(
+            "{attacks} attack alert(s), {scans} scan alert(s), {vertical_scans} vertical scan alert(s), \
+             {sweeps} sweep alert(s), {idle} idle window(s), {captures} capture(s) saved"
+        )
     }
 
     /// Writes the summary with the result of a calibration instead of alerts.

@@ -115,7 +115,12 @@ impl Source<'_> {
         entries.map(|(key, line, value)| self.setting(key, line, value)).collect()
     }
 
-    fn setting(&self, key: &str, line: usize, value: &Spanned<DeValue<'_>>) -> Result<GivenSetting> {
+    fn setting(
+        &self,
+        key: &str,
+        line: usize,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Result<GivenSetting> {
         let value = match value.get_ref() {
             DeValue::Boolean(is_on) => GivenValue::Switch(*is_on),
             DeValue::Array(items) => {
@@ -158,9 +163,10 @@ mod tests {
 
     #[test]
     fn entries_have_their_lines() {
-        let document =
-            parse("stagger = true\n[defaults]\nwindow = 10\n# x\nstats = false\n\n[[bot]]\nsrc='any'")
-                .unwrap();
+        let document = parse(
+            "stagger = true\n[defaults]\nwindow = 10\n# x\nstats = false\n\n[[bot]]\nsrc='any'",
+        )
+        .unwrap();
         let origins: Vec<_> =
             document.defaults.iter().map(|entry| entry.origin.to_string()).collect();
         assert_eq!(origins, ["x.toml:3: window", "x.toml:5: stats"]);

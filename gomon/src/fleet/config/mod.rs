@@ -15,7 +15,7 @@ use log::LevelFilter;
 use self::document::{Document, Section};
 use super::wanted::WantedBot;
 use crate::settings::{
-    BotGiven, CONTROL_SOCKET, GivenSetting, GivenValue, Settings, SettingOrigin, did_you_mean,
+    BotGiven, CONTROL_SOCKET, GivenSetting, GivenValue, SettingOrigin, Settings, did_you_mean,
 };
 
 pub(crate) use self::conflict::conflict;

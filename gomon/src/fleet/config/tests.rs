@@ -73,7 +73,10 @@ fn errors_name_the_line_the_key_and_what_to_give() {
         (format!("{bot}{bot}"), "gomon.toml:5: interface \"vnet0\": the same interface and addr"),
         (format!("{bot}[[bot]]\ninterface='vnet0'\nsrc='any'"), "gomon.toml:5: interface \"vne"),
         (format!("{bot}capture_dir = '{{x}}'"), "gomon.toml:4: capture_dir \"{x}\": unknown pla"),
-        ("[defaults]\nwindow = '1ms'\n[[bot]]\ninterface='a'\nsrc='any'".into(), "gomon.toml:4: interface \"a\": reading --step or"),
+        (
+            "[defaults]\nwindow = '1ms'\n[[bot]]\ninterface='a'\nsrc='any'".into(),
+            "gomon.toml:4: interface \"a\": reading --step or",
+        ),
         ("[[bot]]\ninterface = 'a*'\nsrc = '::1'".into(), "gomon.toml:3: src \"::1\": on several"),
         ("[[bot]]\ninterface = 'a/b'\nsrc = '::1'".into(), "gomon.toml:2: interface \"a/b\": not "),
         ("[[bot]]\ninterface = 'a[b'\nsrc = 'any'".into(), "gomon.toml:2: interface \"a[b\": not "),

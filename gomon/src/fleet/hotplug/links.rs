@@ -15,6 +15,7 @@ pub(super) struct LinkInfo {
 
 /// A change of the interfaces. An interface with another name is another interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the documentation")]
 pub enum LinkChange {
     /// There is an interface of this name and index.
     Appeared { index: u32, name: String },

@@ -119,7 +119,8 @@ impl Hotplug {
                     Err(error) => return Err(error).context("watching the interfaces"),
                 };
                 let sender = sender.and_then(|address| address.try_into().ok());
-                let is_kernel = sender.is_some_and(|from: netlink::SocketAddrNetlink| from.pid() == 0);
+                let is_kernel =
+                    sender.is_some_and(|from: netlink::SocketAddrNetlink| from.pid() == 0);
                 if !is_kernel {
                     continue;
                 }

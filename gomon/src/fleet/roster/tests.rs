@@ -108,7 +108,9 @@ fn a_new_configuration_disturbs_only_the_bots_that_it_changes() {
     }
     counted.step();
     let before = counted.bots.clone();
-    counted.roster.configure(config(&[("c", "::1", 30), ("b", "::1", 30), ("a", "::1", 60)]), false);
+    counted
+        .roster
+        .configure(config(&[("c", "::1", 30), ("b", "::1", 30), ("a", "::1", 60)]), false);
     // The bot on `a` is detached and attached again, the one on `c` is new.
     assert_eq!(counted.step(), 3);
     assert_eq!(counted.keys(), set(&["a ::1", "b ::1", "c ::1"]));
@@ -134,12 +136,15 @@ fn bots_are_added_and_removed_while_it_runs() {
     assert_eq!(counted.keys(), set(&["a ::1", "a ::2", "tap0 ::3"]));
 
     let roster = &mut counted.roster;
-    let error = roster.remove("a", None).unwrap_err().to_string();
+    let error = roster.find("a", None).unwrap_err().to_string();
     assert_eq!(error, "removing a: name the bot: give one of ::1 ::2");
-    assert!(roster.remove("b", None).unwrap_err().to_string().contains("there is no bot on it"));
-    assert_eq!(roster.remove("tap0", None).unwrap().to_string(), "tap0 ::3");
+    assert!(roster.find("b", None).unwrap_err().to_string().contains("there is no bot on it"));
+    let tap0 = roster.find("tap0", None).unwrap();
+    assert_eq!(tap0.to_string(), "tap0 ::3");
+    roster.remove(&tap0);
     let one = bot("a", "::1");
-    roster.remove("a", Some(one.sources())).unwrap();
+    let key = roster.find("a", Some(one.sources())).unwrap();
+    roster.remove(&key);
     counted.step();
     assert_eq!(counted.keys(), set(&["a ::2", "tap0 any"]));
     counted.roster.add(one).unwrap();

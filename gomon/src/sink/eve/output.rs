@@ -52,10 +52,13 @@ pub struct Output {
 
 /// The targets that are open, so that the bots of a process share them. Clones refer to the same targets.
 #[derive(Clone, Default)]
-pub struct EveTargets(Arc<Mutex<Vec<SharedTarget>>>);
+pub struct EveTargets(Arc<Mutex<Vec<KnownTarget>>>);
 
+type KnownTarget = (EveTarget, Arc<Mutex<SharedTarget>>);
+
+/// A target that several bots may write to. It is locked while it is opened, which may block.
+#[derive(Default)]
 struct SharedTarget {
-    target: EveTarget,
     is_stream: bool,
     queue: Weak<Queue>,
 }
@@ -75,36 +78,55 @@ impl EveTargets {
         on_overflow: OverflowPolicy,
         on_close: impl Fn() + Send + Sync + 'static,
     ) -> Result<Output> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|open| open.queue.strong_count() > 0);
-        for shared in open.iter().filter(|open| open.target == *target) {
-            let (name, is_stream) = (target.to_string(), shared.is_stream);
-            let Some(queue) = shared.queue.upgrade() else { continue };
+        let shared = self.shared(target);
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = shared.queue.upgrade() {
             let lane = {
                 let mut state = queue.lock();
-                if state.ended {
-                    continue;
-                }
-                state.add_lane()
+                (!state.ended).then(|| state.add_lane())
             };
-            return Ok(Output { name, queue, lane, on_overflow, is_stream, is_finished: false });
+            if let Some(lane) = lane {
+                let (name, is_stream) = (target.to_string(), shared.is_stream);
+                return Ok(Output {
+                    name,
+                    queue,
+                    lane,
+                    on_overflow,
+                    is_stream,
+                    is_finished: false,
+                });
+            }
         }
         let output = Output::start(target, fresh, on_overflow, on_close)?;
-        open.push(SharedTarget {
-            target: target.clone(),
-            is_stream: output.is_stream,
-            queue: Arc::downgrade(&output.queue),
-        });
+        *shared =
+            SharedTarget { is_stream: output.is_stream, queue: Arc::downgrade(&output.queue) };
         Ok(output)
     }
 
     /// Reopens all files by their paths.
     pub fn reopen(&self) {
         let open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for queue in open.iter().filter_map(|open| open.queue.upgrade()) {
+        // A target that is locked is being opened.
+        let shared = open.iter().filter_map(|(_, shared)| shared.try_lock().ok());
+        for queue in shared.filter_map(|shared| shared.queue.upgrade()) {
             queue.lock().reopen = true;
             queue.work.notify_all();
         }
+    }
+
+    /// Returns the entry of a target.
+    fn shared(&self, target: &EveTarget) -> Arc<Mutex<SharedTarget>> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|(_, shared)| {
+            Arc::strong_count(shared) > 1
+                || shared.try_lock().is_ok_and(|shared| shared.queue.strong_count() > 0)
+        });
+        if let Some((_, shared)) = open.iter().find(|(known, _)| known == target) {
+            return Arc::clone(shared);
+        }
+        let shared = Arc::default();
+        open.push((target.clone(), Arc::clone(&shared)));
+        shared
     }
 }
 
