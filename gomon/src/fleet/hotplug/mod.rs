@@ -75,11 +75,16 @@ impl Hotplug {
                 sockopt::set_socket_recv_buffer_size(&socket, size)?;
             }
             bind(&socket, &netlink::SocketAddrNetlink::new(0, RTMGRP_LINK))?;
-            AsyncFd::new(socket)
+            Ok::<_, Errno>(socket)
         };
-        let socket: io::Result<_> = open();
+        let socket = open().context("watching the interfaces")?;
+        #[expect(
+            deprecated,
+            reason = "unsound only for types that may close the descriptor; an OwnedFd owns it"
+        )]
+        let socket = AsyncFd::new(socket).context("watching the interfaces")?;
         Ok(Self {
-            socket: socket.context("watching the interfaces")?,
+            socket,
             table: LinkTable::default(),
             listing: Listing::Due,
             datagram: vec![0; DATAGRAM],
