@@ -102,12 +102,14 @@ impl Shell {
             adding: BTreeMap::new(),
             removing: BTreeMap::new(),
         };
+        let mut has_links = false;
         let mut retry = ticks(RETRY_INTERVAL);
         let mut watchdog = service::watchdog_interval().map(ticks);
         loop {
             tokio::select! {
                 changes = inputs.hotplug.changes() => {
                     changes?.into_iter().for_each(|change| shell.roster.record(change));
+                    has_links = true;
                 }
                 Some(end) = ended.recv() => shell.task_ended(end),
                 Some(event) = inputs.events.recv() => shell.bot_ended(event),
@@ -121,6 +123,9 @@ impl Shell {
                 () = tick(&mut watchdog) => shell.notify_watchdog(),
             }
             shell.perform();
+            if has_links && !shell.is_ready {
+                shell.report_ready();
+            }
         }
     }
 
@@ -213,12 +218,11 @@ impl Shell {
             }
             (None, Some(_), _) => {}
         }
-        self.report_ready();
     }
 
     /// Reports to the service manager, once every bot whose interface exists was tried.
     fn report_ready(&mut self) {
-        if !self.is_ready && !self.roster.is_attaching() {
+        if !self.roster.is_attaching() {
             self.is_ready = true;
             let text = self.summary();
             log::info!("{text}");

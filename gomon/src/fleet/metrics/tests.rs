@@ -111,7 +111,8 @@ fn the_dashboard_the_alerts_and_the_documentation_name_only_metrics_that_exist()
         expressions.push(variable["query"].as_str().unwrap().to_owned());
     }
     let rules = read("docs/prometheus/alerts.yml");
-    let rules: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
+    let rules: Vec<_> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
     assert!(rules.len() > 5 && expressions.len() > 10);
     for expression in expressions.iter().map(String::as_str).chain(rules) {
         let missing: Vec<_> = named(expression).difference(&known).cloned().collect();
