@@ -143,7 +143,7 @@ fn hostile_requests_get_one_answer_and_disturb_nobody() {
         (vec![0xff; 100], "ends without a line feed"),
         ([&[0xff; 100][..], b"\n"].concat(), "not a request"),
         (long, "more than 65536 bytes"),
-        (nested, "not a request: recursion limit"),
+        (nested, "not a request: invalid type: sequence"),
         (b"{\"command\":\"lst\"}\n".to_vec(), "unknown variant `lst`, expected one of `add`"),
         (b"{\"command\":\"remove\"}\n".to_vec(), "missing field `interface`"),
         (b"{\"command\":\"remove\",\"interface\":\"a\",\"x\":1}\n".to_vec(), "unknown field `x`"),

@@ -219,11 +219,6 @@ impl Roster {
         }
     }
 
-    /// Returns whether some bots failed.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.bots.values().any(|bot| matches!(bot.state, BotState::Failed(_)))
-    }
-
     /// Returns whether a bot of an interface is still being attached or detached, although it is no longer wanted.
     pub(crate) fn is_busy(&self, interface: &str) -> bool {
         self.ending.values().any(|busy| busy == interface)

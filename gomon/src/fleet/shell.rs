@@ -119,7 +119,7 @@ impl Shell {
                     SignalRequest::Status => shell.log_status(),
                     SignalRequest::Stop => return Ok(()),
                 },
-                _ = retry.tick(), if shell.roster.has_failed() => shell.roster.retry(),
+                _ = retry.tick() => shell.roster.retry(),
                 () = tick(&mut watchdog) => shell.notify_watchdog(),
             }
             shell.perform();

@@ -167,7 +167,9 @@ fn a_bot_that_fails_is_tried_again_and_one_that_is_not_wanted_any_more_is_detach
         other => panic!("{other:?}"),
     };
     let first = attach(&mut roster);
-    assert!(!roster.attached(first, Err("busy".into())) && roster.has_failed());
+    assert!(!roster.attached(first, Err("busy".into())));
+    let failed = BotState::Failed("busy".into());
+    assert_eq!(roster.list()[0].state, failed);
     assert!(roster.steps().is_empty());
     roster.record(LinkChange::CameUp { index: 1 });
     let second = attach(&mut roster);
@@ -182,7 +184,8 @@ fn a_bot_that_fails_is_tried_again_and_one_that_is_not_wanted_any_more_is_detach
     assert!(!roster.attached(third, Ok(())));
     roster.ended(third, "its interface was removed".into());
     roster.record(disappeared(2, "a"));
-    assert!(roster.steps().is_empty() && !roster.has_failed());
+    assert!(roster.steps().is_empty());
+    assert_eq!(roster.list()[0].state, BotState::Waiting);
 }
 
 #[test]
