@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -261,6 +261,7 @@ impl CountingThread {
         id: BotId,
         start: BotStart,
     ) -> Result<(AttachedBot, oneshot::Receiver<BotEnd>)> {
+        ensure!(!self.bots.contains_key(&id), "the number of the bot is in use");
         let BotStart { settings, run_mode, queue, pane_offset, is_alone } = start;
         let interface = settings.input.display().to_string();
         let (modes, config) = (attach_modes(&settings)?, counter_config(&settings, run_mode));

@@ -151,7 +151,7 @@ impl Stop {
     }
 
     /// Sets the function that the signal thread calls when a status report is requested. It can wake a thread that does
-    /// not wait for [`Stop::descriptors`].
+    /// not poll the descriptors of the requests.
     pub fn on_status(&self, wake: impl Fn() + Send + 'static) {
         self.0.on_status.set(wake);
     }

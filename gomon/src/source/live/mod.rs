@@ -11,6 +11,7 @@ mod clsact;
 mod config;
 mod count_maps;
 mod counter;
+mod event;
 mod flow_cache;
 mod grid;
 pub mod interface;
@@ -36,10 +37,11 @@ pub use attachment::Live;
 pub use capture::listen;
 pub use clock::MonotonicClock;
 pub use config::CounterConfig;
+pub use event::{LiveEnd, LiveEvent, LiveState};
 pub use kernel::KernelCounter;
 pub use mode::{AttachMode, FALLBACK_ORDER};
 pub use poller::Waker;
-pub use set::{LiveEnd, LiveEvent, LiveSet, LiveState};
+pub use set::LiveSet;
 
 /// The shortest pane of an interface. Swapping generations takes an RCU grace period, for which every CPU
 /// has to pass through a quiescent state.

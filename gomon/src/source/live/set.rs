@@ -17,11 +17,12 @@ use anyhow::{Context, Error, Result, ensure};
 use super::attachment::Live;
 use super::clock::MonotonicClock;
 use super::config::CounterConfig;
+use super::event::{LiveEnd, LiveEvent, LiveState};
 use super::link::{LinkMonitor, RemovedLinks};
 use super::member::Member;
 use super::mode::AttachMode;
 use super::poller::{Poller, Waker};
-use crate::core::{Ledger, nanoseconds, seconds};
+use crate::core::{nanoseconds, seconds};
 use crate::source::{PaneSink, Stop};
 
 /// The tokens of descriptors that belong to no counter.
@@ -51,52 +52,6 @@ pub struct LiveSet<S> {
     poller: Poller,
     links: LinkMonitor,
     waker: Waker,
-}
-
-/// What happened to a [`LiveSet`].
-pub enum LiveEvent<S> {
-    /// A counter has ended and is detached. Its last, partial pane was passed to its sink, unless it failed.
-    Ended {
-        /// The number it was added with.
-        id: u64,
-        /// Its sink.
-        sink: S,
-        /// Why it ended.
-        why: LiveEnd,
-    },
-    /// [`Waker::wake`] was called.
-    Woken,
-    /// A stop was requested.
-    Stopped,
-    /// A status report was requested.
-    StatusRequested,
-}
-
-/// Why a counter ended.
-#[derive(Debug)]
-pub enum LiveEnd {
-    /// Its interface was removed.
-    InterfaceRemoved,
-    /// [`LiveSet::end`] was called.
-    Requested,
-    /// Its sink accepts no more panes.
-    SinkClosed,
-    /// The kernel's counts could not be read, or libpcap could not read.
-    Failed(Error),
-}
-
-/// The state of a counter in a [`LiveSet`].
-pub struct LiveState<'a, S> {
-    /// The number it was added with.
-    pub id: u64,
-    /// The interface, and how it is attached.
-    pub live: &'a Live,
-    /// The sink of its panes.
-    pub sink: &'a S,
-    /// The ledger of the open pane so far; `None` if it can't be read.
-    pub open: Option<Ledger>,
-    /// How long the latest drain took.
-    pub drained_in: Duration,
 }
 
 impl<S: PaneSink> LiveSet<S> {
