@@ -38,7 +38,7 @@ fn the_example_has_every_flag_and_their_defaults() {
     let example = example();
     let help = gomon(["--help"]).stdout;
     let flags = help.lines().filter_map(|line| {
-        let flag = line.trim().split_whitespace().find(|word| word.starts_with("--"))?;
+        let flag = line.split_whitespace().find(|word| word.starts_with("--"))?;
         line.trim_start().starts_with('-').then(|| flag[2..].trim_end_matches(',').to_owned())
     });
     let not_for_a_fleet =

@@ -131,8 +131,8 @@ fn a_dead_socket_is_replaced_and_anything_else_is_not() {
 #[test]
 fn hostile_requests_get_one_answer_and_disturb_nobody() {
     let fleet = fleet();
-    let long = [b"{\"command\":\"", &[b'x'; 1 << 20][..]].concat();
-    let nested = [&[b'['; 50_000][..], b"\n"].concat();
+    let long = format!("{{\"command\":\"{}", "x".repeat(1 << 20)).into_bytes();
+    let nested = format!("{}\n", "[".repeat(50_000)).into_bytes();
     let setting = |text: &str| {
         format!("{{\"command\":\"add\",\"interface\":\"a\",\"src\":\"any\",\"settings\":{text}}}\n")
     };

@@ -57,6 +57,11 @@ pub(crate) fn failed(error: &str) -> Value {
     json!({ "ok": false, "error": error })
 }
 
+/// Returns the answer that a bot has ended, and why records or artifacts of it are missing.
+pub(crate) fn removed(lost: Option<&str>) -> Value {
+    json!({ "ok": true, "lost": lost })
+}
+
 fn listed(bot: &ListedBot) -> Map<String, Value> {
     let mut object = Map::new();
     let mut set = |key: &str, value: Value| drop(object.insert(key.to_owned(), value));

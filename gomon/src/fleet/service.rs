@@ -1,4 +1,4 @@
-//! Notifications to the service manager (sd_notify(3)). Without one they have no effect.
+//! Notifications to the service manager (`sd_notify(3)`). Without one they have no effect.
 
 use std::time::Duration;
 

@@ -6,23 +6,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Error, Result};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::spawn_blocking;
 use tokio::time::{self, Interval, MissedTickBehavior};
 
-use super::config::{FleetConfig, with_defaults};
+use super::config::FleetConfig;
 use super::counting::{AttachedBot, CountingEvent, CountingHandle};
 use super::hotplug::Hotplug;
 use super::id::BotId;
 use super::report::{self, FleetStatus};
-use super::request::{ControlRequest, ShellRequest};
+use super::request::{ControlRequest, ShellRequest, sources, wanted_bot};
 use super::roster::{BotKey, BotState, FleetStep, Roster};
 use super::service;
-use super::wanted::WantedBot;
-use crate::settings::{BotGiven, GivenSetting, GivenValue, SettingOrigin};
 
 /// How often bots that failed are tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
@@ -170,14 +168,14 @@ impl Shell {
 
     fn task_ended(&mut self, end: TaskEnd) {
         match end {
-            TaskEnd::Attached(id, outcome) => self.attached(id, outcome),
+            TaskEnd::Attached(id, outcome) => {
+                self.attached(id, outcome.map_err(|error| format!("{error:#}")));
+            }
             TaskEnd::Detached(id, outcome) => {
                 self.roster.detached(id);
                 let lost = outcome.err().map(|error| format!("{error:#}"));
                 match self.removing.remove(&id) {
-                    Some(client) => {
-                        reply(Some(client), json!({ "ok": true, "lost": lost }));
-                    }
+                    Some(client) => reply(Some(client), report::removed(lost.as_deref())),
                     None => {
                         if let Some(lost) = lost {
                             log::error!("removing a bot: {lost}");
@@ -189,34 +187,38 @@ impl Shell {
         }
     }
 
-    fn attached(&mut self, id: BotId, outcome: Result<AttachedBot>) {
+    fn attached(&mut self, id: BotId, outcome: Result<AttachedBot, String>) {
         let key = self.roster.key(id).cloned();
-        let text = outcome.as_ref().map(|attached| attached.text.clone());
-        let text = text.map_err(|error| format!("{error:#}"));
-        let failure = text.as_ref().err().cloned();
-        if self.roster.attached(id, text.as_ref().map(|_| ()).map_err(Clone::clone)) {
+        let is_unwanted =
+            self.roster.attached(id, outcome.as_ref().map(|_| ()).map_err(Clone::clone));
+        if is_unwanted {
             self.detach(id, false);
         }
-        let client = key.as_ref().and_then(|key| self.adding.remove(key));
-        match (key, failure, client) {
-            (Some(key), Some(why), client @ Some(_)) => {
+        let Some(key) = key else {
+            // It was removed meanwhile. If it is attached, that is answered when it has ended.
+            if outcome.is_err() {
+                reply(self.removing.remove(&id), report::removed(None));
+            }
+            return;
+        };
+        match (outcome, self.adding.remove(&key)) {
+            (Ok(attached), client) => {
+                self.failures.remove(&key);
+                let state = BotState::Counting.name();
+                reply(client, json!({ "ok": true, "state": state, "attach": attached.text }));
+            }
+            (Err(why), Some(client)) => {
                 // A bot that a client adds is either watched, or not there.
                 self.roster.remove(&key);
-                reply(client, report::failed(&format!("adding {key}: {why}")));
+                reply(Some(client), report::failed(&format!("adding {key}: {why}")));
             }
-            (Some(key), Some(why), None) => {
+            (Err(why), None) => {
                 // Once per reason, and not for every try.
-                if self.failures.insert(key.clone(), why.clone()).as_ref() != Some(&why) {
+                if self.failures.get(&key) != Some(&why) {
                     log::error!("{key}: {why}: trying again every {} s", RETRY_INTERVAL.as_secs());
+                    self.failures.insert(key, why);
                 }
             }
-            (key, None, client) => {
-                key.map(|key| self.failures.remove(&key));
-                let state = BotState::Counting.name();
-                let attach = text.unwrap_or_default();
-                reply(client, json!({ "ok": true, "state": state, "attach": attach }));
-            }
-            (None, Some(_), _) => {}
         }
     }
 
@@ -272,7 +274,7 @@ impl Shell {
             }
             ControlRequest::Remove { interface, src } => match self.remove(&interface, src) {
                 Ok(Some(id)) => drop(self.removing.insert(id, client)),
-                Ok(None) => reply(Some(client), json!({ "ok": true, "lost": null })),
+                Ok(None) => reply(Some(client), report::removed(None)),
                 Err(error) => refuse(client, &error),
             },
             ControlRequest::List => reply(Some(client), report::list(&self.roster.list())),
@@ -289,20 +291,7 @@ impl Shell {
         src: String,
         settings: BTreeMap<String, Value>,
     ) -> Result<BotKey> {
-        let given = |key: &str, value| GivenSetting {
-            key: key.to_owned(),
-            value,
-            origin: SettingOrigin::Request(key.to_owned()),
-        };
-        let settings = settings.into_iter().map(|(key, value)| {
-            let setting = given(&key, given_value(&key, value)?);
-            setting.check(false)?;
-            Ok(setting)
-        });
-        let settings = with_defaults(settings.collect::<Result<_>>()?, &self.config.defaults);
-        let src = given("src", GivenValue::Text(src));
-        let named = given("interface", GivenValue::Text(interface.clone()));
-        let bot = WantedBot::new(&named, BotGiven { interface, src, settings })?;
+        let bot = wanted_bot(interface, src, settings, &self.config.defaults)?;
         let key = BotKey::new(bot.interface(), bot.sources());
         self.roster.add(bot)?;
         Ok(key)
@@ -310,13 +299,8 @@ impl Shell {
 
     /// Removes a bot. Returns it if it is counted: its last window must be written.
     fn remove(&mut self, interface: &str, src: Option<String>) -> Result<Option<BotId>> {
-        let sources = src.map(|src| {
-            let origin = SettingOrigin::Request("src".into());
-            let src = GivenSetting { key: "src".into(), value: GivenValue::Text(src), origin };
-            let given = BotGiven { interface: interface.to_owned(), src, settings: Vec::new() };
-            given.resolve().map(|settings| settings.bot.sources)
-        });
-        let key = self.roster.find(interface, sources.transpose()?.as_ref())?;
+        let sources = src.map(|src| sources(interface, src)).transpose()?;
+        let key = self.roster.find(interface, sources.as_ref())?;
         let state = self.roster.state(&key);
         let counted = match state {
             Some((id, BotState::Counting | BotState::Attaching)) => Some(id),
@@ -395,24 +379,6 @@ impl Shell {
         }
         service::ready(&self.summary());
     }
-}
-
-/// Converts the value of a setting in a request.
-fn given_value(key: &str, value: Value) -> Result<GivenValue> {
-    let text = |value: Value| match value {
-        Value::String(text) => Some(text),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    };
-    let converted = match value {
-        Value::Bool(is_on) => Some(GivenValue::Switch(is_on)),
-        Value::Array(items) => {
-            items.into_iter().map(text).collect::<Option<_>>().map(GivenValue::List)
-        }
-        value => text(value).map(GivenValue::Text),
-    };
-    converted
-        .ok_or_else(|| anyhow!("reading {key}: give a text, a number, true or false, or a list"))
 }
 
 fn refuse(client: oneshot::Sender<Value>, error: &Error) {

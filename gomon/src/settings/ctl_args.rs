@@ -145,7 +145,10 @@ mod tests {
         let args = ["ctl", "add"].into_iter().chain(args.split_whitespace());
         match CtlArgs::try_parse_from(args).unwrap().command {
             CtlCommand::Add(add) => add,
-            other => panic!("{other:?}"),
+            other @ (CtlCommand::Remove { .. }
+            | CtlCommand::List
+            | CtlCommand::Status
+            | CtlCommand::Reload) => panic!("{other:?}"),
         }
     }
 

@@ -130,7 +130,11 @@ impl Source<'_> {
                 };
                 GivenValue::List(texts)
             }
-            value => match scalar(value) {
+            value @ (DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Datetime(_)
+            | DeValue::Table(_)) => match scalar(value) {
                 Some(text) => GivenValue::Text(text),
                 None => bail!(
                     "{}: a {}: give a text, a number, true or false",

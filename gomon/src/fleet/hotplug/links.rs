@@ -173,7 +173,7 @@ mod tests {
                     }
                     table.end_list(&mut changes);
                 }
-                _ => {}
+                Happening::Created(_) | Happening::Renamed(..) => {}
             }
             if let Some(notice) = notice.filter(|_| !self.is_deaf) {
                 table.seen(notice, &mut changes);

@@ -40,12 +40,12 @@ pub(super) enum LinkMessage {
 
 /// Returns the request to list all interfaces.
 pub(super) fn list_request() -> Vec<u8> {
-    const LENGTH: usize = MESSAGE_HEADER + LINK_HEADER;
+    const LENGTH: u32 = 32;
     let mut header = NetlinkHeader::default();
     header.message_type = RTM_GETLINK;
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    header.length = LENGTH as u32;
-    let mut request = vec![0; LENGTH];
+    header.length = LENGTH;
+    let mut request = vec![0; MESSAGE_HEADER + LINK_HEADER];
     header.emit(&mut request);
     request
 }

@@ -34,13 +34,13 @@ const DATAGRAM: usize = 1 << 16;
 pub struct Hotplug {
     socket: AsyncFd<OwnedFd>,
     table: LinkTable,
-    listing: Listing,
+    listing: ListingState,
     datagram: Vec<u8>,
 }
 
 /// Whether the interfaces are being listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listing {
+enum ListingState {
     /// They have been listed.
     Done,
     /// They must be listed.
@@ -86,7 +86,7 @@ impl Hotplug {
         Ok(Self {
             socket,
             table: LinkTable::default(),
-            listing: Listing::Due,
+            listing: ListingState::Due,
             datagram: vec![0; DATAGRAM],
         })
     }
@@ -99,11 +99,11 @@ impl Hotplug {
     pub async fn changes(&mut self) -> Result<Vec<LinkChange>> {
         let mut changes = Vec::new();
         loop {
-            if self.listing == Listing::Due {
+            if self.listing == ListingState::Due {
                 send(&self.socket, &list_request(), SendFlags::empty())
                     .context("listing the interfaces")?;
                 self.table.begin_list();
-                self.listing = Listing::Running;
+                self.listing = ListingState::Running;
             }
             let mut ready = self.socket.readable().await.context("watching the interfaces")?;
             // Changes are returned before the next wait, which may not end.
@@ -145,7 +145,7 @@ impl Hotplug {
     }
 }
 
-impl Listing {
+impl ListingState {
     /// The state after a listing was requested. The kernel performs one at a time for a socket.
     fn requested(self) -> Self {
         match self {
@@ -158,19 +158,21 @@ impl Listing {
 fn handle(
     message: LinkMessage,
     table: &mut LinkTable,
-    listing: &mut Listing,
+    listing: &mut ListingState,
     changes: &mut Vec<LinkChange>,
 ) -> Result<()> {
     match message {
         LinkMessage::Exists(link) => table.seen(link, changes),
         LinkMessage::Removed(index) => table.gone(index, changes),
         LinkMessage::Lost => *listing = listing.requested(),
-        LinkMessage::Listed { is_consistent } if is_consistent && *listing == Listing::Running => {
+        LinkMessage::Listed { is_consistent }
+            if is_consistent && *listing == ListingState::Running =>
+        {
             table.end_list(changes);
-            *listing = Listing::Done;
+            *listing = ListingState::Done;
         }
         // The listing may lack interfaces that exist.
-        LinkMessage::Listed { .. } => *listing = Listing::Due,
+        LinkMessage::Listed { .. } => *listing = ListingState::Due,
         LinkMessage::Refused(0) => {}
         LinkMessage::Refused(number) => {
             return Err(io::Error::from_raw_os_error(number)).context("listing the interfaces");

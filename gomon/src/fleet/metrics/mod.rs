@@ -5,7 +5,7 @@ mod http;
 
 use std::fmt;
 
-use anyhow::Result;
+use gomon_common::parse::Malformed;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
@@ -22,16 +22,17 @@ use crate::run::progress::BotProgress;
 
 /// A label and its value.
 type Label = (&'static str, String);
+/// The values of a metric of one bot, each with a label in addition to those of the bot.
+type BotValues = Vec<(Option<Label>, f64)>;
 
 /// A metric of each bot that is counted.
 struct BotMetric {
     /// Without the suffix of a counter, and without the unit.
     name: &'static str,
     help: &'static str,
-    kind: MetricType,
+    is_counter: bool,
     unit: Option<Unit>,
-    /// The values, each with a label in addition to those of the bot.
-    values: fn(&BotStatus) -> Vec<(Option<Label>, f64)>,
+    values: fn(&BotStatus) -> BotValues,
 }
 
 /// Returns the one value of a metric without other labels.
@@ -39,7 +40,7 @@ struct BotMetric {
     clippy::cast_precision_loss,
     reason = "exact up to 2^53, and Prometheus stores nothing else"
 )]
-fn one(value: u64) -> Vec<(Option<Label>, f64)> {
+fn one(value: u64) -> BotValues {
     vec![(None, value as f64)]
 }
 
@@ -48,23 +49,15 @@ fn one(value: u64) -> Vec<(Option<Label>, f64)> {
     clippy::cast_precision_loss,
     reason = "exact up to 2^53, and Prometheus stores nothing else"
 )]
-fn each(
-    label: &'static str,
-    values: impl IntoIterator<Item = (&'static str, u64)>,
-) -> Vec<(Option<Label>, f64)> {
+fn each(label: &'static str, values: impl IntoIterator<Item = (&'static str, u64)>) -> BotValues {
     let values = values.into_iter();
     values.map(|(name, value)| (Some((label, name.to_owned())), value as f64)).collect()
 }
 
 /// The metrics of bots.
 fn bot_metrics() -> Vec<BotMetric> {
-    let counter = |name, help, values| BotMetric {
-        name,
-        help,
-        kind: MetricType::Counter,
-        unit: None,
-        values,
-    };
+    let counter =
+        |name, help, values| BotMetric { name, help, is_counter: true, unit: None, values };
     vec![
         counter("gomon_frames", "Frames seen in closed windows, by outcome", |bot| {
             let ledger = &bot.ledger;
@@ -80,7 +73,7 @@ fn bot_metrics() -> Vec<BotMetric> {
             )
         }),
         counter("gomon_malformed_frames", "Frames that could not be parsed, by reason", |bot| {
-            let reasons = gomon_common::parse::Malformed::ALL.map(|reason| reason.name());
+            let reasons = Malformed::ALL.map(Malformed::name);
             each("reason", reasons.into_iter().zip(bot.ledger.malformed))
         }),
         counter("gomon_lost_frames", "Frames that a capture by libpcap lost", |bot| {
@@ -115,21 +108,21 @@ fn bot_metrics() -> Vec<BotMetric> {
         BotMetric {
             name: "gomon_drain",
             help: "Time that reading the counts of the latest window took",
-            kind: MetricType::Gauge,
+            is_counter: false,
             unit: Some(Unit::Seconds),
             values: |bot| vec![(None, bot.drained_in.as_secs_f64())],
         },
         BotMetric {
             name: "gomon_attached",
             help: "How the bot is attached: 1 for the mode",
-            kind: MetricType::Gauge,
+            is_counter: false,
             unit: None,
             values: |bot| vec![(Some(("mode", bot.mode.to_string())), 1.0)],
         },
     ]
 }
 
-/// Returns the metrics in the text format of OpenMetrics 1.0.
+/// Returns the metrics in the text format of `OpenMetrics` 1.0.
 pub(crate) fn exposition(status: FleetStatus) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(FleetCollector(status)));
@@ -169,17 +162,17 @@ impl Collector for FleetCollector {
             let bots = status.bots.iter();
             bots.filter_map(|(bot, counts)| Some((bot, counts.as_ref()?)))
         };
-        for BotMetric { name, help, kind, unit, values } in bot_metrics() {
+        for BotMetric { name, help, is_counter, unit, values } in bot_metrics() {
+            let kind = if is_counter { MetricType::Counter } else { MetricType::Gauge };
             let mut metric = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
             for (bot, counts) in counted() {
                 for (label, value) in values(counts) {
                     let labels: Vec<Label> = labels(bot).into_iter().chain(label).collect();
                     let mut family = metric.encode_family(&labels)?;
-                    match kind {
-                        MetricType::Counter => {
-                            family.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
-                        }
-                        _ => family.encode_gauge(&value)?,
+                    if is_counter {
+                        family.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
+                    } else {
+                        family.encode_gauge(&value)?;
                     }
                 }
             }

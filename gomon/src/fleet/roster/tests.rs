@@ -2,18 +2,18 @@
 
 use std::path::Path;
 
-use proptest::prelude::*;
+use proptest::prelude::{
+    Just, ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
+};
 
 use super::super::config::FleetConfig;
 use super::*;
 
 fn config(bots: &[(&str, &str, u8)]) -> Vec<WantedBot> {
-    let bots: String = bots
-        .iter()
-        .map(|(interface, src, window)| {
-            format!("[[bot]]\ninterface='{interface}'\nsrc='{src}'\nwindow={window}\n")
-        })
-        .collect();
+    let bots = bots.iter().map(|(interface, src, window)| {
+        format!("[[bot]]\ninterface='{interface}'\nsrc='{src}'\nwindow={window}\n")
+    });
+    let bots = bots.collect::<Vec<_>>().concat();
     FleetConfig::parse(Path::new("x"), &bots).unwrap().bots
 }
 
@@ -210,7 +210,7 @@ fn the_panes_of_staggered_bots_end_at_different_times() {
 }
 
 #[derive(Clone, Debug)]
-enum Event {
+enum RosterEvent {
     Appear(u8),
     Disappear(u8),
     Rename(u8, u8),
@@ -219,15 +219,15 @@ enum Event {
     Retry,
 }
 
-fn event() -> impl Strategy<Value = Event> {
+fn event() -> impl Strategy<Value = RosterEvent> {
     let name = 0..5u8;
     prop_oneof![
-        4 => name.clone().prop_map(Event::Appear),
-        2 => name.clone().prop_map(Event::Disappear),
-        2 => (name.clone(), name.clone()).prop_map(|(old, new)| Event::Rename(old, new)),
-        2 => proptest::collection::vec((0..5u8, 0..2u8, any::<bool>()), 0..5).prop_map(Event::Configure),
-        1 => name.prop_map(Event::Fail),
-        1 => Just(Event::Retry),
+        4 => name.clone().prop_map(RosterEvent::Appear),
+        2 => name.clone().prop_map(RosterEvent::Disappear),
+        2 => (name.clone(), name.clone()).prop_map(|(old, new)| RosterEvent::Rename(old, new)),
+        2 => proptest::collection::vec((0..5u8, 0..2u8, any::<bool>()), 0..5).prop_map(RosterEvent::Configure),
+        1 => name.prop_map(RosterEvent::Fail),
+        1 => Just(RosterEvent::Retry),
     ]
 }
 
@@ -244,24 +244,24 @@ proptest! {
         let mut has_pattern = false;
         let mut last_index = 0;
         let name = |number: u8| format!("tap{number}");
-        for event in events.into_iter().chain([Event::Retry]) {
+        for event in events.into_iter().chain([RosterEvent::Retry]) {
             match event {
-                Event::Appear(number) if !links.contains_key(&number) => {
+                RosterEvent::Appear(number) if !links.contains_key(&number) => {
                     last_index += 1;
                     links.insert(number, last_index);
                     counted.roster.record(appeared(last_index, &name(number)));
                 }
-                Event::Disappear(number) => if let Some(index) = links.remove(&number) {
+                RosterEvent::Disappear(number) => if let Some(index) = links.remove(&number) {
                     counted.roster.record(disappeared(index, &name(number)));
                 },
-                Event::Rename(old, new) if !links.contains_key(&new) => {
+                RosterEvent::Rename(old, new) if !links.contains_key(&new) => {
                     if let Some(index) = links.remove(&old) {
                         links.insert(new, index);
                         counted.roster.record(disappeared(index, &name(old)));
                         counted.roster.record(appeared(index, &name(new)));
                     }
                 }
-                Event::Configure(entries) => {
+                RosterEvent::Configure(entries) => {
                     bots = entries.iter().map(|&(name, src, _)| (name, src)).collect();
                     bots.sort_unstable();
                     bots.dedup();
@@ -276,7 +276,7 @@ proptest! {
                     }
                     counted.roster.configure(config(&text), false);
                 }
-                Event::Fail(number) => {
+                RosterEvent::Fail(number) => {
                     let failing: Vec<_> =
                         counted.bots.iter().filter(|(_, key)| key.interface == name(number)).map(|(id, _)| *id).collect();
                     for id in failing {
@@ -284,8 +284,8 @@ proptest! {
                         counted.roster.ended(id, "failed".into());
                     }
                 }
-                Event::Retry => counted.roster.retry(),
-                Event::Appear(_) | Event::Rename(..) => {}
+                RosterEvent::Retry => counted.roster.retry(),
+                RosterEvent::Appear(_) | RosterEvent::Rename(..) => {}
             }
             counted.step();
         }
