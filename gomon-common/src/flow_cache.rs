@@ -7,22 +7,23 @@
 //! is part of the key, so the contact times in the map already include the flag of every packet counted
 //! here.
 //!
-//! The cache is stored as an array map of *parts*: its size varies, but the value size of a map is fixed
-//! when the object is compiled.
+//! The caches of all bots and generations are ranges of *parts* in one array map: their sizes vary, but the
+//! value size of a map is fixed when the object is compiled.
 
 use crate::address::Address;
+use crate::bot::CacheRange;
 use crate::endpoint::Endpoint;
 use crate::hash::multiplicative;
 use crate::kernel::GENERATIONS;
 use crate::packet::Packet;
 
-/// The slots in a part. On each CPU, a generation has a power of two of parts.
+/// The slots in a part. On each CPU, a cache has a power of two of parts.
 pub const SLOTS: usize = 1 << OFFSET_BITS;
 const OFFSET_BITS: u32 = 6;
-/// The maximum number of parts in a generation.
+/// The maximum number of parts in a cache.
 const MAX_PARTS: u32 = 64;
-/// The memory limit for the parts of all CPUs and generations, in bytes. There is always at least one part
-/// per CPU and generation, even above the limit.
+/// The memory limit for a bot's parts of all CPUs and generations, in bytes. There is always at least one
+/// part per CPU and generation, even above the limit.
 const MEMORY_LIMIT: usize = 1 << 20;
 
 /// The `u64` words in a part. Each slot has the key (0 if the slot is free), packets, and bytes.
@@ -63,7 +64,7 @@ pub const fn endpoint(key: u64) -> Endpoint {
     Endpoint::new(Address::v4((key as u32).to_be_bytes()), (key >> 40) as u8, (key >> 48) as u16)
 }
 
-/// The bits of a slot index in a generation with the maximum number of parts.
+/// The bits of a slot index in a cache with the maximum number of parts.
 const SLOT_BITS: u32 = 12;
 
 const _: () = assert!(1 << SLOT_BITS == MAX_PARTS as usize * SLOTS);
@@ -71,19 +72,19 @@ const _: () = assert!(1 << SLOT_BITS == MAX_PARTS as usize * SLOTS);
 /// The slot that a key maps to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheSlot {
-    /// The index of the part among the parts of all generations.
+    /// The index of the part among the parts of all caches.
     pub part: u32,
     /// The index of the slot's first word in the part: the key. Packets and bytes follow.
     pub offset: usize,
 }
 
 impl CacheSlot {
-    /// Returns the slot for a key, if each generation has this many `parts`.
+    /// Returns the slot for a key in a cache of at least one part.
     #[must_use]
     #[inline]
-    pub const fn of(key: u64, generation: u32, parts: u32) -> Self {
+    pub const fn of(key: u64, cache: CacheRange) -> Self {
         let slot = multiplicative(key, SLOT_BITS);
-        let part = generation * parts + ((slot >> OFFSET_BITS) & (parts - 1));
+        let part = cache.first + ((slot >> OFFSET_BITS) & (cache.parts - 1));
         Self { part, offset: slot as usize % SLOTS * SLOT_WORDS }
     }
 }
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_stay_within_their_generation_and_are_evenly_used() {
+    fn slots_stay_within_their_cache_and_are_evenly_used() {
         for parts in [1, 8, 64] {
             let mut used = vec![[0u32; PART_WORDS]; (GENERATIONS * parts) as usize];
             for n in 0..50_000u32 {
@@ -141,7 +142,8 @@ mod tests {
                     let address = Address::v4((0xc612_0000 + n / 8).to_be_bytes());
                     let key =
                         key(&packet(address, 17, (n % 8) as u16, ContactFlag::ATTEMPT)).unwrap();
-                    let slot = CacheSlot::of(key, generation, parts);
+                    let cache = CacheRange { first: generation * parts, parts };
+                    let slot = CacheSlot::of(key, cache);
                     assert_eq!(slot.part / parts, generation);
                     used[slot.part as usize][slot.offset] += 1;
                 }

@@ -1,9 +1,9 @@
 //! The interface between the eBPF programs and their loader: names, value layouts, and limits.
 //!
-//! Counts are kept in two *generations* of maps. A program reads the current generation once per packet and
-//! updates only that generation's maps. To close a pane, the loader makes the other generation current,
-//! waits until no program that read the old value is still running, and then has exclusive access to the
-//! old generation's maps.
+//! The counts of each [bot](crate::bot) are kept in two *generations* of maps. A program reads the bot's
+//! current generation once per packet and updates only that generation's maps. To close a pane, the loader
+//! makes the other generation current, waits until no program that read the old value is still running, and
+//! then has exclusive access to the old generation's maps.
 
 use crate::address::Address;
 use crate::mac::Mac;
@@ -27,43 +27,50 @@ pub mod names {
     /// All programs.
     pub const PROGRAMS: [&str; 4] = [XDP, XDP_FRAGS, TC, TC_EGRESS];
 
-    /// Array with one [`CurrentGeneration`](super::CurrentGeneration). Written by the loader.
-    pub const CURRENT: &str = "CURRENT";
-    /// Array of hash maps, one per generation: [`Endpoint`](crate::Endpoint) to seven `u64`s, which are a
-    /// [`DestinationValue`](super::DestinationValue), a [`ContactValue`](super::ContactValue), and the
-    /// source [`Address`](crate::Address) of the endpoint's packets or
+    /// Array of [`BotEntry`](crate::bot::BotEntry)s, by slot. Written by the loader.
+    pub const BOTS: &str = "BOTS";
+    /// Array of [`InterfaceBucket`](crate::bot::InterfaceBucket)s. Written by the loader.
+    pub const INTERFACES: &str = "INTERFACES";
+    /// Array of hash maps, by [cell](crate::bot::cell): [`Endpoint`](crate::Endpoint) to seven `u64`s,
+    /// which are a [`DestinationValue`](super::DestinationValue), a [`ContactValue`](super::ContactValue),
+    /// and the source [`Address`](crate::Address) of the endpoint's packets or
     /// [`SEVERAL_SOURCES`](super::SEVERAL_SOURCES). The source is only meaningful if every source is the
     /// bot's.
     pub const ENDPOINTS: &str = "ENDPOINTS";
-    /// Array of hash maps, one per generation: [`Address`](crate::Address) to
+    /// Array of hash maps, by cell: [`Address`](crate::Address) to
     /// [`DestinationValue`](super::DestinationValue).
     pub const HOSTS: &str = "HOSTS";
-    /// Per-CPU array: generation to [`CpuLedger`](super::CpuLedger).
+    /// Per-CPU array: cell to [`CpuLedger`](super::CpuLedger).
     pub const LEDGER: &str = "LEDGER";
-    /// Per-CPU array: generation to the registers of the [`hyperloglog`](crate::hyperloglog) sketch.
+    /// Array of arrays, by slot: generation to the registers of the [`hyperloglog`](crate::hyperloglog)
+    /// sketch.
     pub const HLL_REGISTERS: &str = "HLL_REGISTERS";
-    /// Array of the parts of each generation's [Bloom filter](crate::bloom) of listed hosts.
+    /// Array of arrays, by slot: the parts of each generation's [Bloom filter](crate::bloom) of listed
+    /// hosts.
     pub const BLOOM_FILTER: &str = "BLOOM_FILTER";
-    /// Per-CPU array of the parts of each generation's [flow cache](crate::flow_cache).
+    /// Per-CPU array of the parts of all [flow caches](crate::flow_cache).
     pub const FLOW_CACHE: &str = "FLOW_CACHE";
-    /// Hash map: [`Endpoint`](crate::Endpoint) to the time of its reply as in
+    /// Array of hash maps, by slot: [`Endpoint`](crate::Endpoint) to the time of its reply as in
     /// [`ContactValue::replied`](super::ContactValue::replied). Contacts of earlier panes that may still be
     /// answered. The loader adds and removes the entries.
     pub const PENDING_REPLIES: &str = "PENDING_REPLIES";
-    /// Per-CPU array: generation to the source addresses of a [sample](super::SENDER_SAMPLES) of the
-    /// packets that are not the bot's.
+    /// Array of per-CPU arrays, by slot: generation to the source addresses of a
+    /// [sample](super::SENDER_SAMPLES) of the packets that are not the bot's.
     pub const SENDERS: &str = "SENDERS";
-    /// LPM trie: prefix to 1 if its addresses are not counted, or 0 if they are.
+    /// LPM trie: slot and prefix to 1 if its addresses are not counted, or 0 if they are.
     pub const IGNORED: &str = "IGNORED";
-    /// Hash map whose keys are the bot's [`Address`](crate::Address)es other than the first.
+    /// Hash map from a [`SourceKey`](super::SourceKey) to the slot of the bot that has the address. With the
+    /// slot of a bot it has the bot's addresses other than the first, with the slot of a group those of all
+    /// bots in the group.
     pub const SOURCES: &str = "SOURCES";
     /// Perf event array, one buffer per CPU: packets for artifacts, each a
     /// [`PacketRecord`](super::PacketRecord) followed by the bytes of the frame.
     pub const PACKETS: &str = "PACKETS";
 
     /// All maps.
-    pub const MAPS: [&str; 12] = [
-        CURRENT,
+    pub const MAPS: [&str; 13] = [
+        BOTS,
+        INTERFACES,
         ENDPOINTS,
         HOSTS,
         LEDGER,
@@ -76,33 +83,12 @@ pub mod names {
         SOURCES,
         PACKETS,
     ];
-
-    /// Global, 16 bytes: the bot's first address.
-    pub const BOT: &str = "BOT";
-    /// Global, `u8`: 1 if every source is the bot's.
-    pub const ANY_SOURCE: &str = "ANY_SOURCE";
-    /// Global, `u64`: the MAC address that the bot's frames come from, as encoded by
-    /// [`mac_to_u64`](super::mac_to_u64). 0 matches every sender.
-    pub const BOT_MAC: &str = "BOT_MAC";
-    /// Global, `u8`: 1 if the bot has more than one address.
-    pub const MORE_SOURCES: &str = "MORE_SOURCES";
-    /// Global, `u8`: 1 if there are ignored destinations.
-    pub const HAS_IGNORED: &str = "HAS_IGNORED";
-    /// Global, `u32`: the number of parts in a generation's Bloom filter.
-    pub const BLOOM_PARTS: &str = "BLOOM_PARTS";
-    /// Global, `u32`: the number of parts in a generation's flow cache. 0 turns the cache off.
-    pub const FLOW_CACHE_PARTS: &str = "FLOW_CACHE_PARTS";
-    /// Global, `u32`: the maximum number of packets per host sent to user space in a
-    /// [`RATE_INTERVAL`](super::RATE_INTERVAL). 0 turns packet capture off.
-    pub const PACKETS_PER_HOST: &str = "PACKETS_PER_HOST";
-    /// Global, `u8`: 1 if contact times are recorded, which sweep detection needs.
-    pub const TRACK_CONTACTS: &str = "TRACK_CONTACTS";
 }
 
-/// The maximum number of ignored prefixes, including the one that excludes IPv4-mapped addresses from IPv6
-/// prefixes.
+/// The maximum number of a bot's ignored prefixes, including the one that excludes IPv4-mapped addresses from
+/// IPv6 prefixes.
 pub const MAX_IGNORED: usize = 16_384;
-/// The maximum number of bot addresses other than the first.
+/// The maximum number of a bot's addresses other than the first.
 pub const MAX_SOURCES: usize = 1024;
 /// The size of a CPU's sample of the sources of packets that are not the bot's. The first this many packets
 /// of a pane are all sampled, and after that about one in this many, which replaces an earlier one. A power
@@ -110,6 +96,33 @@ pub const MAX_SOURCES: usize = 1024;
 pub const SENDER_SAMPLES: usize = 64;
 /// The capacity of the endpoint and host maps of a generation, unless the loader sets another one.
 pub const DEFAULT_DESTINATIONS: usize = 1024;
+
+/// The halves of an address, and a slot.
+pub type SourceKey = [u64; 3];
+
+/// Returns the key of an address in the map of sources.
+#[must_use]
+#[inline]
+pub const fn source_key(slot: u32, address: Address) -> SourceKey {
+    let [high, low] = address.halves();
+    [high, low, slot as u64]
+}
+
+/// The data of a key of the LPM trie of ignored prefixes: the slot of the bot, and an address. As `u64`s, so
+/// that the address is aligned.
+pub type IgnoredKey = [u64; 3];
+
+/// The bits of an [`IgnoredKey`] in front of the address.
+pub const IGNORED_SLOT_BITS: u32 = 64;
+
+/// Returns the key of an address in the LPM trie of ignored prefixes.
+#[must_use]
+#[inline]
+pub const fn ignored_key(slot: u32, address: Address) -> IgnoredKey {
+    let [high, low] = address.halves();
+    // A trie compares bytes in the order of memory.
+    [slot as u64, high.to_be(), low.to_be()]
+}
 
 /// Encodes a MAC address as a number that is never 0.
 #[must_use]
@@ -132,18 +145,6 @@ pub const MIN_PACKETS_PER_HOST: u32 = 4;
 /// The maximum number of bytes of a frame that are sent to user space. Together with its headers this is
 /// the longest perf buffer record, whose length field has 16 bits.
 pub const MAX_CAPTURED: u32 = 65_400;
-
-/// The generation that the programs update, and the end of each generation's pane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct CurrentGeneration {
-    /// The current generation.
-    pub generation: u64,
-    /// The scheduled end of each generation's pane, in nanoseconds on the monotonic clock.
-    pub pane_ends: [u64; GENERATIONS as usize],
-}
-
-const _: () = assert!(size_of::<CurrentGeneration>() == 24);
 
 /// The packets and bytes sent to a destination, in host byte order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,9 +203,8 @@ pub struct PacketRecord {
     /// The VLAN tag that the kernel moved from the frame into the skb, as it was in the frame; zeros for
     /// none.
     tag: [u8; 4],
-    /// The generation that the packet belongs to.
-    generation: u8,
-    padding: [u8; 3],
+    /// The [cell](crate::bot::cell) that the packet belongs to, in host byte order.
+    cell: [u8; 4],
 }
 
 const _: () = assert!(size_of::<PacketRecord>() == 40 && align_of::<PacketRecord>() == 1);
@@ -213,21 +213,14 @@ impl PacketRecord {
     /// Creates the header for a packet between the bot and `host` in a frame of `length` bytes.
     #[must_use]
     #[inline]
-    pub const fn new(
-        time: u64,
-        host: Address,
-        length: u32,
-        captured: u32,
-        generation: u32,
-    ) -> Self {
+    pub const fn new(time: u64, host: Address, length: u32, captured: u32, cell: u32) -> Self {
         Self {
             time: time.to_ne_bytes(),
             host: host.bytes(),
             length: length.to_ne_bytes(),
             captured: captured.to_ne_bytes(),
             tag: [0; 4],
-            generation: (generation % GENERATIONS).to_ne_bytes()[0],
-            padding: [0; 3],
+            cell: cell.to_ne_bytes(),
         }
     }
 
@@ -250,15 +243,14 @@ impl PacketRecord {
         let (length, rest) = rest.split_first_chunk()?;
         let (captured, rest) = rest.split_first_chunk()?;
         let (tag, rest) = rest.split_first_chunk()?;
-        let ([generation, ..], rest) = rest.split_first_chunk::<4>()?;
+        let (cell, rest) = rest.split_first_chunk()?;
         let record = Self {
             time: *time,
             host: *host,
             length: *length,
             captured: *captured,
             tag: *tag,
-            generation: *generation,
-            padding: [0; 3],
+            cell: *cell,
         };
         let frame = rest.get(..u32::from_ne_bytes(*captured) as usize)?;
         Some((record, frame))
@@ -291,10 +283,10 @@ impl PacketRecord {
         }
     }
 
-    /// Returns the generation that the packet belongs to.
+    /// Returns the [cell](crate::bot::cell) that the packet belongs to.
     #[must_use]
-    pub const fn generation(&self) -> u32 {
-        self.generation as u32
+    pub const fn cell(&self) -> u32 {
+        u32::from_ne_bytes(self.cell)
     }
 }
 
@@ -336,11 +328,16 @@ pub enum LedgerEntry {
     Jiffies,
     /// The monotonic clock when `Jiffies` was read.
     JiffiesTime,
+    /// For a bot in a group, packets of the bot. For the group, all packets.
+    InGroup,
 }
 
 /// The ledger of one generation on one CPU, indexed by [`LedgerEntry`]. The length is a power of two, so
-/// that a mask keeps an index in bounds.
+/// that a mask keeps an index in bounds. From [`PACKET_WORD`] on it holds the packet that the CPU is counting.
 pub type CpuLedger = [u64; 32];
+
+/// The index of the first word of a [`CpuLedger`] that is not a ledger entry.
+pub const PACKET_WORD: usize = 24;
 
 impl LedgerEntry {
     /// Returns the counter of frames skipped for this reason.
@@ -370,7 +367,7 @@ mod tests {
                 LedgerEntry::Truncated as usize + position
             );
         }
-        assert!((LedgerEntry::JiffiesTime as usize) < size_of::<CpuLedger>() / size_of::<u64>());
+        assert!((LedgerEntry::InGroup as usize) < PACKET_WORD);
     }
 
     #[test]
@@ -380,10 +377,10 @@ mod tests {
         let mut sample = record.time.to_vec();
         sample.extend(host.bytes());
         sample.extend([record.length, record.captured, record.tag].concat());
-        sample.extend([1, 0, 0, 0]);
+        sample.extend(1u32.to_ne_bytes());
         sample.extend(b"abc-padding");
         assert_eq!(PacketRecord::split(&sample), Some((record, &b"abc"[..])));
-        assert_eq!((record.time(), record.length(), record.generation()), (7, 1500, 1));
+        assert_eq!((record.time(), record.length(), record.cell()), (7, 1500, 1));
         assert_eq!(record.tag(), None);
         assert_eq!(record.with_tag(0x8100, 7).tag(), Some([0x81, 0, 0, 7]));
         for length in 0..size_of::<PacketRecord>() + 3 {

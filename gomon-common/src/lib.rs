@@ -9,6 +9,7 @@
 
 mod address;
 pub mod bloom;
+pub mod bot;
 mod endpoint;
 pub mod flow_cache;
 mod frame;

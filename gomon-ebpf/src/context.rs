@@ -90,6 +90,20 @@ pub(crate) struct VlanTag {
     pub(crate) tci: u16,
 }
 
+/// Returns the index of the interface that received the frame.
+#[inline(always)]
+pub(crate) fn interface(ctx: &XdpContext) -> u32 {
+    // SAFETY: this is the context that the program was called with.
+    unsafe { (*ctx.ctx).ingress_ifindex }
+}
+
+/// Returns the index of the interface that the program is attached to.
+#[inline(always)]
+pub(crate) fn skb_interface(ctx: &TcContext) -> u32 {
+    // SAFETY: this is the context that the program was called with.
+    unsafe { (*ctx.skb.skb).ifindex }
+}
+
 /// Returns the VLAN tag in the metadata of the skb.
 #[inline(always)]
 pub(crate) fn vlan_tag(ctx: &TcContext) -> Option<VlanTag> {

@@ -27,7 +27,7 @@ use count::FrameContext;
 pub fn gomon_xdp(ctx: XdpContext) -> u32 {
     let linear = DirectAccess::new(&ctx);
     let (full, length) = (VariableOffsetAccess(linear), linear.length());
-    FrameContext { ctx: &ctx, linear, full, length, tag: None }.count();
+    FrameContext { ctx: &ctx, linear, full, length, tag: None }.count(context::interface(&ctx));
     XDP_PASS
 }
 
@@ -36,21 +36,21 @@ pub fn gomon_xdp(ctx: XdpContext) -> u32 {
 pub fn gomon_xdp_frags(ctx: XdpContext) -> u32 {
     let (linear, full) = (DirectAccess::new(&ctx), XdpFrags(&ctx));
     let length = context::total_length(&ctx);
-    FrameContext { ctx: &ctx, linear, full, length, tag: None }.count();
+    FrameContext { ctx: &ctx, linear, full, length, tag: None }.count(context::interface(&ctx));
     XDP_PASS
 }
 
 /// Counts packets at TC ingress. `TC_ACT_UNSPEC` leaves the verdict to the programs that run next.
 #[classifier]
 pub fn gomon_tc(ctx: TcContext) -> i32 {
-    skb_frame(&ctx, Skb::at_ingress(&ctx)).count();
+    skb_frame(&ctx, Skb::at_ingress(&ctx)).count(context::skb_interface(&ctx));
     TC_ACT_UNSPEC
 }
 
 /// Records replies to the bot at TC egress.
 #[classifier]
 pub fn gomon_tc_egress(ctx: TcContext) -> i32 {
-    skb_frame(&ctx, Skb::at_egress(&ctx)).record_reply();
+    skb_frame(&ctx, Skb::at_egress(&ctx)).record_reply(context::skb_interface(&ctx));
     TC_ACT_UNSPEC
 }
 

@@ -1,29 +1,18 @@
 //! The contact times of endpoints: when the bot first tried to reach them and when they first replied.
 
-use aya_ebpf::Global;
 use gomon_common::ContactFlag;
 use gomon_common::kernel::ContactValue;
 
-use super::ledger::CpuState;
-
-#[unsafe(no_mangle)]
-static TRACK_CONTACTS: Global<u8> = Global::new(0);
-
-/// Returns whether contact times are recorded. This is a constant when the kernel loads the program, so the
-/// verifier removes the code that depends on it.
-#[inline(always)]
-pub(crate) fn is_enabled() -> bool {
-    TRACK_CONTACTS.load() != 0
-}
+use super::bots::Bot;
 
 /// Returns the contact times of an endpoint after its first packet.
 #[inline(always)]
-pub(crate) fn initial(flag: ContactFlag, cpu: &CpuState) -> ContactValue {
+pub(crate) fn initial(flag: ContactFlag, bot: &Bot) -> ContactValue {
     let mut contact = ContactValue::default();
-    if is_enabled() {
+    if bot.tracks_contacts() {
         match flag {
-            ContactFlag::ATTEMPT => contact.attempted = cpu.coarse_time(),
-            ContactFlag::ESTABLISHED => contact.replied = cpu.coarse_time(),
+            ContactFlag::ATTEMPT => contact.attempted = bot.cpu.coarse_time(),
+            ContactFlag::ESTABLISHED => contact.replied = bot.cpu.coarse_time(),
             _ => {}
         }
     }
@@ -43,16 +32,16 @@ impl ContactEntry {
 
     /// Records the contact flag of a further packet from the bot. In the common case nothing changes.
     #[inline(always)]
-    pub(crate) fn record(&self, flag: ContactFlag, cpu: &CpuState) {
+    pub(crate) fn record(&self, flag: ContactFlag, bot: &Bot) {
         // SAFETY: the entry is in a live map value. Aligned words are read and written atomically, and it
         // does not matter which of two CPUs writes first.
         unsafe {
             match flag {
                 ContactFlag::ATTEMPT if (*self.0).attempted == 0 => {
-                    (*self.0).attempted = cpu.coarse_time();
+                    (*self.0).attempted = bot.cpu.coarse_time();
                 }
                 ContactFlag::ESTABLISHED if (*self.0).replied == 0 => {
-                    (*self.0).replied = cpu.coarse_time();
+                    (*self.0).replied = bot.cpu.coarse_time();
                 }
                 _ => {}
             }

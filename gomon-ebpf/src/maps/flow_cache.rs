@@ -1,27 +1,24 @@
 //! The per-CPU flow cache, which counts packets to listed endpoints without a hash map lookup.
 
-use aya_ebpf::Global;
 use aya_ebpf::btf_maps::PerCpuArray;
 use aya_ebpf::macros::btf_map;
 use gomon_common::Packet;
 use gomon_common::flow_cache::{CacheSlot, PART_WORDS, SLOT_WORDS, key};
-use gomon_common::kernel::GENERATIONS;
+
+use super::bots::Bot;
 
 /// Key, packets, bytes.
 type Slot = [u64; SLOT_WORDS];
 
-/// Per-CPU array. Key: index of a part. Value: the slots of the part. The loader sets the number of
-/// entries to `FLOW_CACHE_PARTS` per generation.
+/// Per-CPU array. Key: index of a part. Value: the slots of the part. User space sets the number of entries,
+/// and assigns ranges of them to the generations of bots.
 #[btf_map]
-static FLOW_CACHE: PerCpuArray<[u64; PART_WORDS], { GENERATIONS as usize }> = PerCpuArray::new();
-
-#[unsafe(no_mangle)]
-static FLOW_CACHE_PARTS: Global<u32> = Global::new(0);
+static FLOW_CACHE: PerCpuArray<[u64; PART_WORDS], 1> = PerCpuArray::new();
 
 /// Counts a packet in the slot its key maps to. Returns false if the slot is free or has another key.
 #[inline(always)]
-pub(crate) fn add(generation: u32, packet: &Packet, length: u64) -> bool {
-    let Some((slot, key)) = slot(generation, packet) else { return false };
+pub(crate) fn add(bot: &Bot, packet: &Packet, length: u64) -> bool {
+    let Some((slot, key)) = slot(bot, packet) else { return false };
     // SAFETY: the slot is in a live map value of this CPU. No other CPU writes to it, and a program is not
     // interrupted by itself.
     unsafe {
@@ -37,8 +34,8 @@ pub(crate) fn add(generation: u32, packet: &Packet, length: u64) -> bool {
 
 /// Claims the slot that the key of a packet maps to, if it is free. The packet's endpoint must be listed.
 #[inline(always)]
-pub(crate) fn claim(generation: u32, packet: &Packet) {
-    if let Some((slot, key)) = slot(generation, packet) {
+pub(crate) fn claim(bot: &Bot, packet: &Packet) {
+    if let Some((slot, key)) = slot(bot, packet) {
         // SAFETY: as above.
         unsafe {
             if (*slot)[0] == 0 {
@@ -48,16 +45,15 @@ pub(crate) fn claim(generation: u32, packet: &Packet) {
     }
 }
 
-/// Returns the slot and the key of a packet. Whether the cache is on is a constant when the kernel loads
-/// the program, so the verifier removes the code that depends on it.
+/// Returns the slot and the key of a packet, if the bot has a cache.
 #[inline(always)]
-fn slot(generation: u32, packet: &Packet) -> Option<(*mut Slot, u64)> {
-    let parts = FLOW_CACHE_PARTS.load();
-    if parts == 0 {
+fn slot(bot: &Bot, packet: &Packet) -> Option<(*mut Slot, u64)> {
+    let cache = bot.cache();
+    if cache.parts == 0 {
         return None;
     }
     let key = key(packet)?;
-    let slot = CacheSlot::of(key, generation, parts);
+    let slot = CacheSlot::of(key, cache);
     let part = FLOW_CACHE.get_ptr_mut(slot.part)?;
     // SAFETY: the words of every slot are within its part.
     Some((unsafe { part.cast::<u64>().add(slot.offset).cast() }, key))

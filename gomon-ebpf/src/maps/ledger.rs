@@ -5,21 +5,29 @@ use core::hint::black_box;
 use aya_ebpf::btf_maps::PerCpuArray;
 use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns};
 use aya_ebpf::macros::btf_map;
-use gomon_common::Skip;
-use gomon_common::kernel::{CpuLedger, GENERATIONS, LedgerEntry};
+use gomon_common::kernel::{CpuLedger, LedgerEntry, PACKET_WORD};
+use gomon_common::{Packet, Skip};
 
-/// Per-CPU array. Key: generation. Value: a `u64` per [`LedgerEntry`].
+/// Per-CPU array. Key: cell. Value: a `u64` per [`LedgerEntry`]. User space sets the number of entries.
 #[btf_map]
-static LEDGER: PerCpuArray<CpuLedger, { GENERATIONS as usize }> = PerCpuArray::new();
+static LEDGER: PerCpuArray<CpuLedger, 1> = PerCpuArray::new();
 
-/// The state of this CPU in one generation.
+/// The state of this CPU in one generation of a bot.
 pub(crate) struct CpuState(*mut CpuLedger);
 
+/// Looks up the state of this CPU in a cell.
+#[inline(always)]
+pub(crate) fn get(cell: u32) -> Option<CpuState> {
+    LEDGER.get_ptr_mut(cell).map(CpuState)
+}
+
 impl CpuState {
-    /// Looks up the state of this CPU in a generation.
+    /// Returns the place for the packet that this CPU is counting.
     #[inline(always)]
-    pub(crate) fn get(generation: u32) -> Option<Self> {
-        LEDGER.get_ptr_mut(generation).map(Self)
+    pub(crate) fn packet(&self) -> *mut Packet {
+        const { assert!(PACKET_WORD * 8 + size_of::<Packet>() <= size_of::<CpuLedger>()) };
+        // SAFETY: the packet is within the map value, as asserted.
+        unsafe { self.0.cast::<u64>().add(PACKET_WORD).cast() }
     }
 
     /// Records a frame under `entry`.
@@ -32,7 +40,9 @@ impl CpuState {
     /// bounds.
     #[inline(always)]
     pub(crate) fn record_skipped(&self, skip: Skip) {
-        let index = masked_index(LedgerEntry::of(skip));
+        let entry = black_box(LedgerEntry::of(skip) as usize);
+        // The mask gives the verifier a bound.
+        let index = entry & (size_of::<CpuLedger>() / size_of::<u64>() - 1);
         // SAFETY: as below. The mask keeps the index in bounds.
         unsafe { (*self.0)[index] += 1 };
     }
@@ -106,10 +116,4 @@ impl CpuState {
         // itself.
         unsafe { (*self.0)[entry as usize] = number };
     }
-}
-
-/// Returns the index of an entry that was loaded from memory. The mask gives the verifier a bound.
-#[inline(always)]
-fn masked_index(entry: LedgerEntry) -> usize {
-    black_box(entry as usize) & (size_of::<CpuLedger>() / size_of::<u64>() - 1)
 }

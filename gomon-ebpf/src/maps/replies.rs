@@ -2,7 +2,7 @@
 
 use gomon_common::Endpoint;
 
-use super::ledger::CpuState;
+use super::bots::Bot;
 use super::{endpoints, pending_replies};
 
 /// Records a datagram from an endpoint to the bot. Returns whether it answers an attempt of the bot.
@@ -10,16 +10,16 @@ use super::{endpoints, pending_replies};
 /// Unsolicited datagrams are not recorded. Attempts of earlier panes are in the map of pending replies,
 /// or, until user space has moved them there, in the generation that was just closed.
 #[inline(never)]
-pub(crate) fn record(generation: u32, cpu: &CpuState, from: &Endpoint) -> bool {
-    let now = cpu.coarse_time();
-    if let Some(contact) = endpoints::contact(generation, from) {
+pub(crate) fn record(bot: &Bot, from: &Endpoint) -> bool {
+    let now = bot.cpu.coarse_time();
+    if let Some(contact) = endpoints::contact(bot.cell(), from) {
         contact.record_reply(now);
         return true;
     }
-    if pending_replies::record_reply(from, now) {
+    if pending_replies::record_reply(bot, from, now) {
         return true;
     }
-    match endpoints::contact(generation ^ 1, from) {
+    match endpoints::contact(bot.other_cell(), from) {
         Some(contact) => {
             contact.record_reply(now);
             true

@@ -72,6 +72,7 @@ pub struct CountingHandle {
 enum CountingRequest {
     Add(BotId, Box<BotStart>, oneshot::Sender<Result<(AttachedBot, oneshot::Receiver<BotEnd>)>>),
     Remove(BotId, oneshot::Sender<Result<()>>),
+    Reserve(usize),
     Statuses(oneshot::Sender<Vec<(BotStatus, Option<SinkMonitor>)>>),
     Stop,
 }
@@ -94,23 +95,23 @@ struct CountedBot {
     removal: Option<oneshot::Sender<Result<()>>>,
 }
 
-/// Starts the counting thread. Must be called in a tokio runtime with time enabled, in whose tasks reports are written.
+/// Starts the counting thread, for up to `bots` at the same time. Must be called in a tokio runtime with time enabled, in whose tasks reports are written.
 /// `stop` has requests to end all bots, and to log their ledgers.
 ///
 /// # Errors
 ///
 /// When the process is out of threads or file descriptors.
-pub fn start(stop: Stop) -> Result<(CountingHandle, UnboundedReceiver<CountingEvent>)> {
+pub fn start(bots: u32, stop: Stop) -> Result<(CountingHandle, UnboundedReceiver<CountingEvent>)> {
     let (requests, received) = mpsc::channel();
     let (ended, ends) = unbounded_channel();
     let (events, unasked) = unbounded_channel();
     let (done, is_done) = watch::channel(false);
     let (started, waker) = mpsc::channel();
-    let run = move || match LiveSet::new(stop.clone()) {
+    let run = move || match LiveSet::new(bots, stop.clone()) {
         Ok(set) => {
             let _ = started.send(Ok(set.waker()));
-            let bots = BTreeMap::new();
-            CountingThread { set, stop, bots, received, ended, is_stopping: false }.run();
+            let (bots, is_stopping) = (BTreeMap::new(), false);
+            CountingThread { set, stop, bots, received, ended, is_stopping }.run();
         }
         Err(error) => drop(started.send(Err(error))),
     };
@@ -182,6 +183,12 @@ impl CountingHandle {
         Ok(statuses.collect())
     }
 
+    /// Prepares the kernel for this many bots that are about to be added. A failure is reported when they are added.
+    pub fn reserve(&self, bots: usize) {
+        let _ = self.requests.send(CountingRequest::Reserve(bots));
+        self.waker.wake();
+    }
+
     /// Ends all bots, as [`CountingHandle::remove`] does, and the counting thread.
     pub async fn stop(&self) {
         let _ = self.requests.send(CountingRequest::Stop);
@@ -248,6 +255,11 @@ impl CountingThread {
                 Some(_) => drop(reply.send(Err(anyhow!("the bot is being removed")))),
                 None => drop(reply.send(Err(anyhow!("there is no such bot")))),
             },
+            CountingRequest::Reserve(bots) => {
+                if let Err(error) = self.set.reserve(bots) {
+                    log::debug!("preparing for {bots} bots: {error:#}");
+                }
+            }
             CountingRequest::Statuses(reply) => drop(reply.send(self.statuses())),
             CountingRequest::Stop => {
                 self.is_stopping = true;

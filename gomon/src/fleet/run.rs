@@ -21,6 +21,9 @@ use crate::sink::console;
 use crate::source::Stop;
 use crate::source::live::interface;
 
+/// The maximum number of bots that are counted at the same time. The kernel's memory for each of them that is not used
+/// is 800 bytes per CPU.
+const MAX_BOTS: u32 = 1024;
 /// The maximum number of requests that wait for the shell.
 const QUEUED_REQUESTS: usize = 64;
 /// How long the thread that waits for a stop sleeps at most.
@@ -94,7 +97,10 @@ impl Fleet {
             stop.stop_with_parent().context("watching the parent process")?;
         }
         raise_descriptor_limit();
-        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(2 * MAX_BOTS as usize) // a disk that hangs holds one
+            .build();
         let runtime = runtime.context("starting the runtime")?;
         let entered = runtime.enter();
         let (requests, received) = channel(QUEUED_REQUESTS);
@@ -110,7 +116,7 @@ impl Fleet {
             runtime.spawn(metrics::serve(listener, requests.clone()));
         }
         let hotplug = Hotplug::new()?;
-        let (counting, events) = counting::start(stop.clone())?;
+        let (counting, events) = counting::start(MAX_BOTS, stop.clone())?;
         let (signals, signalled) = unbounded_channel();
         forward_signals(&stop, &signals);
         drop(entered);

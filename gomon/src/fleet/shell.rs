@@ -129,7 +129,13 @@ impl Shell {
 
     /// Performs what follows from the latest events.
     fn perform(&mut self) {
-        for step in self.roster.steps() {
+        let steps = self.roster.steps();
+        let attaching =
+            steps.iter().filter(|step| matches!(step, FleetStep::Attach { .. })).count();
+        if attaching > 1 {
+            self.counting.reserve(attaching);
+        }
+        for step in steps {
             let (counting, tasks) = (self.counting.clone(), self.tasks.clone());
             match step {
                 FleetStep::Attach { id, settings, pane_offset } => {

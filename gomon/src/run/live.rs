@@ -28,7 +28,7 @@ pub(super) fn count(
         Err(error) => return vec![error],
     };
     let counted = runtime.block_on(async {
-        let (counting, _events) = counting::start(stop).context("watching the interface")?;
+        let (counting, _events) = counting::start(1, stop).context("watching the interface")?;
         let queue = SinkQueue::start(sinks);
         let (settings, pane_offset) = (bot, Duration::ZERO);
         let start = BotStart { settings, run_mode, queue, pane_offset, is_alone: true };

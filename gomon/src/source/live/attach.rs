@@ -6,24 +6,24 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 use aya::programs::links::FdLink;
 use aya::programs::tc::{NlOptions, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::XdpMode;
-use aya::programs::{LinkOrder, Program, ProgramError, SchedClassifier, Xdp};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, Xdp};
 use gomon_common::kernel::names;
 
 use super::attach_error::{explain, lacks_capabilities};
+use super::attached_programs::{InterfacePrograms, ProgramLink};
 use super::capture::PcapCounter;
-use super::clsact::{self, LivenessSocket};
+use super::clsact;
 use super::config::CounterConfig;
 use super::counter::Counter;
 use super::interface::{self, LinkState};
 use super::kernel::KernelCounter;
 use super::mode::{AttachMode, FALLBACK_ORDER};
+use super::object::{KernelObject, SharedObject};
 
 /// A counter that is attached.
 pub(super) struct Attached {
     pub(super) mode: AttachMode,
     pub(super) counter: Counter,
-    /// For filters that remain when this process is killed.
-    pub(super) liveness: Vec<LivenessSocket>,
 }
 
 /// Attaches in the first of `modes` that works.
@@ -35,10 +35,12 @@ pub(super) fn attach(
     interface: &str,
     modes: &[AttachMode],
     config: &CounterConfig,
+    object: &SharedObject,
 ) -> Result<Attached> {
     let mut attempts = Attempts {
         interface,
         config,
+        object,
         advice: (modes.len() < FALLBACK_ORDER.len()).then_some("try --attach auto"),
         falls_back_to_pcap: modes.contains(&AttachMode::Pcap),
         errors: Vec::new(),
@@ -57,6 +59,7 @@ pub(super) fn attach(
 struct Attempts<'a> {
     interface: &'a str,
     config: &'a CounterConfig,
+    object: &'a SharedObject,
     /// What to do about an unknown error.
     advice: Option<&'a str>,
     /// Whether libpcap is tried last.
@@ -71,23 +74,23 @@ impl Attempts<'_> {
         if modes.is_empty() {
             return None;
         }
-        let mut kernel = match create_kernel_counter(self.interface, self.config) {
-            Ok(kernel) => kernel,
+        let (index, mut kernel) = match self.create_kernel_counter() {
+            Ok(created) => created,
             Err(error) => {
                 let error = explain(error, self.interface, None, self.advice);
                 self.record(&error, self.falls_back_to_pcap);
                 return None;
             }
         };
+        if let Some(mode) = self.share_programs(index, modes) {
+            kernel.set_attached();
+            return Some(Attached { mode, counter: Counter::Kernel(Box::new(kernel)) });
+        }
         for (&mode, modes_left) in modes.iter().zip((0..modes.len()).rev()) {
-            let error = match attach_mode(&mut kernel, self.interface, mode) {
-                Ok(liveness) => {
-                    let mut liveness = Vec::from_iter(liveness);
-                    if self.config.packets_per_host > 0 || self.config.sweeps {
-                        liveness.extend(attach_egress(&mut kernel, self.interface, self.config));
-                    }
-                    let counter = Counter::Kernel(Box::new(kernel));
-                    return Some(Attached { mode, counter, liveness });
+            let error = match self.attach_mode(index, mode) {
+                Ok(()) => {
+                    kernel.set_attached();
+                    return Some(Attached { mode, counter: Counter::Kernel(Box::new(kernel)) });
                 }
                 Err(error) => error,
             };
@@ -103,14 +106,70 @@ impl Attempts<'_> {
         None
     }
 
+    /// Creates the maps of the bot, if the interface carries frames that the programs can count.
+    fn create_kernel_counter(&self) -> Result<(u32, KernelCounter)> {
+        check_link_type(self.interface)?;
+        let index = interface::index(self.interface).context("there is no such interface")?;
+        let index = index.parse().context("reading the index of the interface")?;
+        Ok((index, KernelCounter::new(self.object, index, self.config)?))
+    }
+
+    /// Uses the programs that are attached for another bot on the interface, if there are any. Returns their mode.
+    fn share_programs(&self, index: u32, modes: &[AttachMode]) -> Option<AttachMode> {
+        let mut object = self.object.get().ok()?;
+        let programs = object.programs.get(index)?;
+        programs.bots += 1;
+        if !modes.contains(&programs.mode) {
+            log::warn!(
+                "{}: attached by {} already, for another bot",
+                self.interface,
+                programs.mode
+            );
+        }
+        Some(programs.mode)
+    }
+
+    /// Attaches the ingress program, which counts.
+    fn attach_mode(&self, index: u32, mode: AttachMode) -> Result<()> {
+        let mut object = self.object.get()?;
+        let (object, mut liveness) = (&mut *object, Vec::new());
+        let link = match mode {
+            AttachMode::Xdp => attach_xdp(object, self.interface, XdpMode::Driver)?,
+            AttachMode::XdpGeneric => attach_xdp(object, self.interface, XdpMode::Skb)?,
+            AttachMode::Tcx => {
+                let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+                attach_classifier(
+                    object,
+                    names::TC,
+                    self.interface,
+                    TcAttachType::Ingress,
+                    options,
+                )?
+            }
+            AttachMode::Clsact => {
+                liveness.push(clsact::prepare(self.interface)?);
+                let options = TcAttachOptions::Netlink(NlOptions::default());
+                attach_classifier(
+                    object,
+                    names::TC,
+                    self.interface,
+                    TcAttachType::Ingress,
+                    options,
+                )?
+            }
+            AttachMode::Pcap => bail!("libpcap uses no program"),
+        };
+        let links = vec![link];
+        let programs = InterfacePrograms { mode, links, liveness, sees_replies: false, bots: 1 };
+        object.programs.insert(index, programs);
+        Ok(())
+    }
+
     /// Captures with libpcap.
     fn attach_pcap(&mut self) -> Option<Attached> {
         let mode = AttachMode::Pcap;
         match PcapCounter::open(self.interface, self.config) {
-            Ok(capture) => {
-                let counter = Counter::Pcap(Box::new(capture));
-                Some(Attached { mode, counter, liveness: vec![] })
-            }
+            Ok(capture) => Some(Attached { mode, counter: Counter::Pcap(Box::new(capture)) }),
             Err(error) => {
                 let error = explain(error, self.interface, Some(mode), self.advice);
                 self.record(&error.context(mode.to_string()), false);
@@ -129,38 +188,57 @@ impl Attempts<'_> {
     }
 }
 
-/// Creates the maps of the eBPF programs, if the interface carries frames that they can count.
-fn create_kernel_counter(interface: &str, config: &CounterConfig) -> Result<KernelCounter> {
-    check_link_type(interface)?;
-    KernelCounter::new(config)
-}
-
-fn attach_mode(
-    kernel: &mut KernelCounter,
+/// Attaches the egress program to the interface with this index, which sees the packets to the bot, if `config` needs it
+/// and it is not attached. Without it artifacts lack that direction and UDP contacts cannot be judged, which is logged
+/// as a warning.
+pub(super) fn attach_egress(
     interface: &str,
-    mode: AttachMode,
-) -> Result<Option<LivenessSocket>> {
-    match mode {
-        AttachMode::Xdp => attach_xdp(kernel, interface, XdpMode::Driver)?,
-        AttachMode::XdpGeneric => attach_xdp(kernel, interface, XdpMode::Skb)?,
-        AttachMode::Tcx => {
-            attach_ingress(kernel, interface, TcAttachOptions::TcxOrder(LinkOrder::first()))?;
-        }
-        AttachMode::Clsact => {
-            let liveness = clsact::prepare(interface)?;
-            attach_ingress(kernel, interface, TcAttachOptions::Netlink(NlOptions::default()))?;
-            return Ok(Some(liveness));
-        }
-        AttachMode::Pcap => bail!("libpcap uses no program"),
+    index: u32,
+    config: &CounterConfig,
+    object: &SharedObject,
+) {
+    if !config.needs_replies() {
+        return;
     }
-    Ok(None)
+    if let Err(error) = try_attach_egress(interface, index, object) {
+        let consequence = match (config.packets_per_host > 0, config.sweeps) {
+            (true, true) => "artifacts lack packets to the bot, and UDP sweeps can't be judged",
+            (true, false) => "artifacts lack packets to the bot",
+            (false, _) => "UDP sweeps can't be judged",
+        };
+        log::warn!("{consequence}: attaching to the egress of {interface}: {error:#}");
+    }
 }
 
-fn attach_xdp(kernel: &mut KernelCounter, interface: &str, mode: XdpMode) -> Result<()> {
+fn try_attach_egress(interface: &str, index: u32, object: &SharedObject) -> Result<()> {
+    let mut object = object.get()?;
+    if object.programs.get(index).is_none_or(|programs| programs.sees_replies) {
+        return Ok(());
+    }
+    let mut egress = |options| {
+        let direction = TcAttachType::Egress;
+        attach_classifier(&mut object, names::TC_EGRESS, interface, direction, options)
+    };
+    let mut liveness = None;
+    let link = if let Ok(link) = egress(TcAttachOptions::TcxOrder(LinkOrder::first())) {
+        link
+    } else {
+        liveness = Some(clsact::prepare(interface)?);
+        egress(TcAttachOptions::Netlink(NlOptions::default()))?
+    };
+    if let Some(programs) = object.programs.get(index) {
+        programs.links.push(link);
+        programs.liveness.extend(liveness);
+        programs.sees_replies = true;
+    }
+    Ok(())
+}
+
+fn attach_xdp(object: &mut KernelObject, interface: &str, mode: XdpMode) -> Result<ProgramLink> {
     let mut last_error = None;
     // Kernels without multi-buffer support reject the first program.
     for name in [names::XDP_FRAGS, names::XDP] {
-        let program: &mut Xdp = program(kernel, name)?.try_into()?;
+        let program: &mut Xdp = object.program(name)?.try_into()?;
         if let Err(error) = check_load(load_with_retry(|| program.load())) {
             log::debug!("{name}: {error:#}");
             last_error = Some(error);
@@ -170,71 +248,22 @@ fn attach_xdp(kernel: &mut KernelCounter, interface: &str, mode: XdpMode) -> Res
         // A program attached without a link would remain when this process is killed.
         let link = program.take_link(id)?;
         let link = FdLink::try_from(link).context("attaching XDP by a link requires Linux 5.9")?;
-        program.attach_to_link(link.try_into()?)?;
-        return Ok(());
+        return Ok(ProgramLink::Xdp(link));
     }
     Err(last_error.unwrap_or_else(|| anyhow!("the object has no XDP program")))
 }
 
-fn attach_ingress(
-    kernel: &mut KernelCounter,
-    interface: &str,
-    options: TcAttachOptions,
-) -> Result<()> {
-    attach_classifier(kernel, names::TC, interface, TcAttachType::Ingress, options)
-}
-
 fn attach_classifier(
-    kernel: &mut KernelCounter,
+    object: &mut KernelObject,
     name: &str,
     interface: &str,
     direction: TcAttachType,
     options: TcAttachOptions,
-) -> Result<()> {
-    let program: &mut SchedClassifier = program(kernel, name)?.try_into()?;
+) -> Result<ProgramLink> {
+    let program: &mut SchedClassifier = object.program(name)?.try_into()?;
     check_load(load_with_retry(|| program.load()))?;
-    program.attach_with_options(interface, direction, options)?;
-    Ok(())
-}
-
-/// Attaches the egress program, which sees the packets to the bot. Without it artifacts lack that
-/// direction and UDP contacts cannot be judged, which is logged as a warning.
-fn attach_egress(
-    kernel: &mut KernelCounter,
-    interface: &str,
-    config: &CounterConfig,
-) -> Option<LivenessSocket> {
-    let mut egress = |options| {
-        attach_classifier(kernel, names::TC_EGRESS, interface, TcAttachType::Egress, options)
-    };
-    let mut attach = || {
-        if egress(TcAttachOptions::TcxOrder(LinkOrder::first())).is_ok() {
-            return Ok(None);
-        }
-        let liveness = clsact::prepare(interface)?;
-        egress(TcAttachOptions::Netlink(NlOptions::default()))?;
-        Ok(Some(liveness))
-    };
-    let attached: Result<_> = attach();
-    match attached {
-        Ok(liveness) => {
-            kernel.set_sees_replies();
-            liveness
-        }
-        Err(error) => {
-            let consequence = match (config.packets_per_host > 0, config.sweeps) {
-                (true, true) => "artifacts lack packets to the bot, and UDP sweeps can't be judged",
-                (true, false) => "artifacts lack packets to the bot",
-                (false, _) => "UDP sweeps can't be judged",
-            };
-            log::warn!("{consequence}: attaching to the egress of {interface}: {error:#}");
-            None
-        }
-    }
-}
-
-fn program<'a>(kernel: &'a mut KernelCounter, name: &str) -> Result<&'a mut Program> {
-    kernel.ebpf().program_mut(name).ok_or_else(|| anyhow!("the object has no program {name}"))
+    let id = program.attach_with_options(interface, direction, options)?;
+    Ok(ProgramLink::Classifier(program.take_link(id)?))
 }
 
 /// The maximum number of attempts to load a program that signals interrupt.

@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 
 use super::attach::{self, Attached};
 use super::clock::MonotonicClock;
-use super::clsact::LivenessSocket;
 use super::config::CounterConfig;
 use super::counter::Counter;
 use super::interface;
 use super::mode::AttachMode;
+use super::object::SharedObject;
 
 /// A counter attached to an interface.
 pub struct Live {
@@ -18,16 +18,16 @@ pub struct Live {
     /// The index of the interface, which does not change when it is renamed.
     pub(super) index: u32,
     pub(super) counter: Counter,
-    /// Dropped after the counter, whose filters they mark as in use.
-    _liveness: Vec<LivenessSocket>,
     mode: AttachMode,
     /// When it was attached.
     pub(super) attached: MonotonicClock,
+    config: CounterConfig,
+    object: SharedObject,
 }
 
 impl Live {
     /// Attaches to `interface` in the first of `modes` that works, and starts to count what `config`
-    /// selects.
+    /// selects. [`Live::attach_egress`] is to follow.
     ///
     /// # Errors
     ///
@@ -36,13 +36,22 @@ impl Live {
         interface: &str,
         modes: &[AttachMode],
         config: &CounterConfig,
+        object: &SharedObject,
     ) -> Result<Self> {
         let index = interface::index(interface).and_then(|index| index.parse().ok());
         let index = index.context("there is no such interface")?;
-        let Attached { mode, counter, liveness } = attach::attach(interface, modes, config)?;
+        let Attached { mode, counter } = attach::attach(interface, modes, config, object)?;
         let attached = MonotonicClock::start();
         let interface = interface.to_owned();
-        Ok(Self { interface, index, counter, _liveness: liveness, mode, attached })
+        let (config, object) = (config.clone(), object.clone());
+        Ok(Self { interface, index, counter, mode, attached, config, object })
+    }
+
+    /// Attaches the program that sees the packets to the bot, if it is needed.
+    pub(super) fn attach_egress(&self) {
+        if self.mode != AttachMode::Pcap {
+            attach::attach_egress(&self.interface, self.index, &self.config, &self.object);
+        }
     }
 
     /// Returns the mode in which it is attached.

@@ -48,6 +48,11 @@ impl MonotonicClock {
         Some(by)
     }
 
+    /// Makes times later by this many nanoseconds.
+    pub(super) fn shift(&mut self, by: i64) {
+        self.wall = self.wall.after(by);
+    }
+
     /// Returns the nanoseconds since the start.
     pub(super) fn elapsed(&self) -> u64 {
         u64::try_from(self.instant.elapsed().as_nanos()).unwrap_or(u64::MAX)

@@ -20,10 +20,11 @@ pub(super) enum Counter {
 }
 
 impl Counter {
-    /// Returns the descriptors to poll: one is readable when [`Counter::read`] has to be called.
+    /// Returns the descriptors to poll: one is readable when [`Counter::read`] has to be called. The packets that
+    /// programs send are read for all counters together.
     pub(super) fn poll_fds(&self) -> Vec<BorrowedFd<'_>> {
         match self {
-            Self::Kernel(kernel) => kernel.poll_fds(),
+            Self::Kernel(_) => Vec::new(),
             Self::Pcap(capture) => capture.poll_fds(),
         }
     }
@@ -31,18 +32,16 @@ impl Counter {
     /// Returns the interval at which to call [`Counter::read`] even if no descriptor is readable.
     pub(super) fn poll_interval(&self) -> Option<Duration> {
         match self {
-            Self::Kernel(kernel) => kernel.poll_interval(),
+            Self::Kernel(_) => None,
             Self::Pcap(capture) => capture.poll_interval(),
         }
     }
 
-    /// Reads what is available, but returns after a bounded amount of work.
-    pub(super) fn read(&mut self, clock: &MonotonicClock, sink: &mut impl PaneSink) -> Result<()> {
+    /// Reads what is available, or passes on what was read for all counters, but returns after a bounded amount of
+    /// work.
+    pub(super) fn read(&mut self, sink: &mut impl PaneSink) -> Result<()> {
         match self {
-            Self::Kernel(kernel) => {
-                kernel.read(clock, sink);
-                Ok(())
-            }
+            Self::Kernel(kernel) => kernel.release_packets(sink),
             Self::Pcap(capture) => capture.read(sink),
         }
     }
@@ -56,9 +55,9 @@ impl Counter {
     }
 
     /// Sets the end of the first pane, in nanoseconds on the monotonic clock.
-    pub(super) fn start_first_pane(&mut self, end: u64) -> Result<()> {
+    pub(super) fn start_first_pane(&mut self, end: u64, clock: &MonotonicClock) -> Result<()> {
         match self {
-            Self::Kernel(kernel) => kernel.start_first_pane(end),
+            Self::Kernel(kernel) => kernel.start_first_pane(end, clock),
             Self::Pcap(_) => Ok(()),
         }
     }

@@ -1,39 +1,49 @@
-//! The per-CPU flow cache: counts that are not in the map of endpoints.
+//! The per-CPU flow caches: counts that are not in the maps of endpoints.
 
 use anyhow::Result;
 use aya::maps::{MapData, PerCpuArray, PerCpuValues};
 use gomon_common::Endpoint;
-use gomon_common::flow_cache::{PART_WORDS, SLOT_WORDS, endpoint, parts};
+use gomon_common::bot::CacheRange;
+use gomon_common::flow_cache::{PART_WORDS, SLOT_WORDS, endpoint};
 
+use super::object_size::ObjectSize;
 use crate::core::Counts;
 
 type CachePart = [u64; PART_WORDS];
 
-/// The flow caches of both generations.
-pub(super) struct FlowCache {
+/// The flow caches, which are assigned to the generations of bots.
+pub(super) struct FlowCachePool {
     map: PerCpuArray<MapData, CachePart>,
-    /// The number of parts in a generation.
-    parts: u32,
+    /// The caches that no bot has.
+    free: Vec<CacheRange>,
     cpus: usize,
 }
 
-/// Returns the number of parts in a generation's flow cache on each of `cpus`, or 0 for no cache if every
-/// packet has to reach the endpoint map.
-pub(super) fn number_of_parts(endpoints: u32, cpus: usize, needs_every_packet: bool) -> u32 {
-    if needs_every_packet { 0 } else { parts(endpoints, cpus) }
-}
-
-impl FlowCache {
-    /// Wraps a map with this many parts per generation.
-    pub(super) fn new(map: PerCpuArray<MapData, CachePart>, parts: u32, cpus: usize) -> Self {
-        Self { map, parts, cpus }
+impl FlowCachePool {
+    /// Wraps a map of this size.
+    pub(super) fn new(map: PerCpuArray<MapData, CachePart>, size: ObjectSize, cpus: usize) -> Self {
+        let parts = size.cache_parts;
+        let free = (0..size.caches).rev().map(|cache| CacheRange { first: cache * parts, parts });
+        Self { map, free: free.collect(), cpus }
     }
 
-    /// Reads and clears the counts of a closed generation. Endpoints are in no order, and listed once for
-    /// each CPU and contact flag.
-    pub(super) fn drain(&mut self, generation: u32) -> Result<Vec<(Endpoint, Counts)>> {
+    /// Takes a cache, which is empty. Returns one without parts if none is left.
+    pub(super) fn take(&mut self) -> CacheRange {
+        self.free.pop().unwrap_or_default()
+    }
+
+    /// Takes back a cache, which must be empty.
+    pub(super) fn give_back(&mut self, cache: CacheRange) {
+        if cache.parts > 0 {
+            self.free.push(cache);
+        }
+    }
+
+    /// Reads and clears the counts of a cache that no program uses. Endpoints are in no order, and listed once
+    /// for each CPU and contact flag.
+    pub(super) fn drain(&mut self, cache: CacheRange) -> Result<Vec<(Endpoint, Counts)>> {
         let mut drained = Vec::new();
-        for part in generation * self.parts..(generation + 1) * self.parts {
+        for part in cache.first..cache.first + cache.parts {
             let before = drained.len();
             for cpu in self.map.get(&part, 0)?.iter() {
                 for &[key, packets, bytes] in cpu.as_chunks::<SLOT_WORDS>().0 {

@@ -63,7 +63,7 @@ impl<S: PaneSink> Member<S> {
             is_queued: false,
             drained_in: Duration::ZERO,
         };
-        member.live.counter.start_first_pane(clock.monotonic_at(member.grid.due()))?;
+        member.live.counter.start_first_pane(clock.monotonic_at(member.grid.due()), &clock)?;
         member.schedule_read();
         Ok(member)
     }
@@ -102,7 +102,7 @@ impl<S: PaneSink> Member<S> {
 
     /// Reads what is available.
     pub(super) fn read(&mut self) -> Result<()> {
-        let result = self.live.counter.read(&self.clock, &mut self.sink);
+        let result = self.live.counter.read(&mut self.sink);
         self.schedule_read();
         result
     }

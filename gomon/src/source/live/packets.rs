@@ -7,14 +7,18 @@
 #![expect(unsafe_code, reason = "perf buffers expose only raw file descriptors")]
 
 use std::borrow::Cow;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use aya::maps::{Array, Map, MapData};
 use aya::util::online_cpus;
 use gomon_common::LinkType;
+use gomon_common::bot::cell;
 use gomon_common::kernel::{GENERATIONS, PacketRecord};
+use hashbrown::HashMap;
 use perf_event::events::Software;
 use perf_event::{Builder, SampleFlag, Sampler};
 
@@ -42,16 +46,25 @@ const PERF_RECORD_SAMPLE: u32 = 9;
 /// The offset of VLAN tags in an Ethernet frame.
 const VLAN_OFFSET: usize = 12;
 
-/// The perf buffers, and the packets of each generation that were read but not passed on yet.
+/// The perf buffers, and the packets of each bot and generation that were read but not passed on yet.
 pub(super) struct PacketBuffers {
     buffers: Vec<Sampler>,
+    descriptors: Rc<[OwnedFd]>,
     /// The number of bytes in a buffer that wakes the reader.
     watermark: usize,
     /// Whether to poll every [`DRAIN_INTERVAL`] instead of waiting for readiness.
     is_polling: bool,
-    waiting: [ReorderQueue; GENERATIONS as usize],
+    /// By cell.
+    waiting: HashMap<u32, WaitingPackets>,
     /// The kernel releases the buffers when this is closed.
     _map: Array<MapData, u32>,
+}
+
+/// The packets of a generation of a bot that were read but not passed on yet.
+struct WaitingPackets {
+    queue: ReorderQueue,
+    /// The clock of the bot's panes.
+    clock: MonotonicClock,
 }
 
 impl PacketBuffers {
@@ -70,16 +83,16 @@ impl PacketBuffers {
             map.set(cpu, buffer.as_raw_fd().unsigned_abs(), 0)?;
             buffers.push(buffer);
         }
-        let waiting = Default::default();
-        Ok(Self { buffers, watermark, is_polling: false, waiting, _map: map })
+        let descriptors = buffers.iter().map(descriptor).collect::<Result<_, _>>()?;
+        let waiting = HashMap::new();
+        Ok(Self { buffers, descriptors, watermark, is_polling: false, waiting, _map: map })
     }
 
-    /// Returns the descriptors of the buffers, which are readable above the watermark. None while the
-    /// buffers are polled; the kernel remembers a watermark that is reached meanwhile.
-    pub(super) fn poll_fds(&self) -> Vec<BorrowedFd<'_>> {
-        let buffers = self.buffers.iter().filter(|_| !self.is_polling);
-        // SAFETY: the descriptor is open for as long as its buffer lives, which is borrowed here.
-        buffers.map(|buffer| unsafe { BorrowedFd::borrow_raw(buffer.as_raw_fd()) }).collect()
+    /// Returns the descriptors of the buffers, which are readable above the watermark. They need not be polled
+    /// while [`PacketBuffers::poll_interval`] returns an interval; the kernel remembers a watermark that is reached
+    /// meanwhile.
+    pub(super) fn descriptors(&self) -> Rc<[OwnedFd]> {
+        Rc::clone(&self.descriptors)
     }
 
     /// Returns the interval at which to read the buffers, if they are polled.
@@ -87,44 +100,31 @@ impl PacketBuffers {
         self.is_polling.then_some(DRAIN_INTERVAL)
     }
 
-    /// Passes packets of the open pane to `sink`.
-    pub(super) fn read(
-        &mut self,
-        generation: u32,
-        clock: &MonotonicClock,
-        sink: &mut impl PaneSink,
-    ) {
-        let until = clock.wall_time(monotonic_now().saturating_sub(REORDER_DELAY));
-        let max_held = self.drain(generation, until, clock, sink);
+    /// Starts to receive the packets of a bot.
+    pub(super) fn add_bot(&mut self, slot: u32, clock: MonotonicClock) {
+        for generation in 0..GENERATIONS {
+            let waiting = WaitingPackets { queue: ReorderQueue::default(), clock };
+            self.waiting.insert(cell(slot, generation), waiting);
+        }
+    }
+
+    /// Discards the packets of a bot from now on.
+    pub(super) fn remove_bot(&mut self, slot: u32) {
+        for generation in 0..GENERATIONS {
+            self.waiting.remove(&cell(slot, generation));
+        }
+    }
+
+    /// Drains the buffers because one is readable, or because they are polled.
+    pub(super) fn read(&mut self) {
+        let max_held = self.drain();
         // After a wake-up the buffers are polled at least once. So a buffer that is always readable
         // without data, as one of an offline CPU may be, costs no more than the polling.
         self.is_polling = !self.is_polling || max_held >= self.watermark;
     }
 
-    /// Passes the remaining packets of a closed pane to `sink`.
-    pub(super) fn finish(
-        &mut self,
-        generation: u32,
-        clock: &MonotonicClock,
-        sink: &mut impl PaneSink,
-    ) {
-        self.drain(generation, Timestamp::from_nanoseconds(i64::MAX), clock, sink);
-    }
-
-    /// Shifts the times of the packets held back by this many nanoseconds.
-    pub(super) fn shift_times(&mut self, by: i64) {
-        self.waiting.iter_mut().for_each(|waiting| waiting.clock_set(by));
-    }
-
-    /// Drains the buffers, and passes packets of `generation` from before `until` to `sink`. Returns the
-    /// number of bytes in the fullest buffer.
-    fn drain(
-        &mut self,
-        generation: u32,
-        until: Timestamp,
-        clock: &MonotonicClock,
-        sink: &mut impl PaneSink,
-    ) -> usize {
+    /// Drains the buffers. Returns the number of bytes in the fullest one.
+    pub(super) fn drain(&mut self) -> usize {
         let mut max_held = 0;
         for buffer in &mut self.buffers {
             let mut held = 0;
@@ -134,22 +134,46 @@ impl PacketBuffers {
                 if record.ty() == PERF_RECORD_SAMPLE
                     && let Some((_size, sample)) = record.to_contiguous().split_first_chunk::<4>()
                     && let Some((packet, data)) = PacketRecord::split(sample)
-                    && let Some(waiting) = self.waiting.get_mut(packet.generation() as usize)
+                    && let Some(waiting) = self.waiting.get_mut(&packet.cell())
                 {
                     let frame = Frame {
-                        time: Some(clock.wall_time(packet.time())),
+                        time: Some(waiting.clock.wall_time(packet.time())),
                         link: FrameLink::Known(LinkType::Ethernet),
                         length: packet.length(),
                         data: &with_vlan_tag(&packet, data),
                     };
                     let host = RemoteHost { address: packet.host(), is_listed: true };
-                    waiting.push(RemoteHosts::one(host), &frame);
+                    waiting.queue.push(RemoteHosts::one(host), &frame);
                 }
             }
             max_held = max_held.max(held);
         }
-        self.waiting[generation as usize].release(until, sink);
         max_held
+    }
+
+    /// Passes packets of an open pane to `sink`, but not the latest, because an older one may be in the buffer of
+    /// another CPU.
+    pub(super) fn release(&mut self, cell: u32, sink: &mut impl PaneSink) {
+        let Some(waiting) = self.waiting.get_mut(&cell) else { return };
+        let until = waiting.clock.wall_time(monotonic_now().saturating_sub(REORDER_DELAY));
+        waiting.queue.release(until, sink);
+    }
+
+    /// Passes the remaining packets of a closed pane to `sink`, once the buffers are drained.
+    pub(super) fn finish(&mut self, cell: u32, sink: &mut impl PaneSink) {
+        if let Some(waiting) = self.waiting.get_mut(&cell) {
+            waiting.queue.release(Timestamp::from_nanoseconds(i64::MAX), sink);
+        }
+    }
+
+    /// Shifts the times of the packets of a bot by this many nanoseconds, and those of the packets held back.
+    pub(super) fn shift_times(&mut self, slot: u32, by: i64) {
+        for generation in 0..GENERATIONS {
+            if let Some(waiting) = self.waiting.get_mut(&cell(slot, generation)) {
+                waiting.clock.shift(by);
+                waiting.queue.clock_set(by);
+            }
+        }
     }
 }
 
@@ -160,6 +184,12 @@ fn open_buffer(cpu: u32, bytes: usize, watermark: usize) -> Result<Sampler> {
     builder.sample(SampleFlag::RAW).sample_period(1).wakeup_watermark(watermark);
     let counter = builder.build().context("opening a perf buffer")?;
     counter.sampled(bytes).context("mapping a perf buffer")
+}
+
+/// Duplicates the descriptor of a buffer.
+fn descriptor(buffer: &Sampler) -> io::Result<OwnedFd> {
+    // SAFETY: the descriptor is open for as long as its buffer lives, which is borrowed here.
+    unsafe { BorrowedFd::borrow_raw(buffer.as_raw_fd()) }.try_clone_to_owned()
 }
 
 /// Restores the frame as it was on the wire, with the VLAN tag that the kernel moved into the skb.

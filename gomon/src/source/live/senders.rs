@@ -3,33 +3,33 @@
 use anyhow::Result;
 use aya::maps::{MapData, PerCpuArray};
 use gomon_common::Address;
-use gomon_common::kernel::{CpuLedger, LedgerEntry, SENDER_SAMPLES};
+use gomon_common::kernel::{CpuLedger, LedgerEntry};
 use hashbrown::HashMap;
 
+use super::slot_maps::Samples;
 use crate::core::{Ledger, Senders, identifies_host};
-
-type Samples = [[u8; 16]; SENDER_SAMPLES];
 
 /// Collects samples for as long as no packet was the bot's.
 pub(super) struct SenderSamples {
-    map: PerCpuArray<MapData, Samples>,
     /// The sampled packets of each source. Sampling ends once they are enough, which bounds the map.
     sources: HashMap<Address, u64>,
     /// Whether the bot's address may be wrong.
     is_doubtful: bool,
 }
 
-impl SenderSamples {
-    /// Wraps the map of samples.
-    pub(super) fn new(map: PerCpuArray<MapData, Samples>) -> Self {
-        Self { map, sources: HashMap::new(), is_doubtful: true }
+impl Default for SenderSamples {
+    fn default() -> Self {
+        Self { sources: HashMap::new(), is_doubtful: true }
     }
+}
 
+impl SenderSamples {
     /// Returns the senders up to the end of a closed generation, while the bot's address may be wrong:
-    /// until enough packets are sampled, none of which was the bot's. `ledgers` are those of the CPUs,
-    /// and `ledger` is their sum.
+    /// until enough packets are sampled, none of which was the bot's. `map` has the samples, `ledgers` are those
+    /// of the CPUs, and `ledger` is their sum.
     pub(super) fn read<'a>(
         &mut self,
+        map: &PerCpuArray<MapData, Samples>,
         generation: u32,
         ledger: &Ledger,
         ledgers: impl IntoIterator<Item = &'a CpuLedger>,
@@ -39,7 +39,7 @@ impl SenderSamples {
         if !self.is_doubtful || ledger.not_from_bot == 0 {
             return Ok(Senders::default());
         }
-        let samples = self.map.get(&generation, 0)?;
+        let samples = map.get(&generation, 0)?;
         for (samples, ledger) in samples.iter().zip(ledgers) {
             // The map is not cleared: only the first samples, one per packet, are from this pane.
             let packets = ledger[LedgerEntry::NotFromBot as usize];

@@ -21,6 +21,8 @@ use super::event::{LiveEnd, LiveEvent, LiveState};
 use super::link::{LinkMonitor, RemovedLinks};
 use super::member::Member;
 use super::mode::AttachMode;
+use super::object::SharedObject;
+use super::packet_timer::PacketTimer;
 use super::poller::{Poller, Waker};
 use crate::core::{nanoseconds, seconds};
 use crate::source::{PaneSink, Stop};
@@ -29,6 +31,7 @@ use crate::source::{PaneSink, Stop};
 const LINKS: u64 = u64::MAX - 1;
 const WAKER: u64 = u64::MAX - 2;
 const STOP: u64 = u64::MAX - 3;
+const PACKETS: u64 = u64::MAX - 4;
 /// The latest time that a timer can be set to, in nanoseconds.
 const LATEST: u64 = i64::MAX.unsigned_abs();
 
@@ -41,6 +44,8 @@ pub struct LiveSet<S> {
     readable: VecDeque<u64>,
     /// Members whose generations were swapped, and to which no program counts any more.
     settled: VecDeque<u64>,
+    /// Members without the program that sees the packets to the bot, which is attached once all members count.
+    without_egress: VecDeque<u64>,
     /// Why members end, once that is requested.
     ending: BTreeMap<u64, LiveEnd>,
     /// Members whose closed pane is the last.
@@ -48,6 +53,9 @@ pub struct LiveSet<S> {
     events: VecDeque<LiveEvent<S>>,
     /// The start of the grid.
     clock: MonotonicClock,
+    /// The eBPF programs.
+    object: SharedObject,
+    packet_timer: PacketTimer,
     stop: Stop,
     poller: Poller,
     links: LinkMonitor,
@@ -55,13 +63,13 @@ pub struct LiveSet<S> {
 }
 
 impl<S: PaneSink> LiveSet<S> {
-    /// Creates an empty set, and starts to watch the interfaces of this network namespace. `stop` has the requests to
-    /// the run.
+    /// Creates an empty set for up to `counters` at the same time, and starts to watch the interfaces of this network
+    /// namespace. `stop` has the requests to the run.
     ///
     /// # Errors
     ///
     /// When the process is out of file descriptors.
-    pub fn new(stop: Stop) -> io::Result<Self> {
+    pub fn new(counters: u32, stop: Stop) -> io::Result<Self> {
         let (poller, links, waker) = (Poller::new()?, LinkMonitor::start()?, Waker::new()?);
         poller.add(&links.poll_fd(), LINKS)?;
         poller.add(&waker, WAKER)?;
@@ -71,10 +79,14 @@ impl<S: PaneSink> LiveSet<S> {
             deadlines: BTreeSet::new(),
             readable: VecDeque::new(),
             settled: VecDeque::new(),
+            without_egress: VecDeque::new(),
             ending: BTreeMap::new(),
             last: BTreeSet::new(),
             events: VecDeque::new(),
             clock: MonotonicClock::start(),
+            // Several counters on one interface share a slot for what none of them counts.
+            object: SharedObject::new(counters + counters / 2),
+            packet_timer: PacketTimer::default(),
             stop,
             poller,
             links,
@@ -86,6 +98,15 @@ impl<S: PaneSink> LiveSet<S> {
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// Prepares the kernel for this many more counters, so that adding each does not wait for its maps.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses, for lack of memory or of capabilities.
+    pub fn reserve(&mut self, counters: usize) -> Result<()> {
+        self.object.reserve(counters)
     }
 
     /// Attaches to `interface` in the first of `modes` that works, and starts to count what `config` selects. The
@@ -100,7 +121,11 @@ impl<S: PaneSink> LiveSet<S> {
         modes: &[AttachMode],
         config: &CounterConfig,
     ) -> Result<Live> {
-        Live::attach(interface, modes, config)
+        let live = Live::attach(interface, modes, config, &self.object)?;
+        if self.object.is_for_one_bot() {
+            live.attach_egress();
+        }
+        Ok(live)
     }
 
     /// Adds a counter. From now on, `sink` receives a pane at every point of the grid, which are `pane` apart and
@@ -117,7 +142,7 @@ impl<S: PaneSink> LiveSet<S> {
         offset: Duration,
         sink: S,
     ) -> Result<()> {
-        ensure!(id < STOP && !self.members.contains_key(&id), "the number {id} is in use");
+        ensure!(id < PACKETS && !self.members.contains_key(&id), "the number {id} is in use");
         if self.members.is_empty() {
             self.clock = live.attached;
         }
@@ -127,7 +152,10 @@ impl<S: PaneSink> LiveSet<S> {
         member.arm(&self.poller, id).context("polling the counter")?;
         self.members.insert(id, member);
         self.schedule(id);
-        Ok(())
+        if !self.object.is_for_one_bot() {
+            self.without_egress.push_back(id);
+        }
+        self.arm_packets().context("polling the packet buffers")
     }
 
     /// Ends a counter: its open pane is closed, and [`LiveEvent::Ended`] follows. Returns whether there is a counter
@@ -193,9 +221,15 @@ impl<S: PaneSink> LiveSet<S> {
     /// Waits until something is to be done, and takes the events of the descriptors.
     fn wait(&mut self) -> io::Result<()> {
         let is_busy = !self.settled.is_empty() || !self.readable.is_empty();
+        let is_idle = !is_busy && self.without_egress.is_empty();
         let next = self.deadlines.first().map_or(u64::MAX, |first| first.0);
+        let next = self.packet_timer.due().map_or(next, |due| next.min(due));
         let due = self.clock.monotonic_at(next).min(LATEST);
-        for token in self.poller.wait((!is_busy).then_some(due))? {
+        let tokens = self.poller.wait(is_idle.then_some(due))?;
+        if tokens.is_empty() && !is_busy {
+            self.attach_egress();
+        }
+        for token in tokens {
             match token {
                 LINKS => self.end_removed(),
                 WAKER => {
@@ -211,10 +245,33 @@ impl<S: PaneSink> LiveSet<S> {
                     let mut requests = self.stop.descriptors();
                     requests.try_for_each(|request| self.poller.arm(request, STOP))?;
                 }
+                PACKETS => self.read_packets()?,
                 id => self.serve(id),
             }
         }
+        if self.packet_timer.due().is_some_and(|due| due <= self.clock.elapsed()) {
+            self.read_packets()?;
+        }
         Ok(())
+    }
+
+    /// Attaches the program that sees the packets to the bot for the next member that waits for it.
+    fn attach_egress(&mut self) {
+        let id = self.without_egress.pop_front();
+        id.and_then(|id| self.members.get(&id)).inspect(|member| member.live.attach_egress());
+    }
+
+    /// Reads the packets that programs sent, and has each member take its own.
+    fn read_packets(&mut self) -> io::Result<()> {
+        self.object.read();
+        for id in self.members.keys().copied().collect::<Vec<_>>() {
+            self.serve(id);
+        }
+        self.arm_packets()
+    }
+
+    fn arm_packets(&mut self) -> io::Result<()> {
+        self.packet_timer.arm(&self.object, &self.poller, PACKETS, self.clock.elapsed())
     }
 
     /// Serves the members whose deadlines have passed.

@@ -1,10 +1,10 @@
-//! The types of the BPF maps that more than one file uses, and the conversion of their values.
+//! The values of the BPF maps that more than one file uses, and their conversion.
 //!
 //! Values are arrays of integers, which aya accepts without `unsafe`. Their layouts are those of the
 //! structs in [`gomon_common::kernel`].
 
-use aya::maps::{HashMap, MapData};
-use gomon_common::kernel::{CpuLedger, LedgerEntry, SEVERAL_SOURCES};
+use aya::maps::PerCpuValues;
+use gomon_common::kernel::{CpuLedger, LedgerEntry, PACKET_WORD, SEVERAL_SOURCES};
 use gomon_common::parse::Malformed;
 use gomon_common::{Address, Skip};
 
@@ -15,10 +15,6 @@ use crate::core::{ContactTimes, Counts, Ledger, PacketSource};
 pub(super) type HostValue = [u64; 3];
 /// The same, followed by a [`ContactValue`](gomon_common::kernel::ContactValue) and the source address.
 pub(super) type EndpointValue = [u64; 7];
-/// The inner map of endpoints of one generation.
-pub(super) type EndpointMap = HashMap<MapData, [u8; 24], EndpointValue>;
-/// The inner map of hosts of one generation.
-pub(super) type HostMap = HashMap<MapData, [u8; 16], HostValue>;
 
 /// Returns the counts in the value of a host.
 pub(super) fn host_counts([packets, bytes, _]: HostValue) -> Counts {
@@ -42,6 +38,20 @@ pub(super) fn packet_source(value: EndpointValue) -> PacketSource {
     let [.., high, low] = value.map(u64::to_ne_bytes);
     let source = Address::v6_halves(high, low);
     if source == SEVERAL_SOURCES { PacketSource::Several } else { PacketSource::One(source) }
+}
+
+/// Sums the entries of a ledger over all CPUs.
+pub(super) fn sum(ledgers: &PerCpuValues<CpuLedger>) -> CpuLedger {
+    let mut sums = CpuLedger::default();
+    for (cpu, ledger) in ledgers.iter().enumerate() {
+        let lost = ledger[LedgerEntry::PacketsLost as usize];
+        if lost > 0 {
+            log::debug!("CPU {cpu}: perf buffer full, {lost} packets for artifacts lost");
+        }
+        let entries = sums.iter_mut().zip(ledger).take(PACKET_WORD);
+        entries.for_each(|(sum, number)| *sum += number);
+    }
+    sums
 }
 
 /// Converts a ledger of the program, summed over all CPUs.
