@@ -18,6 +18,8 @@ mod generator;
 mod live;
 #[path = "kernel/object.rs"]
 mod object;
+#[path = "kernel/several.rs"]
+mod several;
 #[path = "kernel/skips.rs"]
 mod skips;
 

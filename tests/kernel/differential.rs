@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use aya::programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
+use aya::programs::{Program, SchedClassifier, TestRun, TestRunOptions, TestRunResult, Xdp};
 use gomon::core::{PacketFilter, Prefix, Senders, Sources, Span, Tally, Timestamp, WindowCounts};
 use gomon::frame::{Frame, FrameLink, RemoteHosts};
-use gomon::source::live::{CounterConfig, KernelCounter, MonotonicClock, load_with_retry};
+use gomon::source::live::{
+    CounterConfig, KernelCounter, MonotonicClock, SharedObject, load_with_retry,
+};
 use gomon::source::replay::{Input, Reader};
 use gomon::source::{PacketSink, PaneSink, Stop};
 use gomon_common::kernel::names;
@@ -34,8 +36,25 @@ struct Setting {
     chunk: usize,
 }
 
+/// The object, and the counter of a bot on the loopback interface.
+struct Kernel {
+    object: SharedObject,
+    counter: KernelCounter,
+}
+
+/// The index of the interface on which `BPF_PROG_TEST_RUN` runs programs (`bpf_prog_test_run_xdp`,
+/// `bpf_prog_test_run_skb`).
+pub(crate) const LOOPBACK: u32 = 1;
+
+impl Kernel {
+    /// Calls `work` with an XDP program, or the TC program.
+    fn with_program<T>(&self, name: &str, work: impl FnOnce(&mut Program) -> T) -> T {
+        self.object.with_program(name, work).expect("the program")
+    }
+}
+
 /// The XDP verdict that passes the frame on to the network stack.
-const XDP_PASS: u32 = 2;
+pub(crate) const XDP_PASS: u32 = 2;
 
 /// The programs that count.
 const PROGRAMS: [&str; 3] = [names::XDP, names::XDP_FRAGS, names::TC];
@@ -50,14 +69,16 @@ impl Setting {
         PacketFilter::new(self.sources.clone(), self.ignored.clone())
     }
 
-    fn kernel(&self) -> KernelCounter {
+    fn kernel(&self) -> Kernel {
         let config = CounterConfig {
             filter: self.filter(),
             capacity: self.capacity,
             packets_per_host: 0,
             sweeps: true,
         };
-        KernelCounter::new(&config).expect("creating the maps")
+        let object = SharedObject::new(1);
+        let counter = KernelCounter::new(&object, LOOPBACK, &config).expect("creating the maps");
+        Kernel { object, counter }
     }
 
     fn tally(&self) -> Tally {
@@ -68,33 +89,35 @@ impl Setting {
 /// Runs every frame through a program and returns the counts of each pane.
 fn count_in_kernel(setting: &Setting, name: &str, frames: &[Vec<u8>]) -> Vec<WindowCounts> {
     let mut kernel = setting.kernel();
-    let program = kernel.ebpf().program_mut(name).expect("the program");
-    if name == names::TC {
-        let program: &mut SchedClassifier = program.try_into().expect("a classifier");
-        load_with_retry(|| program.load()).expect("the verifier accepts it");
-    } else {
-        let program: &mut Xdp = program.try_into().expect("an XDP program");
-        load_with_retry(|| program.load()).expect("the verifier accepts it");
-    }
+    kernel.with_program(name, |program| {
+        if name == names::TC {
+            let program: &mut SchedClassifier = program.try_into().expect("a classifier");
+            load_with_retry(|| program.load()).expect("the verifier accepts it");
+        } else {
+            let program: &mut Xdp = program.try_into().expect("an XDP program");
+            load_with_retry(|| program.load()).expect("the verifier accepts it");
+        }
+    });
     let mut panes = Vec::new();
     for chunk in frames.chunks(setting.chunk) {
-        let program = kernel.ebpf().program_mut(name).expect("the program");
-        if name == names::TC {
-            run(TryInto::<&mut SchedClassifier>::try_into(program).unwrap(), chunk, u32::MAX);
-        } else {
-            run(TryInto::<&mut Xdp>::try_into(program).unwrap(), chunk, XDP_PASS);
-        }
-        panes.push(without_senders(close_pane(&mut kernel)));
+        kernel.with_program(name, |program| {
+            if name == names::TC {
+                run(TryInto::<&mut SchedClassifier>::try_into(program).unwrap(), chunk, u32::MAX);
+            } else {
+                run(TryInto::<&mut Xdp>::try_into(program).unwrap(), chunk, XDP_PASS);
+            }
+        });
+        panes.push(without_senders(close_pane(&mut kernel.counter)));
     }
     panes
 }
 
 /// Closes the pane and returns its counts.
-fn close_pane(kernel: &mut KernelCounter) -> WindowCounts {
+pub(crate) fn close_pane(counter: &mut KernelCounter) -> WindowCounts {
     let clock = MonotonicClock::start();
-    kernel.swap(0).expect("the next pane");
-    kernel.wait_for_programs().expect("a grace period");
-    kernel.drain(Span::default(), &clock, &mut NoPackets).expect("the counts")
+    counter.swap(0).expect("the next pane");
+    counter.wait_for_programs().expect("a grace period");
+    counter.drain(Span::default(), &clock, &mut NoPackets).expect("the counts")
 }
 
 /// A sink for a counter that is not configured to send packets.
@@ -123,12 +146,12 @@ impl PaneSink for NoPackets {
 }
 
 /// Removes the senders, which the kernel only samples.
-fn without_senders(counts: WindowCounts) -> WindowCounts {
+pub(crate) fn without_senders(counts: WindowCounts) -> WindowCounts {
     WindowCounts { senders: Senders::default(), ..counts }
 }
 
 /// Runs frames through a program, which must pass every one of them on.
-fn run<P>(program: &P, frames: &[Vec<u8>], passed: u32)
+pub(crate) fn run<P>(program: &P, frames: &[Vec<u8>], passed: u32)
 where
     P: for<'a> TestRun<Opts<'a> = TestRunOptions<'a>, Result = TestRunResult>,
 {
@@ -312,23 +335,25 @@ fn overflow_keeps_listed_hosts_exact_and_estimates_the_number_of_the_others() {
         return;
     }
     let mut kernel = Setting { capacity: 64, ..Setting::with_room() }.kernel();
-    let program: &mut Xdp =
-        kernel.ebpf().program_mut(names::XDP_FRAGS).unwrap().try_into().unwrap();
-    load_with_retry(|| program.load()).expect("the verifier accepts it");
-    let send = |host: u32, port: u16| {
-        let mut frame = udp([10, 0, 0, 5].into(), std::net::Ipv4Addr::from(host).into(), port, 0);
-        frame.resize(60, 0);
-        let options = TestRunOptions { data_in: Some(&frame), repeat: 1, ..Default::default() };
-        program.test_run(options).expect("a test run");
-    };
     let first = 0xc633_6400;
-    for port in 1..=200 {
-        send(first, port); // one host, more ports than fit
-    }
-    for host in 1..=5000 {
-        send(first + host, 80);
-    }
-    let counts = close_pane(&mut kernel);
+    kernel.with_program(names::XDP_FRAGS, |program| {
+        let program: &mut Xdp = program.try_into().expect("an XDP program");
+        load_with_retry(|| program.load()).expect("the verifier accepts it");
+        let send = |host: u32, port: u16| {
+            let host = std::net::Ipv4Addr::from(host);
+            let mut frame = udp([10, 0, 0, 5].into(), host.into(), port, 0);
+            frame.resize(60, 0);
+            let options = TestRunOptions { data_in: Some(&frame), repeat: 1, ..Default::default() };
+            program.test_run(options).expect("a test run");
+        };
+        for port in 1..=200 {
+            send(first, port); // one host, more ports than fit
+        }
+        for host in 1..=5000 {
+            send(first + host, 80);
+        }
+    });
+    let counts = close_pane(&mut kernel.counter);
     assert_eq!(counts.ledger.counted, 5200);
     assert_eq!(counts.total().packets, 5200);
     assert_eq!(counts.endpoints.len(), 64);
@@ -338,8 +363,8 @@ fn overflow_keeps_listed_hosts_exact_and_estimates_the_number_of_the_others() {
     assert_eq!(counts.overflow.hosts.packets, 5000 - 63);
     let unlisted = counts.overflow.distinct.expect("unlisted hosts").estimate();
     assert!(unlisted.abs_diff(5000 - 63) < 350, "{unlisted} hosts estimated");
-    let empty = close_pane(&mut kernel);
+    let empty = close_pane(&mut kernel.counter);
     assert!(empty.is_silent() && empty.endpoints.is_empty() && empty.overflow.distinct.is_none());
-    let again = close_pane(&mut kernel);
+    let again = close_pane(&mut kernel.counter);
     assert_eq!(again, empty, "both generations are cleared");
 }

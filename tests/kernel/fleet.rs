@@ -44,7 +44,7 @@ fn fleet_process() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let (counting, mut events) = counting::start(Stop::default()).unwrap();
+        let (counting, mut events) = counting::start(64, Stop::default()).unwrap();
         let (requests, mut received) = tokio::sync::mpsc::unbounded_channel();
         thread::spawn(move || stdin().lines().try_for_each(|line| requests.send(line.unwrap())));
         loop {

@@ -41,11 +41,11 @@ fn fleet_reader_that_sleeps_costs_its_bot_records_and_delays_no_window() {
     let flood = format!("{EACH} --window {WINDOW}ms --eve-log-path {pipe}");
     fleet.add(1, 0, &flood);
     fleet.add(2, 0, &format!("{QUIET} --window {WINDOW}ms --eve-log-path {eve}"));
-    let sender = fleet.sender(1, &packets(3000), 60);
+    let sender = fleet.sender(1, &packets(5000), 40);
     fleet.until(1, "records are dropped", |bot| bot["dropped"].as_u64() > Some(0));
     assert_eq!(fleet.status(2)["dropped"], 0);
     sender.finish();
-    fleet.until(1, "all frames are counted", |bot| bot["seen"] == 180_000);
+    fleet.until(1, "all frames are counted", |bot| bot["seen"] == 200_000);
     // The reader wakes up.
     let reading = thread::spawn(move || {
         let mut text = String::new();
@@ -60,7 +60,7 @@ fn fleet_reader_that_sleeps_costs_its_bot_records_and_delays_no_window() {
         text.lines().map(|line| serde_json::from_str(line).expect("a whole line")).collect();
     let last = written.pop().unwrap()["metadata"]["gomon"].clone();
     assert_eq!(last["final"], true, "{last}");
-    assert_eq!(last["ledger"]["counted"], 180_000);
+    assert_eq!(last["ledger"]["counted"], 200_000);
     assert_eq!(last["eve_written"].as_u64(), Some(written.len() as u64));
     assert!(last["eve_dropped"].as_u64() > Some(0), "{last}");
     // No window was merged with another. On a busy machine one may end late by a part of its length.
@@ -102,7 +102,7 @@ fn fleet_flooding_bot_does_not_crowd_a_quiet_one_out_of_their_file() {
     let flood = format!("{EACH} --window {WINDOW}ms --eve-log-path {pipe}");
     fleet.add(1, 0, &flood);
     fleet.add(2, 0, &format!("{QUIET} --window {WINDOW}ms --eve-log-path {pipe}"));
-    let sender = fleet.sender(1, &packets(3000), 50);
+    let sender = fleet.sender(1, &packets(5000), 40);
     fleet.until(1, "records are dropped", |bot| bot["dropped"].as_u64() > Some(0));
     sender.finish();
     fleet.until(2, "a few windows are closed", |bot| bot["windows"].as_u64() > Some(5));

@@ -33,7 +33,7 @@ fn live_clsact_process() {
         packets_per_host: 0,
         sweeps: false,
     };
-    let mut set = LiveSet::new(stop).unwrap();
+    let mut set = LiveSet::new(1, stop).unwrap();
     let live = set.attach(&interface, &[AttachMode::Clsact], &config).unwrap();
     print(&format!("attached by {live}"));
     let hour = Duration::from_secs(3600);
