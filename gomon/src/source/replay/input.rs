@@ -9,8 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
 use crate::source::Stop;
+
+/// The capacity of a pipe that is read, in bytes: the default limit without privileges (`/proc/sys/fs/pipe-max-size`).
+const PIPE: usize = 1 << 20;
 
 /// An open input, of which nothing was read yet.
 #[derive(Debug)]
@@ -60,6 +64,7 @@ impl Input {
         let size = if metadata.is_file() {
             Some(metadata.len().saturating_sub(file.stream_position()?))
         } else {
+            enlarge_pipe(&file);
             None
         };
         Ok(Self { file, size, read: Arc::default(), stop })
@@ -102,6 +107,14 @@ impl Input {
     /// Returns a second handle of the file, and the current offset in it.
     pub(super) fn try_clone_file(&mut self) -> io::Result<(File, u64)> {
         Ok((self.file.try_clone()?, self.file.stream_position()?))
+    }
+}
+
+/// Enlarges a pipe, so that its writer and the reading thread wait for each other less often. Anything else, and a pipe
+/// that the kernel does not let grow, is left as it is: only speed depends on it.
+fn enlarge_pipe(file: &File) {
+    if fcntl_getpipe_size(file).is_ok_and(|size| size < PIPE) {
+        let _ = fcntl_setpipe_size(file, PIPE);
     }
 }
 
