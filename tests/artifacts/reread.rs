@@ -1,4 +1,4 @@
-//! Packets of a file are reread, those of a stream are retained: the artifacts are the same.
+//! Packets are reread from a file, and from the recent bytes of a stream: the artifacts are the same.
 
 use std::fs;
 use std::net::IpAddr;
@@ -60,7 +60,7 @@ fn from_bytes_in_file_and_stream(
 ) -> [Vec<(Vec<u8>, String)>; 2] {
     let scratch = Scratch::new();
     let path = scratch.file("in.pcap", bytes);
-    [(path.to_str().unwrap(), "reread"), ("-", "retained")].map(|(input, directory)| {
+    [(path.to_str().unwrap(), "file"), ("-", "stream")].map(|(input, directory)| {
         let into = scratch.path().join(directory);
         let flags =
             ["--packet-threshold", "0.1", "--destination-threshold", "1", "--save-packets", saved];
@@ -86,6 +86,31 @@ fn a_file_and_a_stream_make_the_same_artifacts_of_long_windows() {
     let [reread, retained] = from_file_and_stream(&captured, BOT, "50");
     assert_eq!(reread.len(), 3 * 10, "one per window and host");
     assert_eq!(reread, retained);
+}
+
+/// Of a stream, a window of 75 MiB is neither kept completely nor stored completely.
+#[test]
+fn a_file_and_a_stream_make_the_same_artifacts_of_windows_that_are_not_kept() {
+    let (bot, frames) = (ip(BOT), 60_000u64);
+    let captured: Vec<_> = (0..frames)
+        .map(|n| {
+            // Hosts with packets at the start, at the end, in all of it, and around the middle.
+            let host = match n {
+                _ if n < 100 => n % 3,
+                _ if n > frames - 100 => 3 + n % 3,
+                _ if n.abs_diff(frames / 2) < 8000 && n % 500 == 0 => 6,
+                _ => 7 + n % 5,
+            };
+            let host = IpAddr::from([192, 0, 2, u8::try_from(host).unwrap()]);
+            at(
+                n * 29 * SECOND / frames,
+                udp(bot, host, 80, 1200 + usize::try_from(n % 90).unwrap()),
+            )
+        })
+        .collect();
+    let [file, stream] = from_file_and_stream(&captured, BOT, "50");
+    assert_eq!(file.len(), 12, "one per host");
+    assert!(file == stream);
 }
 
 /// Windows, and the ranges that are reread at once, contain several concatenated captures.

@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use anyhow::{Error, anyhow};
+use anyhow::{Error, Result, anyhow};
 
 use crate::core::{
     Calibration, Engine, Ledger, Policy, Senders, Sources, Span, Timestamp, WindowCounts,
     WindowReport,
 };
-use crate::frame::{Frame, RemoteHosts};
+use crate::frame::{Frame, PacketVisitor, RemoteHosts};
 use crate::sink::artifacts::Artifacts;
 use crate::sink::calibration;
 use crate::sink::console::{self, Progress};
@@ -96,6 +96,19 @@ impl Pipeline {
     /// Sets the attach mode and the interface, as text.
     pub(super) fn set_attached(&mut self, attached: String) {
         self.summary.attached = Some(attached);
+    }
+
+    /// Whether packets are saved.
+    pub(super) fn saves_packets(&self) -> bool {
+        self.artifacts.is_some()
+    }
+
+    /// See [`Artifacts::reread_with`].
+    pub(super) fn reread_with(
+        &mut self,
+        reread: impl FnMut(PacketVisitor<'_>) -> Result<()> + 'static,
+    ) {
+        self.artifacts = self.artifacts.take().map(|artifacts| artifacts.reread_with(reread));
     }
 
     /// Passes the report of a window to the sinks.
