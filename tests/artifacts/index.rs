@@ -175,7 +175,9 @@ fn capture(parts: &[Part], filler: usize) -> Vec<u8> {
                         let (from, to) = if *sent { (bot, host) } else { (host, bot) };
                         udp(from, to, 80, *payload)
                     }
-                    _ => vec![0xff; 20],
+                    Part::Section(..) | Part::Interface(..) | Part::NotIp(..) | Part::Other(_) => {
+                        vec![0xff; 20]
+                    }
                 };
                 let frame = if is_raw { without_ethernet(&frame) } else { frame };
                 let ticks = now / 10u64.pow(9 - u32::from(resolution));

@@ -2,6 +2,7 @@
 
 mod name;
 mod packet;
+mod packet_bytes;
 mod pcap;
 mod pcapng;
 mod reread;
@@ -193,8 +194,11 @@ impl Artifacts {
         hosts: &[Address],
         report: &WindowReport,
     ) -> Option<PathBuf> {
-        let packets = hosts.iter().flat_map(|host| self.store.packets(*host, report.first_pane));
-        let mut packets: Vec<&StoredPacket> = packets.collect();
+        let mut packets = Vec::new();
+        for host in hosts {
+            // Several times as fast as extending from the iterator, which is nested.
+            self.store.packets(*host, report.first_pane).for_each(|packet| packets.push(packet));
+        }
         packets.sort_unstable_by_key(|packet| packet.number);
         packets.dedup_by_key(|packet| packet.number);
         if packets.is_empty() {
@@ -218,7 +222,7 @@ impl Artifacts {
 
 /// Writes a file under a temporary name, and renames it to the first unused name that starts with `stem`. The
 /// file is pcap, or pcapng if pcap can't represent the packets.
-fn write(directory: &Path, stem: &str, packets: &[&StoredPacket]) -> Result<PathBuf> {
+fn write(directory: &Path, stem: &str, packets: &[StoredPacket<&[u8]>]) -> Result<PathBuf> {
     let is_pcap = pcap::can_represent(packets);
     let extension = if is_pcap { "pcap" } else { "pcapng" };
     let what = || format!("writing {stem}.{extension} in {:?}", directory.display().to_string());

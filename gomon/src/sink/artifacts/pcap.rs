@@ -15,17 +15,17 @@ pub(super) const SNAP_LENGTH: u32 = 262_144;
 
 /// Whether the format can represent `packets`: a file has one link type, and timestamps have 32 bits for the
 /// seconds since the epoch.
-pub(super) fn can_represent(packets: &[&StoredPacket]) -> bool {
+pub(super) fn can_represent(packets: &[StoredPacket<&[u8]>]) -> bool {
     let link = packets.first().map(|packet| packet.link);
     packets.iter().all(|packet| Some(packet.link) == link && seconds(packet).is_some())
 }
 
-fn seconds(packet: &StoredPacket) -> Option<u32> {
+fn seconds(packet: &StoredPacket<&[u8]>) -> Option<u32> {
     u32::try_from(packet.time.nanoseconds().div_euclid(1_000_000_000)).ok()
 }
 
 /// Writes `packets`, which the format [can represent](can_represent).
-pub(super) fn write(out: &mut impl Write, packets: &[&StoredPacket]) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, packets: &[StoredPacket<&[u8]>]) -> io::Result<()> {
     let version = 2u32 | 4 << 16; // 2.4: two 16-bit numbers
     let link = packets.first().map_or(0, |packet| packet.link.number());
     let header = [MAGIC, version, 0, 0, SNAP_LENGTH, link];

@@ -19,7 +19,7 @@ const OFFSET: u16 = 14;
 const NANOSECONDS: u8 = 9;
 
 /// Writes `packets` into one section, with an interface for each link type.
-pub(super) fn write(out: &mut impl Write, packets: &[&StoredPacket]) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, packets: &[StoredPacket<&[u8]>]) -> io::Result<()> {
     let version = 1u32; // 1.0: two 16-bit numbers
     let section = [BYTE_ORDER, version, u32::MAX, u32::MAX];
     block(out, SECTION_HEADER, section.map(u32::to_le_bytes).as_flattened())?;

@@ -73,10 +73,9 @@ impl Reread {
         &self,
         host: Address,
         first_pane: u64,
-    ) -> impl Iterator<Item = &StoredPacket> {
+    ) -> impl Iterator<Item = StoredPacket<&[u8]>> {
         let (retained, reread) = (self.retained.rings(), &self.rings);
-        let count =
-            retained.packets(host, first_pane).count() + reread.packets(host, first_pane).count();
+        let count = retained.count(host, first_pane) + reread.count(host, first_pane);
         let excess = count.saturating_sub(self.packets_per_host);
         // The numbers of retained packets count packets, and are below the positions of later ones.
         retained.packets(host, first_pane).skip(excess).chain(reread.packets(host, first_pane))

@@ -56,7 +56,7 @@ impl PacketStore {
         &self,
         host: Address,
         first_pane: u64,
-    ) -> impl Iterator<Item = &StoredPacket> {
+    ) -> impl Iterator<Item = StoredPacket<&[u8]>> {
         let (retained, reread) = match self {
             Self::Retained(retained) => (Some(retained.rings().packets(host, first_pane)), None),
             Self::Reread(reread) => (None, Some(reread.packets(host, first_pane))),

@@ -10,7 +10,7 @@ use std::ops::{ControlFlow, Range};
 use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::concatenated;
 use super::format::FILE_HEADER;
@@ -30,8 +30,9 @@ const MAX_RANGE: u64 = 2 * MAX_BLOCK as u64;
 pub struct Rereader {
     source: RereadSource,
     index: CaptureIndex,
-    /// The bytes of the last range that was read, and the records in them.
+    /// The bytes of the last range that was read, the formats and the records in them.
     bytes: Vec<u8>,
+    formats: Vec<RecordFormat>,
     records: Vec<IndexedRecord>,
     /// For an obsolete pcapng packet block, converted.
     buffer: Vec<u8>,
@@ -45,14 +46,17 @@ enum RereadSource {
 }
 
 /// A record in the bytes of a range.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct IndexedRecord {
     offset: usize,
-    format: RecordFormat,
+    /// The index of its format.
+    format: usize,
     /// The time of its packet, if the record has none: that of the packet before it.
     time: Option<Timestamp>,
 }
 
+/// What is in a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum RecordContent {
     Packet,
     /// A packet without a timestamp.
@@ -70,7 +74,8 @@ impl Rereader {
     }
 
     fn new(source: RereadSource, index: CaptureIndex) -> Self {
-        Self { source, index, bytes: Vec::new(), records: Vec::new(), buffer: Vec::new() }
+        let (bytes, formats, records, buffer) = (vec![], vec![], vec![], vec![]);
+        Self { source, index, bytes, formats, records, buffer }
     }
 
     /// Returns the index that the replay has to maintain.
@@ -127,7 +132,7 @@ impl Rereader {
     ) -> Result<ControlFlow<()>> {
         self.read(start, end).context("rereading the capture")?;
         for record in self.records.iter().rev() {
-            if let Some(frame) = record.frame(&self.bytes, &mut self.buffer)
+            if let Some(frame) = record.frame(&self.formats, &self.bytes, &mut self.buffer)
                 && let FrameLink::Known(link) = frame.link
                 && let Ok(packet) = parse_frame(link, &frame)
             {
@@ -159,7 +164,7 @@ impl Rereader {
             let next = next.filter(|next| next.position < end.position).unwrap_or(end);
             outcome = self.read(start, next.position);
             for record in &self.records {
-                if let Some(frame) = record.frame(&self.bytes, &mut self.buffer) {
+                if let Some(frame) = record.frame(&self.formats, &self.bytes, &mut self.buffer) {
                     visitor(&frame);
                 }
             }
@@ -177,39 +182,38 @@ impl Rereader {
             return Ok(()); // a block without a packet
         }
         self.read_bytes(start.position..end)?;
-        let mut format = self.index.format_at(start.position);
+        self.formats.clear();
+        self.formats.extend(self.index.format_at(start.position));
         let mut offset = 0;
         while let Some(rest) = self.bytes.get(offset..).filter(|rest| !rest.is_empty()) {
             let position = start.position + offset as u64;
-            match format {
+            match self.formats.last() {
                 Some(RecordFormat::Pcap(_))
                     if concatenated::starts_pcap(rest) && rest.len() >= FILE_HEADER =>
                 {
                     offset += FILE_HEADER;
-                    format = self.index.format_at(position + FILE_HEADER as u64);
+                    self.formats.extend(self.index.format_at(position + FILE_HEADER as u64));
                     continue;
                 }
                 Some(RecordFormat::Pcapng(_)) if Pcapng::recognise(rest) => {
-                    format = self.index.format_at(position);
+                    self.formats.extend(self.index.format_at(position));
                 }
                 _ => {}
             }
-            let format = format.as_ref().ok_or_else(|| {
-                anyhow!("its packets in this window are in too many sections of different formats")
-            })?;
+            let Some(format) = self.formats.last() else {
+                bail!("its packets in this window are in too many sections of different formats");
+            };
             let Some((length, content)) = format.record(rest) else {
                 bail!("it was changed meanwhile: no record at byte {position}");
             };
-            let format = format.clone();
             let time = match content {
-                RecordContent::Packet => None,
                 RecordContent::UntimedPacket => Some(self.latest_time().unwrap_or(start.latest)),
-                RecordContent::NoPacket => {
-                    offset += length;
-                    continue;
-                }
+                RecordContent::Packet | RecordContent::NoPacket => None,
             };
-            self.records.push(IndexedRecord { offset, format, time });
+            if content != RecordContent::NoPacket {
+                let format = self.formats.len() - 1;
+                self.records.push(IndexedRecord { offset, format, time });
+            }
             offset += length;
         }
         Ok(())
@@ -236,9 +240,9 @@ impl Rereader {
 
     /// Returns the time of the last packet of the records so far, if there is one.
     fn latest_time(&mut self) -> Option<Timestamp> {
-        let Self { records, bytes, buffer, .. } = self;
+        let Self { formats, records, bytes, buffer, .. } = self;
         records.iter().rev().find_map(|record| {
-            let frame = record.frame(bytes, buffer)?;
+            let frame = record.frame(formats, bytes, buffer)?;
             // A record without a timestamp has that of the last packet before it, whether it has a packet or not.
             record.time.or_else(|| {
                 let FrameLink::Known(link) = frame.link else { return None };
@@ -250,8 +254,13 @@ impl Rereader {
 
 impl IndexedRecord {
     /// Returns the frame of the record, which is in `bytes`.
-    fn frame<'a>(&self, bytes: &'a [u8], buffer: &'a mut Vec<u8>) -> Option<Frame<'a>> {
-        let frame = self.format.frame(bytes.get(self.offset..)?, buffer)?;
+    fn frame<'a>(
+        &self,
+        formats: &[RecordFormat],
+        bytes: &'a [u8],
+        buffer: &'a mut Vec<u8>,
+    ) -> Option<Frame<'a>> {
+        let frame = formats.get(self.format)?.frame(bytes.get(self.offset..)?, buffer)?;
         Some(Frame { time: frame.time.or(self.time), ..frame })
     }
 }
