@@ -79,7 +79,7 @@ pub(super) fn measure(gomon: &Path, directory: &Path, pairs: u32) -> Result<Stri
         rows.push(work.compared_with_tcpdump(name, &capture, &BOT.to_string(), Some(goal))?);
     }
     let streamed = work.gomon_after_cat(&ordinary, &[]);
-    let name = "the first row's, `cat FILE | gomon -`";
+    let name = "the first row's, from `cat`";
     // At most 1.6 times the time of the reference.
     rows.push(work.row(name, &streamed, "the first row", &first, Some(0.625))?);
     let new = work.gomon(&NEW_HOSTS.capture(directory)?, &BOT.to_string());
@@ -88,7 +88,7 @@ pub(super) fn measure(gomon: &Path, directory: &Path, pairs: u32) -> Result<Stri
     for (name, capture, is_streamed, flags, goal) in [
         ("nothing to save", &ordinary, false, NOTHING_TO_SAVE, 0.7),
         ("nothing to save, pcapng", &pcapng, false, NOTHING_TO_SAVE, 0.67),
-        ("nothing to save, `cat FILE | gomon -`", &ordinary, true, NOTHING_TO_SAVE, 0.67),
+        ("nothing to save, from `cat`", &ordinary, true, NOTHING_TO_SAVE, 0.67),
         ("one window, 700 files", &ordinary, false, &["--window", "300"], 0.7),
         ("5600 files", &ordinary, false, &[], 0.7),
     ] {
