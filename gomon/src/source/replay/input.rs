@@ -139,3 +139,28 @@ impl Read for Input {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_enlarged_as_far_as_the_kernel_permits_and_never_reduced() {
+        let open = |size: Option<usize>| {
+            let (reader, writer) = io::pipe().unwrap();
+            let size = size.and_then(|size| fcntl_setpipe_size(&reader, size).ok());
+            let input = Input::from_file(OwnedFd::from(reader).into(), Stop::default()).unwrap();
+            (size, fcntl_getpipe_size(&input.file).unwrap(), writer)
+        };
+        let (default, enlarged) = (open(Some(1 << 16)), open(None));
+        let (permitted, ..) = open(Some(PIPE));
+        assert_eq!(enlarged.1, permitted.unwrap_or(enlarged.1));
+        assert_eq!(default.1, permitted.unwrap_or(1 << 16));
+        // Needs a privilege.
+        if let (Some(larger), size, _) = open(Some(2 * PIPE)) {
+            assert_eq!(size, larger);
+        }
+    }
+}
