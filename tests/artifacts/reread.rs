@@ -11,9 +11,10 @@ use gomon::source::replay::{Input, Reader, Replay, Rereader};
 use gomon::source::{PacketSink, PaneSink, Stop};
 use proptest::prelude::*;
 
-use crate::support::capture::{Captured, Classic, PLAIN, SECOND, at, pcap};
+use crate::support::capture::{Captured, Classic, PLAIN, Pcapng, SECOND, START, at, pcap};
 use crate::support::frames::{ip, syn, udp};
 use crate::support::program::{Scratch, gomon_with_input};
+use crate::support::real::frames;
 use crate::{BOT, flood};
 
 proptest! {
@@ -111,6 +112,32 @@ fn a_file_and_a_stream_make_the_same_artifacts_of_windows_that_are_not_kept() {
     let [file, stream] = from_file_and_stream(&captured, BOT, "50");
     assert_eq!(file.len(), 12, "one per host");
     assert!(file == stream);
+}
+
+/// A block of a stream that is longer than what is kept: the packets before it are missing, which is an error.
+#[test]
+fn packets_before_a_long_block_of_a_stream_are_reported_as_missing() {
+    let frame = |n: u64| udp(ip(BOT), ip("192.0.2.1"), 80, usize::try_from(n % 90).unwrap());
+    for length in [50, 70] {
+        let mut file = Pcapng::new(false);
+        file.interface(1, 9, 0);
+        for n in 0..100 {
+            file.packet(0, START + n, &frame(n));
+        }
+        file.block(5, &vec![0; length << 20]);
+        for n in 100..107 {
+            file.packet(0, START + n, &frame(n));
+        }
+        let scratch = Scratch::new();
+        let into = scratch.path().join("out");
+        let args = ["-", BOT, "--quiet", "--save-packets", "50", "--packet-threshold", "1"];
+        let args = args.into_iter().chain(["--capture-dir", into.to_str().unwrap()]);
+        let outcome = gomon_with_input(args, &file.bytes(), 1 << 20);
+        assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("is too long to keep"), "{}", outcome.stderr);
+        let name = &scratch.names("out")[0];
+        assert_eq!(frames(&into.join(name)).len(), 7, "those after the block");
+    }
 }
 
 /// Windows, and the ranges that are reread at once, contain several concatenated captures.

@@ -261,6 +261,12 @@ impl PacketSink for Pipeline {
             artifacts.packet(hosts, frame);
         }
     }
+
+    fn packets_failed(&mut self, error: &Error) {
+        if let Some(artifacts) = &mut self.artifacts {
+            artifacts.packets_failed(error);
+        }
+    }
 }
 
 impl PaneSink for Pipeline {

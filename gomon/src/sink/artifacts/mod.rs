@@ -16,7 +16,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{self, Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use gomon_common::Address;
 use tempfile::{Builder, NamedTempFile};
 
@@ -95,7 +95,8 @@ impl Artifacts {
         })
     }
 
-    /// Rereads the packets that a report needs, instead of retaining packets. `reread` passes the packets of the pane
+    /// Rereads the packets that a report needs. Only packets that can't be reread, which are those before all others in
+    /// a window, must then be passed to [`Artifacts::packet`]. `reread` passes the packets of the pane
     /// that was closed last to a visitor, from the last to the first, each with its position in the capture and its
     /// remote host, until the visitor breaks. Only for windows of one pane.
     #[must_use]
@@ -130,6 +131,12 @@ impl Artifacts {
         self.store.packet(hosts, frame);
     }
 
+    /// Logs and counts that packets can't be saved.
+    pub fn packets_failed(&mut self, error: &Error) {
+        log::error!("saving packets: {error:#}");
+        self.failed += 1;
+    }
+
     /// Closes `panes` panes: later packets are in a later pane.
     pub fn advance(&mut self, panes: u64) {
         self.store.advance(panes);
@@ -143,8 +150,7 @@ impl Artifacts {
     /// Writes the artifacts of a report.
     pub fn report(&mut self, report: &WindowReport) -> ArtifactPaths {
         if let Err(error) = self.store.load(report) {
-            log::error!("saving packets: {error:#}");
-            self.failed += 1;
+            self.packets_failed(&error);
         }
         let mut paths = ArtifactPaths::default();
         for verdict in &report.verdicts {
@@ -212,8 +218,7 @@ impl Artifacts {
                 Some(path)
             }
             Err(error) => {
-                log::error!("saving packets: {error:#}");
-                self.failed += 1;
+                self.packets_failed(&error);
                 None
             }
         }

@@ -216,7 +216,7 @@ impl Replay {
                 }
             });
             if let Err(error) = stored {
-                log::warn!("packets of a window are missing in artifacts: {error:#}");
+                sink.packets_failed(&error);
             }
         }
         self.rereader = Some(rereader);
