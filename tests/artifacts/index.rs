@@ -78,7 +78,7 @@ fn reread(input: Input, needs_packets: bool, bot: &Sources) -> Vec<Vec<PanePacke
     let filter = || PacketFilter::new(bot.clone(), vec![]);
     let mut reader = Reader::new(input).unwrap();
     // A capture that is damaged before its first frame has nothing to reread.
-    let Some(rereader) = reader.take_rereader() else { return vec![] };
+    let Some(rereader) = reader.take_rereader(100) else { return vec![] };
     let (latest, open, panes) = (Timestamp::default(), vec![], vec![]);
     let mut sink = Comparison { rereader, filter: filter(), needs_packets, latest, open, panes };
     let window = 1_000_000_000;

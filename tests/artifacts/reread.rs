@@ -233,7 +233,7 @@ fn a_capture_that_has_become_shorter_is_not_reread() {
     let path = scratch.file("in.pcap", &pcap(PLAIN, &flood(10)));
     let input = Input::open(&path, Stop::default()).unwrap();
     let mut reader = Reader::new(input).unwrap();
-    let rereader = reader.take_rereader().expect("a plain file");
+    let rereader = reader.take_rereader(100).expect("a plain file");
     let mut sink = Rereading { rereader, path, packets: 0, error: None };
     let window = 30_000_000_000;
     let tally = Tally::new(PacketFilter::new(Sources::Any, vec![]), 100);

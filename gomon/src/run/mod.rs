@@ -168,7 +168,7 @@ fn replay(
     let can_reread = bot.policy.panes() == 1 && bot.bot_mac.is_none();
     if pipeline.saves_packets()
         && can_reread
-        && let Some(mut rereader) = reader.take_rereader()
+        && let Some(mut rereader) = reader.take_rereader(bot.save_packets)
     {
         let filter = bot.packet_filter();
         pipeline.reread_with(move |visitor| rereader.visit_closed_pane(&filter, visitor));

@@ -208,13 +208,14 @@ impl Replay {
         let Some(mut rereader) = self.rereader.take() else { return };
         rereader.index().add_checkpoint(self.checkpoint(position));
         if rereader.is_full() {
-            let stored = rereader.take_open_pane(self.counted_up_to(position), &mut |frame| {
-                if let FrameLink::Known(link) = frame.link
-                    && let Ok(packet) = parse_frame(link, frame)
-                {
-                    pass_on(&self.tally, link, &packet, frame, sink);
-                }
-            });
+            let tally = &self.tally;
+            let stored = rereader.take_open_pane(
+                self.counted_up_to(position),
+                |link, packet, frame| {
+                    tally.filter().remote_hosts_of_frame(packet, link, frame.data)
+                },
+                &mut |link, packet, frame| pass_on(tally, link, packet, frame, sink),
+            );
             if let Err(error) = stored {
                 sink.packets_failed(&error);
             }

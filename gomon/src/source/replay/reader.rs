@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -17,7 +18,7 @@ use super::libpcap::Pcap;
 use super::pcapng::Pcapng;
 use super::plain::Plain;
 use super::read_ahead::ReadAhead;
-use super::reread::Rereader;
+use super::reread::{RereadSource, Rereader};
 use super::visitor::FrameVisitor;
 
 /// The number of bytes that identify every format: the file header of classic pcap is the longest.
@@ -138,7 +139,9 @@ impl Reader {
 
     /// Returns what rereads the capture: the file, or the bytes of a stream, which are kept from now on. Returns `None`
     /// if libpcap reads it. Nothing must have been read yet. A replay of this reader then maintains the index.
-    pub fn take_rereader(&mut self) -> Option<Rereader> {
+    ///
+    /// Of each host, the rereader finds the last `packets_per_host` packets.
+    pub fn take_rereader(&mut self, packets_per_host: usize) -> Option<Rereader> {
         let index = CaptureIndex::new();
         let file = self.file.take();
         let recent = match &mut self.format {
@@ -152,10 +155,11 @@ impl Reader {
             }
             FormatReader::Pcap(_) | FormatReader::Damaged(_) => return None,
         };
-        let rereader = match (file, recent) {
-            (Some((file, start)), _) => Rereader::of_file(file, start, index),
-            (None, recent) => Rereader::of_stream(recent?, index),
+        let source = match file {
+            Some((file, start)) => RereadSource::File(Rc::new(file), start),
+            None => RereadSource::Stream(recent?),
         };
+        let rereader = Rereader::new(source, index, packets_per_host);
         self.rereader = Some(rereader.clone());
         Some(rereader)
     }

@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
+use gomon_common::{Address, LinkType, Packet};
+use hashbrown::HashMap;
 
 use super::concatenated;
 use super::format::FILE_HEADER;
@@ -25,11 +27,16 @@ use crate::source::counting::parse_frame;
 /// The longest range with packets: a pcapng block that does not fit into the buffer is a range of its own.
 const MAX_RANGE: u64 = 2 * MAX_BLOCK as u64;
 
+/// The most hosts whose packets are counted before packets are stored. Those of further hosts are all stored.
+const MAX_HOSTS: usize = 1 << 16;
+
 /// Rereads the captures in a file, or the recent bytes of a stream. Clones share the index.
 #[derive(Clone, Debug)]
 pub struct Rereader {
     source: RereadSource,
     index: CaptureIndex,
+    /// The most packets of a host in an artifact.
+    packets_per_host: usize,
     /// The bytes of the last range that was read, the formats and the records in them.
     bytes: Vec<u8>,
     formats: Vec<RecordFormat>,
@@ -38,10 +45,12 @@ pub struct Rereader {
     buffer: Vec<u8>,
 }
 
+/// Where the bytes of a capture are.
 #[derive(Clone, Debug)]
-enum RereadSource {
+pub(super) enum RereadSource {
     /// A file, and the offset of the capture in it.
     File(Rc<File>, u64),
+    /// The bytes that were kept.
     Stream(RecentBytes),
 }
 
@@ -55,6 +64,12 @@ struct IndexedRecord {
     time: Option<Timestamp>,
 }
 
+/// Counts the packets of each host from the last to the first.
+struct LastPackets {
+    per_host: usize,
+    counts: HashMap<Address, usize>,
+}
+
 /// What is in a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RecordContent {
@@ -65,17 +80,10 @@ enum RecordContent {
 }
 
 impl Rereader {
-    pub(super) fn of_file(file: File, start: u64, index: CaptureIndex) -> Self {
-        Self::new(RereadSource::File(Rc::new(file), start), index)
-    }
-
-    pub(super) fn of_stream(recent: RecentBytes, index: CaptureIndex) -> Self {
-        Self::new(RereadSource::Stream(recent), index)
-    }
-
-    fn new(source: RereadSource, index: CaptureIndex) -> Self {
+    /// A rereader for artifacts of at most `packets_per_host` packets of each host.
+    pub(super) fn new(source: RereadSource, index: CaptureIndex, packets_per_host: usize) -> Self {
         let (bytes, formats, records, buffer) = (vec![], vec![], vec![], vec![]);
-        Self { source, index, bytes, formats, records, buffer }
+        Self { source, index, packets_per_host, bytes, formats, records, buffer }
     }
 
     /// Returns the index that the replay has to maintain.
@@ -132,9 +140,8 @@ impl Rereader {
     ) -> Result<ControlFlow<()>> {
         self.read(start, end).context("rereading the capture")?;
         for record in self.records.iter().rev() {
-            if let Some(frame) = record.frame(&self.formats, &self.bytes, &mut self.buffer)
-                && let FrameLink::Known(link) = frame.link
-                && let Ok(packet) = parse_frame(link, &frame)
+            if let Some((_, packet, frame)) =
+                record.packet(&self.formats, &self.bytes, &mut self.buffer)
             {
                 for host in filter.remote_hosts(&packet).into_iter().flatten() {
                     if visitor(start.position + record.offset as u64, host, &frame).is_break() {
@@ -146,8 +153,8 @@ impl Rereader {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Passes the frames of the open pane up to `end` to `visitor`, and drops their bytes: the open pane then starts
-    /// at `end`.
+    /// Passes packets of the open pane up to `end` to `visitor`, in their order: at least the last ones of each of their
+    /// `hosts`, as many as an artifact has. Drops the bytes of all: the open pane then starts at `end`.
     ///
     /// # Errors
     ///
@@ -155,24 +162,63 @@ impl Rereader {
     pub(super) fn take_open_pane(
         &mut self,
         end: Checkpoint,
-        visitor: &mut dyn FnMut(&Frame<'_>),
+        hosts: impl Fn(LinkType, &Packet, &Frame<'_>) -> [Option<Address>; 2],
+        visitor: &mut dyn FnMut(LinkType, &Packet, &Frame<'_>),
     ) -> Result<()> {
-        let mut start = self.index.open_pane();
-        let mut outcome = Ok(());
-        while start.position < end.position && outcome.is_ok() {
-            let next = self.index.checkpoint_after(start.position);
-            let next = next.filter(|next| next.position < end.position).unwrap_or(end);
-            outcome = self.read(start, next.position);
-            for record in &self.records {
-                if let Some(frame) = record.frame(&self.formats, &self.bytes, &mut self.buffer) {
-                    visitor(&frame);
-                }
-            }
-            start = next;
-        }
+        let outcome = self.visit_last_packets(end, hosts, visitor);
         self.index.open_pane_at(end);
         self.clear_closed_pane();
         outcome
+    }
+
+    fn visit_last_packets(
+        &mut self,
+        end: Checkpoint,
+        hosts: impl Fn(LinkType, &Packet, &Frame<'_>) -> [Option<Address>; 2],
+        visitor: &mut dyn FnMut(LinkType, &Packet, &Frame<'_>),
+    ) -> Result<()> {
+        let mut ranges = vec![self.index.open_pane()];
+        while let Some(next) = ranges.last().and_then(|l| self.index.checkpoint_after(l.position))
+            && next.position < end.position
+        {
+            ranges.push(next);
+        }
+        let ends: Vec<_> = ranges.iter().skip(1).chain([&end]).map(|end| end.position).collect();
+        // From the last packet to the first, the packets to pass on are known after one look-up of each host. Passing
+        // all of them on, of which nearly all would be replaced by later ones, takes several times as long.
+        let mut wanted = Vec::new();
+        let mut last = LastPackets { per_host: self.packets_per_host, counts: HashMap::new() };
+        for (&start, &end) in ranges.iter().zip(&ends).rev() {
+            self.read(start, end)?;
+            for record in self.records.iter().rev() {
+                if let Some((link, packet, frame)) =
+                    record.packet(&self.formats, &self.bytes, &mut self.buffer)
+                {
+                    let mut is_wanted = false;
+                    for host in hosts(link, &packet, &frame).into_iter().flatten() {
+                        is_wanted |= last.contains_next(host);
+                    }
+                    if is_wanted {
+                        wanted.push(start.position + record.offset as u64);
+                    }
+                }
+            }
+        }
+        for (&start, &end) in ranges.iter().zip(&ends) {
+            self.read(start, end)?;
+            for record in &self.records {
+                if wanted.last() != Some(&(start.position + record.offset as u64)) {
+                    continue;
+                }
+                wanted.pop();
+                if let Some((link, packet, frame)) =
+                    record.packet(&self.formats, &self.bytes, &mut self.buffer)
+                {
+                    visitor(link, &packet, &frame);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Reads the records from `start` to `end`.
@@ -242,13 +288,21 @@ impl Rereader {
     fn latest_time(&mut self) -> Option<Timestamp> {
         let Self { formats, records, bytes, buffer, .. } = self;
         records.iter().rev().find_map(|record| {
-            let frame = record.frame(formats, bytes, buffer)?;
             // A record without a timestamp has that of the last packet before it, whether it has a packet or not.
-            record.time.or_else(|| {
-                let FrameLink::Known(link) = frame.link else { return None };
-                frame.time.filter(|_| parse_frame(link, &frame).is_ok())
-            })
+            record.time.or_else(|| record.packet(formats, bytes, buffer)?.2.time)
         })
+    }
+}
+
+impl LastPackets {
+    /// Counts a packet of `host`, the last one that was not counted. Returns whether it is one of the last.
+    fn contains_next(&mut self, host: Address) -> bool {
+        if self.counts.len() >= MAX_HOSTS && !self.counts.contains_key(&host) {
+            return true;
+        }
+        let count = self.counts.entry(host).or_default();
+        *count += 1;
+        *count <= self.per_host
     }
 }
 
@@ -262,6 +316,21 @@ impl IndexedRecord {
     ) -> Option<Frame<'a>> {
         let frame = formats.get(self.format)?.frame(bytes.get(self.offset..)?, buffer)?;
         Some(Frame { time: frame.time.or(self.time), ..frame })
+    }
+}
+
+impl IndexedRecord {
+    /// Returns the packet of the record, its frame, and the link type of that.
+    fn packet<'a>(
+        &self,
+        formats: &[RecordFormat],
+        bytes: &'a [u8],
+        buffer: &'a mut Vec<u8>,
+    ) -> Option<(LinkType, Packet, Frame<'a>)> {
+        let frame = self.frame(formats, bytes, buffer)?;
+        let FrameLink::Known(link) = frame.link else { return None };
+        let packet = parse_frame(link, &frame).ok()?;
+        Some((link, packet, frame))
     }
 }
 
