@@ -8,6 +8,8 @@
 
 mod support;
 
+#[path = "artifacts/index.rs"]
+mod index;
 #[path = "artifacts/reread.rs"]
 mod reread;
 

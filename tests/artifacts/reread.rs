@@ -1,4 +1,4 @@
-//! Packets of a file are reread, those of a stream are retained: the artifacts are the same.
+//! Packets are reread from a file, and from the recent bytes of a stream: the artifacts are the same.
 
 use std::fs;
 use std::net::IpAddr;
@@ -11,9 +11,10 @@ use gomon::source::replay::{Input, Reader, Replay, Rereader};
 use gomon::source::{PacketSink, PaneSink, Stop};
 use proptest::prelude::*;
 
-use crate::support::capture::{Captured, Classic, PLAIN, SECOND, at, pcap};
+use crate::support::capture::{Captured, Classic, PLAIN, Pcapng, SECOND, START, at, pcap};
 use crate::support::frames::{ip, syn, udp};
 use crate::support::program::{Scratch, gomon_with_input};
+use crate::support::real::frames;
 use crate::{BOT, flood};
 
 proptest! {
@@ -60,7 +61,7 @@ fn from_bytes_in_file_and_stream(
 ) -> [Vec<(Vec<u8>, String)>; 2] {
     let scratch = Scratch::new();
     let path = scratch.file("in.pcap", bytes);
-    [(path.to_str().unwrap(), "reread"), ("-", "retained")].map(|(input, directory)| {
+    [(path.to_str().unwrap(), "file"), ("-", "stream")].map(|(input, directory)| {
         let into = scratch.path().join(directory);
         let flags =
             ["--packet-threshold", "0.1", "--destination-threshold", "1", "--save-packets", saved];
@@ -86,6 +87,57 @@ fn a_file_and_a_stream_make_the_same_artifacts_of_long_windows() {
     let [reread, retained] = from_file_and_stream(&captured, BOT, "50");
     assert_eq!(reread.len(), 3 * 10, "one per window and host");
     assert_eq!(reread, retained);
+}
+
+/// Of a stream, a window of 75 MiB is neither kept completely nor stored completely.
+#[test]
+fn a_file_and_a_stream_make_the_same_artifacts_of_windows_that_are_not_kept() {
+    let (bot, frames) = (ip(BOT), 60_000u64);
+    let captured: Vec<_> = (0..frames)
+        .map(|n| {
+            // Hosts with packets at the start, at the end, in all of it, and around the middle.
+            let host = match n {
+                _ if n < 100 => n % 3,
+                _ if n > frames - 100 => 3 + n % 3,
+                _ if n.abs_diff(frames / 2) < 8000 && n % 500 == 0 => 6,
+                _ => 7 + n % 5,
+            };
+            let host = IpAddr::from([192, 0, 2, u8::try_from(host).unwrap()]);
+            at(
+                n * 29 * SECOND / frames,
+                udp(bot, host, 80, 1200 + usize::try_from(n % 90).unwrap()),
+            )
+        })
+        .collect();
+    let [file, stream] = from_file_and_stream(&captured, BOT, "50");
+    assert_eq!(file.len(), 12, "one per host");
+    assert!(file == stream);
+}
+
+/// A block of a stream that is longer than what is kept: the packets before it are missing, which is an error.
+#[test]
+fn packets_before_a_long_block_of_a_stream_are_reported_as_missing() {
+    let frame = |n: u64| udp(ip(BOT), ip("192.0.2.1"), 80, usize::try_from(n % 90).unwrap());
+    for length in [50, 70] {
+        let mut file = Pcapng::new(false);
+        file.interface(1, 9, 0);
+        for n in 0..100 {
+            file.packet(0, START + n, &frame(n));
+        }
+        file.block(5, &vec![0; length << 20]);
+        for n in 100..107 {
+            file.packet(0, START + n, &frame(n));
+        }
+        let scratch = Scratch::new();
+        let into = scratch.path().join("out");
+        let args = ["-", BOT, "--quiet", "--save-packets", "50", "--packet-threshold", "1"];
+        let args = args.into_iter().chain(["--capture-dir", into.to_str().unwrap()]);
+        let outcome = gomon_with_input(args, &file.bytes(), 1 << 20);
+        assert_eq!(outcome.status, Some(1), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("is too long to keep"), "{}", outcome.stderr);
+        let name = &scratch.names("out")[0];
+        assert_eq!(frames(&into.join(name)).len(), 7, "those after the block");
+    }
 }
 
 /// Windows, and the ranges that are reread at once, contain several concatenated captures.
@@ -181,7 +233,7 @@ fn a_capture_that_has_become_shorter_is_not_reread() {
     let path = scratch.file("in.pcap", &pcap(PLAIN, &flood(10)));
     let input = Input::open(&path, Stop::default()).unwrap();
     let mut reader = Reader::new(input).unwrap();
-    let rereader = reader.take_rereader().expect("a plain file");
+    let rereader = reader.take_rereader(100).expect("a plain file");
     let mut sink = Rereading { rereader, path, packets: 0, error: None };
     let window = 30_000_000_000;
     let tally = Tally::new(PacketFilter::new(Sources::Any, vec![]), 100);

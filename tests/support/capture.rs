@@ -98,6 +98,12 @@ impl Pcapng {
         self.block(0x0a0d_0d0a, &body)
     }
 
+    /// Starts a section in this byte order.
+    pub fn section_in(&mut self, big_endian: bool) -> &mut Self {
+        self.big_endian = big_endian;
+        self.section()
+    }
+
     /// Appends a block of any type.
     pub fn block(&mut self, kind: u32, body: &[u8]) -> &mut Self {
         let padded = body.len().next_multiple_of(4);

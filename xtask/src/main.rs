@@ -14,6 +14,7 @@ mod fuzz;
 mod guard;
 mod kernels;
 mod pcap;
+mod pcapng;
 mod prerequisites;
 mod random;
 mod run;

@@ -13,6 +13,8 @@ const MAGIC_NANOSECONDS: u32 = 0xa1b2_3c4d;
 const VERSION: [u16; 2] = [2, 4];
 const SNAP_LENGTH: u32 = 262_144;
 const LINKTYPE_ETHERNET: u32 = 1;
+/// The length of the header of a file, in bytes.
+pub(crate) const FILE_HEADER: usize = 24;
 
 /// Writes Ethernet frames, oldest first, with their time since 1970.
 pub(crate) struct Writer<W> {

@@ -55,6 +55,12 @@ impl<F> UnconfirmedFrames<F> {
         self.held_back.is_empty()
     }
 
+    /// Returns the first frame that is held back.
+    #[must_use]
+    pub fn first(&self) -> Option<&F> {
+        self.held_back.front().map(|(_, frame)| frame)
+    }
+
     /// Returns the pane of a frame, or `None` if the frame must be held back with [`Self::push`].
     #[inline]
     pub fn locate(&self, time: Option<Timestamp>, clock: &mut PaneClock) -> Option<PanePosition> {

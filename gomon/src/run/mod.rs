@@ -29,7 +29,7 @@ use crate::sink::artifacts::Artifacts;
 use crate::sink::console::{self, Progress};
 use crate::sink::eve::{EndReason, EveTargets, InputName, OverflowPolicy};
 use crate::source::Stop;
-use crate::source::replay::{Reader, Replay, Rereader};
+use crate::source::replay::{Reader, Replay};
 
 /// A run that is ready to start: its input and its outputs are open.
 pub struct Run {
@@ -56,7 +56,7 @@ impl Run {
         if process.die_with_parent {
             stop.stop_with_parent().context("watching the parent process")?;
         }
-        let mut input = OpenInput::open(&bot.input, stop.clone())?;
+        let input = OpenInput::open(&bot.input, stop.clone())?;
         if let OpenInput::Interface(_) = input {
             attach::attach_modes(bot).with_context(|| opening(&bot.input))?;
         }
@@ -64,13 +64,7 @@ impl Run {
         if process.mode != RunMode::Calibrate {
             sinks = open_sinks(bot, &input, &stop)?;
             if bot.save_packets > 0 {
-                let mut packets = Artifacts::new(bot.save_packets);
-                if let Some(mut rereader) = rereader(bot, &mut input) {
-                    let filter = bot.packet_filter();
-                    packets = packets
-                        .reread_with(move |visitor| rereader.visit_closed_pane(&filter, visitor));
-                }
-                artifacts = Some(packets);
+                artifacts = Some(Artifacts::new(bot.save_packets));
             }
         }
         Ok(Self { settings, input, stop, sinks, artifacts })
@@ -138,21 +132,26 @@ fn open_sinks(bot: &BotSettings, input: &OpenInput, stop: &Stop) -> Result<BotSi
 }
 
 /// Reads a capture to its end.
-fn replay(bot: &BotSettings, reader: Reader, stop: &Stop, pipeline: &mut Pipeline) -> Result<()> {
+fn replay(
+    bot: &BotSettings,
+    mut reader: Reader,
+    stop: &Stop,
+    pipeline: &mut Pipeline,
+) -> Result<()> {
+    // Rereading does not know the sender of the first frame, which may determine the bot's MAC address.
+    let can_reread = bot.policy.panes() == 1 && bot.bot_mac.is_none();
+    if pipeline.saves_packets()
+        && can_reread
+        && let Some(mut rereader) = reader.take_rereader(bot.save_packets)
+    {
+        let filter = bot.packet_filter();
+        pipeline.reread_with(move |visitor| rereader.visit_closed_pane(&filter, visitor));
+    }
     let filter = bot.packet_filter().with_bot_mac(bot.bot_mac);
     let clock = PaneClock::new(bot.policy.step_nanoseconds(), bot.policy.window_nanoseconds());
     Replay::new(clock, Tally::new(filter, bot.max_destinations))
         .run(reader, stop, pipeline)
         .map_err(|incomplete| incomplete_input(&bot.input, incomplete, "was analysed"))
-}
-
-/// Returns the rereader of packets, which saves retaining them, if the capture can be reread and windows do not
-/// overlap.
-fn rereader(bot: &BotSettings, input: &mut OpenInput) -> Option<Rereader> {
-    let OpenInput::File { reader, .. } = input else { return None };
-    // Rereading does not know the sender of the first frame, which may determine the bot's MAC address.
-    let is_possible = bot.policy.panes() == 1 && bot.bot_mac.is_none();
-    if is_possible { reader.take_rereader() } else { None }
 }
 
 /// Whether records would be written to the file that is read, even if it is given by another name.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use anyhow::{Error, anyhow};
+use anyhow::{Error, Result, anyhow};
 use tokio::task::spawn_blocking;
 
 use super::progress::BotProgress;
@@ -11,9 +11,9 @@ use super::sinks::{BotSinks, JudgedWindow};
 use crate::core::{
     Calibration, Engine, Ledger, Senders, Sources, Span, Timestamp, WindowCounts, WindowReport,
 };
-use crate::frame::{Frame, RemoteHosts};
+use crate::frame::{Frame, PacketVisitor, RemoteHosts};
 use crate::settings::{BotSettings, RunMode};
-use crate::sink::artifacts::Artifacts;
+use crate::sink::artifacts::{Artifacts, SelectedPackets};
 use crate::sink::calibration;
 use crate::sink::console::Progress;
 use crate::sink::eve::EndReason;
@@ -36,10 +36,13 @@ pub(crate) enum Outlet {
 }
 
 impl Outlet {
-    fn report(&mut self, window: JudgedWindow) {
+    fn report(&mut self, report: WindowReport, packets: Option<SelectedPackets<&[u8]>>) {
         match self {
-            Self::Direct(sinks) => sinks.report(&window),
-            Self::Queued(queue) => queue.report(window),
+            Self::Direct(sinks) => sinks.report(&JudgedWindow { report, packets }),
+            Self::Queued(queue) => {
+                let packets = packets.map(SelectedPackets::into_owned);
+                queue.report(JudgedWindow { report, packets });
+            }
         }
     }
 
@@ -139,6 +142,19 @@ impl Pipeline {
         }
     }
 
+    /// Whether packets are saved.
+    pub(super) fn saves_packets(&self) -> bool {
+        self.artifacts.is_some()
+    }
+
+    /// See [`Artifacts::reread_with`].
+    pub(super) fn reread_with(
+        &mut self,
+        reread: impl FnMut(PacketVisitor<'_>) -> Result<()> + 'static,
+    ) {
+        self.artifacts = self.artifacts.take().map(|artifacts| artifacts.reread_with(reread));
+    }
+
     /// Passes the report of a window to the sinks.
     fn report_window(&mut self, report: WindowReport) {
         // A live window may be reported before its end. In the summary it ends at the current time, in records at
@@ -157,7 +173,7 @@ impl Pipeline {
             calibration::log(&report, calibration);
         }
         let packets = self.artifacts.as_mut().map(|artifacts| artifacts.select(&report));
-        self.outlet.report(JudgedWindow { report, packets });
+        self.outlet.report(report, packets);
     }
 
     /// Passes reports to the sinks and closes `panes` panes. Breaks if standard output was closed.
@@ -324,6 +340,12 @@ impl PacketSink for Pipeline {
     fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
         if let Some(artifacts) = &mut self.artifacts {
             artifacts.packet(hosts, frame);
+        }
+    }
+
+    fn packets_failed(&mut self, error: &Error) {
+        if let Some(artifacts) = &mut self.artifacts {
+            artifacts.packets_failed(error);
         }
     }
 }

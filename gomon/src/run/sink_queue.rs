@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -183,7 +184,7 @@ impl SinkTask {
     }
 
     /// Writes artifacts in a thread that may block. Once the bot ends, that is given up after [`CLOSE_TIMEOUT`].
-    async fn write_artifacts(&mut self, packets: SelectedPackets) -> ArtifactPaths {
+    async fn write_artifacts(&mut self, packets: SelectedPackets<Bytes>) -> ArtifactPaths {
         let files = packets.files();
         let mut paths = ArtifactPaths::default();
         match self.sinks.artifacts.take() {

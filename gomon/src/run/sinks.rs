@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Error, Result, anyhow};
+use bytes::Bytes;
 
 use crate::core::WindowReport;
 use crate::settings::BotSettings;
@@ -26,10 +27,10 @@ pub(crate) struct BotSinks {
     pub(super) failed: u64,
 }
 
-/// The report of a window, and the packets of its artifacts.
-pub(crate) struct JudgedWindow {
+/// The report of a window, and the packets of its artifacts, with their bytes as `Data`.
+pub(crate) struct JudgedWindow<Data = Bytes> {
     pub(super) report: WindowReport,
-    pub(super) packets: Option<SelectedPackets>,
+    pub(super) packets: Option<SelectedPackets<Data>>,
 }
 
 /// What was dropped, because the sinks of a bot did not keep up.
@@ -88,7 +89,7 @@ impl BotSinks {
     }
 
     /// Writes the artifacts and the records of a window.
-    pub(super) fn report(&mut self, window: &JudgedWindow) {
+    pub(super) fn report<Data: AsRef<[u8]>>(&mut self, window: &JudgedWindow<Data>) {
         let mut paths = None;
         if let (Some(writer), Some(packets)) = (&mut self.artifacts, &window.packets) {
             paths = Some(writer.write(packets));

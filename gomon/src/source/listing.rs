@@ -38,7 +38,7 @@ pub fn record_capture(
             }
             ControlFlow::Continue(())
         });
-        progress(talkers.ledger().seen(), reader.position());
+        progress(talkers.ledger().seen(), reader.bytes_read());
         match more {
             // A stop request may end a stream at any byte, which is not damage.
             _ if stop.is_requested() => break,

@@ -2,16 +2,21 @@
 
 use std::ops::ControlFlow;
 
+use anyhow::Error;
+
 use crate::core::{Ledger, Timestamp, WindowCounts};
 use crate::frame::{Frame, RemoteHosts};
 
 /// Receives the packets of the open pane that an artifact may need.
 pub trait PacketSink {
-    /// Whether packets must be passed to [`PacketSink::packet`].
+    /// Whether every packet must be passed to [`PacketSink::packet`]; if not, only those that can't be reread later.
     fn needs_packets(&self) -> bool;
 
     /// Receives a packet of the open pane, between the bot and `hosts`, in either direction.
     fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>);
+
+    /// Called when packets of the open pane could be neither passed to [`PacketSink::packet`] nor reread later.
+    fn packets_failed(&mut self, _error: &Error) {}
 }
 
 /// Receives the counts of a source, pane by pane, in order of time.

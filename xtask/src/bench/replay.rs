@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     frames::BOT,
+    pcapng,
     workspace::{self, run},
 };
 
@@ -31,6 +32,9 @@ const LONG_FRAMES: Traffic = Traffic { frames: 1_280_000, lengths: Lengths::Mixe
 /// The worst case: every frame has a new destination.
 const NEW_HOSTS: Traffic = Traffic { destinations: Destinations::NewEveryTime, ..ORDINARY };
 const NOISE: Traffic = Traffic { share: 1, ..ORDINARY };
+
+/// Thresholds that no traffic reaches.
+const NOTHING_TO_SAVE: &[&str] = &["--packet-threshold", "1e9", "--destination-threshold", "1e9"];
 
 /// The number of real captures to replay, the largest ones.
 const REAL: usize = 3;
@@ -67,23 +71,41 @@ pub(super) fn measure(gomon: &Path, directory: &Path, pairs: u32) -> Result<Stri
             )?);
         }
     }
+    let pcapng = pcapng::converted(&ordinary)?;
+    for (name, capture, goal) in [
+        ("the first row's, pcapng", pcapng.clone(), 4.0),
+        ("the second row's, pcapng", pcapng::converted(&LONG_FRAMES.capture(directory)?)?, 2.5),
+    ] {
+        rows.push(work.compared_with_tcpdump(name, &capture, &BOT.to_string(), Some(goal))?);
+    }
+    let streamed = work.gomon_after_cat(&ordinary, &[]);
+    let name = "the first row's, from `cat`";
+    // At most 1.6 times the time of the reference.
+    rows.push(work.row(name, &streamed, "the first row", &first, Some(0.625))?);
     let new = work.gomon(&NEW_HOSTS.capture(directory)?, &BOT.to_string());
     rows.push(work.row(&NEW_HOSTS.to_string(), &new, "the first row", &first, Some(0.5))?);
-    for (name, flags) in [
-        ("nothing to save", &["--packet-threshold", "1e9", "--destination-threshold", "1e9"][..]),
-        ("one window, 700 files", &["--window", "300"]),
-        ("5600 files", &[]),
+    // At most 1.5 times the time of the reference.
+    for (name, capture, is_streamed, flags, goal) in [
+        ("nothing to save", &ordinary, false, NOTHING_TO_SAVE, 0.7),
+        ("nothing to save, pcapng", &pcapng, false, NOTHING_TO_SAVE, 0.67),
+        ("nothing to save, from `cat`", &ordinary, true, NOTHING_TO_SAVE, 0.67),
+        ("one window, 700 files", &ordinary, false, &["--window", "300"], 0.7),
+        ("5600 files", &ordinary, false, &[], 0.7),
     ] {
-        rows.push(work.saving(name, &ordinary, flags)?);
+        rows.push(work.saving(name, capture, is_streamed, flags, goal)?);
     }
-    for (tool, extension) in [("zstd", "zst"), ("gzip", "gz")] {
-        let packed = packed(&ordinary, tool, extension)?;
+    // At most 1.2 times the time of the reference.
+    for (name, capture, tool, extension, goal) in [
+        ("zstd", &ordinary, "zstd", "zst", 0.83),
+        ("gzip", &ordinary, "gzip", "gz", 0.83),
+        ("pcapng, zstd", &pcapng, "zstd", "zst", 1.0),
+    ] {
+        let packed = packed(capture, tool, extension)?;
         let mut unpack = Command::new(tool);
         unpack.arg("-dc").arg(&packed);
-        let name = format!("the first row's, {tool}");
+        let name = format!("the first row's, {name}");
         let command = work.gomon(&packed, &BOT.to_string());
-        // At most 1.2 times the time of the reference.
-        rows.push(work.row(&name, &command, &format!("`{tool} -dc`"), &unpack, Some(0.83))?);
+        rows.push(work.row(&name, &command, &format!("`{tool} -dc`"), &unpack, Some(goal))?);
     }
     for (capture, bot) in real() {
         let name = capture.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -96,6 +118,15 @@ impl Work<'_> {
     fn gomon(&self, capture: &Path, bot: &str) -> Command {
         let mut command = Command::new(self.gomon);
         command.arg(capture).arg(bot).args(["--quiet", "--eve-log-path", "/dev/null"]);
+        command
+    }
+
+    /// Returns a command in which gomon reads a capture of [`BOT`] from a pipe.
+    fn gomon_after_cat(&self, capture: &Path, flags: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        let script = "capture=$1 gomon=$2; shift 2; cat \"$capture\" | \"$gomon\" - \"$@\"";
+        command.args(["-c", script, "sh"]).arg(capture).arg(self.gomon);
+        command.arg(BOT.to_string()).args(["--quiet", "--eve-log-path", "/dev/null"]).args(flags);
         command
     }
 
@@ -123,19 +154,32 @@ impl Work<'_> {
     }
 
     /// Compares a run that saves packets with one that does not.
-    fn saving(&self, name: &str, capture: &Path, flags: &[&str]) -> Result<Row> {
+    fn saving(
+        &self,
+        name: &str,
+        capture: &Path,
+        is_streamed: bool,
+        flags: &[&str],
+        goal: f64,
+    ) -> Result<Row> {
         // In memory, to exclude the cost of a disk and its file system.
         let directory = Path::new("/dev/shm").join(format!("gomon-bench-{}", std::process::id()));
-        let mut without = self.gomon(capture, &BOT.to_string());
-        without.args(flags);
-        let mut saving = self.gomon(capture, &BOT.to_string());
-        saving.args(flags).args(["--save-packets", "100", "--capture-dir"]).arg(&directory);
+        let gomon = || {
+            if is_streamed {
+                return self.gomon_after_cat(capture, flags);
+            }
+            let mut command = self.gomon(capture, &BOT.to_string());
+            command.args(flags);
+            command
+        };
+        let (without, mut saving) = (gomon(), gomon());
+        saving.args(["--save-packets", "100", "--capture-dir"]).arg(&directory);
         let name = format!("the first row's, `--save-packets 100`, {name}");
         let clean = || {
             // It does not exist before the first run.
             let _ = fs::remove_dir_all(&directory);
         };
-        self.cleaned_row(&name, &saving, "the same without", &without, Some(0.7), clean)
+        self.cleaned_row(&name, &saving, "the same without", &without, Some(goal), clean)
     }
 
     fn cleaned_row(
@@ -156,7 +200,8 @@ impl Work<'_> {
 
 /// Compresses a capture with `tool`, unless that was done before. Returns the path.
 fn packed(capture: &Path, tool: &str, extension: &str) -> Result<PathBuf> {
-    let path = capture.with_extension(format!("pcap.{extension}"));
+    let format = capture.extension().unwrap_or_default().to_string_lossy();
+    let path = capture.with_extension(format!("{format}.{extension}"));
     if !path.exists() {
         let part = path.with_extension("part");
         let mut command = Command::new(tool);

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{self, Path, PathBuf};
 
 use anyhow::{Context, Result};
+use bytes::{Bytes, BytesMut};
 use gomon_common::Address;
 use tempfile::{Builder, NamedTempFile};
 
@@ -50,24 +51,44 @@ impl ArtifactSubject {
     }
 }
 
-/// The packets of the artifacts of one report. They share the memory of the store that they were selected from.
-#[derive(Debug, Default)]
-pub struct SelectedPackets {
+/// The packets of the artifacts of one report, with their bytes as `Data`.
+#[derive(Debug)]
+pub struct SelectedPackets<Data> {
     /// The start of the window.
     pub(super) start: Timestamp,
-    pub(super) files: Vec<ArtifactFile>,
+    pub(super) files: Vec<ArtifactFile<Data>>,
     /// The number of files whose packets could not be read.
     pub(super) failed: u64,
 }
 
 /// The packets of an artifact, oldest first.
 #[derive(Debug)]
-pub(super) struct ArtifactFile {
+pub(super) struct ArtifactFile<Data> {
     pub(super) subject: ArtifactSubject,
-    pub(super) packets: Vec<StoredPacket>,
+    pub(super) packets: Vec<StoredPacket<Data>>,
 }
 
-impl SelectedPackets {
+impl SelectedPackets<&[u8]> {
+    /// Copies the packets out of the store that they were selected from, into one allocation.
+    #[must_use]
+    pub fn into_owned(self) -> SelectedPackets<Bytes> {
+        let Self { start, files, failed } = self;
+        let packets = || files.iter().flat_map(|file| &file.packets);
+        let mut bytes = BytesMut::with_capacity(packets().map(|packet| packet.data.len()).sum());
+        packets().for_each(|packet| bytes.extend_from_slice(packet.data));
+        let mut bytes = bytes.freeze();
+        let files = files.into_iter().map(|ArtifactFile { subject, packets }| {
+            let packets = packets.iter().map(|packet| {
+                let data = bytes.split_to(packet.data.len());
+                packet.with_data(data)
+            });
+            ArtifactFile { subject, packets: packets.collect() }
+        });
+        SelectedPackets { start, files: files.collect(), failed }
+    }
+}
+
+impl<Data: AsRef<[u8]>> SelectedPackets<Data> {
     /// Whether there is nothing to write, and nothing failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -84,7 +105,7 @@ impl SelectedPackets {
     #[must_use]
     pub fn memory(&self) -> usize {
         let packets = self.files.iter().flat_map(|file| &file.packets);
-        packets.map(|packet| packet.data.len() + size_of::<StoredPacket>()).sum()
+        packets.map(|packet| packet.data.as_ref().len() + size_of_val(packet)).sum()
     }
 }
 
@@ -141,7 +162,7 @@ impl ArtifactWriter {
     }
 
     /// Writes the files of a report. Errors are logged and counted.
-    pub fn write(&mut self, selected: &SelectedPackets) -> ArtifactPaths {
+    pub fn write<Data: AsRef<[u8]>>(&mut self, selected: &SelectedPackets<Data>) -> ArtifactPaths {
         self.failed += selected.failed;
         let mut paths = ArtifactPaths::default();
         for ArtifactFile { subject, packets } in &selected.files {
@@ -165,7 +186,11 @@ impl ArtifactWriter {
 
 /// Writes a file under a temporary name, and renames it to the first unused name that starts with `stem`. The
 /// file is pcap, or pcapng if pcap can't represent the packets.
-fn write(directory: &Path, stem: &str, packets: &[StoredPacket]) -> Result<PathBuf> {
+fn write<Data: AsRef<[u8]>>(
+    directory: &Path,
+    stem: &str,
+    packets: &[StoredPacket<Data>],
+) -> Result<PathBuf> {
     let is_pcap = pcap::can_represent(packets);
     let extension = if is_pcap { "pcap" } else { "pcapng" };
     let what = || format!("writing {stem}.{extension} in {:?}", directory.display().to_string());

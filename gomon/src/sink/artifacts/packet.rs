@@ -1,14 +1,13 @@
 //! A packet in an artifact.
 
-use bytes::Bytes;
 use gomon_common::LinkType;
 
 use crate::core::Timestamp;
 use crate::frame::{Frame, FrameLink};
 
-/// A packet that is stored for artifacts. With borrowed data, it is about to be stored.
-#[derive(Clone, Debug)]
-pub struct StoredPacket<Data = Bytes> {
+/// A packet that is stored for artifacts.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredPacket<Data> {
     /// A number that increases in the order of arrival.
     pub number: u64,
     /// The pane it was counted in.
@@ -21,6 +20,14 @@ pub struct StoredPacket<Data = Bytes> {
     pub length: u32,
     /// The captured bytes of its frame.
     pub data: Data,
+}
+
+impl<Data> StoredPacket<Data> {
+    /// Returns the packet with its bytes in another form.
+    pub(super) fn with_data<Other>(&self, data: Other) -> StoredPacket<Other> {
+        let &Self { number, pane, time, link, length, .. } = self;
+        StoredPacket { number, pane, time, link, length, data }
+    }
 }
 
 impl<'a> StoredPacket<&'a [u8]> {

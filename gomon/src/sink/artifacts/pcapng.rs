@@ -19,7 +19,10 @@ const OFFSET: u16 = 14;
 const NANOSECONDS: u8 = 9;
 
 /// Writes `packets` into one section, with an interface for each link type.
-pub(super) fn write(out: &mut impl Write, packets: &[StoredPacket]) -> io::Result<()> {
+pub(super) fn write<Data: AsRef<[u8]>>(
+    out: &mut impl Write,
+    packets: &[StoredPacket<Data>],
+) -> io::Result<()> {
     let version = 1u32; // 1.0: two 16-bit numbers
     let section = [BYTE_ORDER, version, u32::MAX, u32::MAX];
     block(out, SECTION_HEADER, section.map(u32::to_le_bytes).as_flattened())?;
@@ -44,7 +47,8 @@ pub(super) fn write(out: &mut impl Write, packets: &[StoredPacket]) -> io::Resul
         let ticks = u64::try_from(past).unwrap_or(0);
         let halves =
             [ticks >> 32, ticks & 0xffff_ffff].map(|half| u32::try_from(half).unwrap_or(0));
-        let data = &packet.data[..packet.data.len().min(SNAP_LENGTH as usize)];
+        let data = packet.data.as_ref();
+        let data = &data[..data.len().min(SNAP_LENGTH as usize)];
         let captured = u32::try_from(data.len()).unwrap_or(SNAP_LENGTH);
         let header = [interface, halves[0], halves[1], captured, packet.length.max(captured)];
         let mut body = header.map(u32::to_le_bytes).as_flattened().to_vec();

@@ -51,7 +51,8 @@ impl Retained {
         &self.rings
     }
 
-    pub(super) fn rings_mut(&mut self) -> &mut Rings {
-        &mut self.rings
+    /// Returns whether packets were evicted for lack of memory since the last call.
+    pub(super) fn take_evicted(&mut self) -> bool {
+        self.rings.take_evicted()
     }
 }

@@ -3,29 +3,27 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
-use bytes::{Bytes, BytesMut};
 use gomon_common::Address;
 use hashbrown::HashMap;
 
 use super::packet::StoredPacket;
+use super::packet_bytes::{PacketBytes, PacketData};
 
 /// The memory limit for all packets together, in bytes.
 pub const MEMORY: usize = 64 << 20;
 /// The maximum number of unsolicited hosts, which are those that the bot has not sent anything to yet.
 const MAX_UNSOLICITED: usize = 1024;
-/// The memory of a stored packet in addition to its data, in bytes.
-const OVERHEAD: usize = size_of::<StoredPacket>();
-
-/// The maximum size in bytes of the buffer that a ring allocates for several short packets. A new buffer is as large as
-/// the packets stored so far, up to this size.
-const MAX_BUFFER: usize = 4 << 10;
+/// The memory of a stored packet in addition to its data, in bytes, with what a chunk of bytes takes.
+const OVERHEAD: usize = 64;
+const _: () = assert!(size_of::<StoredPacket<PacketData>>() < OVERHEAD);
 
 #[derive(Debug, Default)]
 struct Ring {
-    packets: VecDeque<StoredPacket>,
+    packets: VecDeque<StoredPacket<PacketData>>,
+    /// The bytes of the packets.
+    data: PacketBytes,
+    /// The memory that they take.
     bytes: usize,
-    /// The buffer for the next packets.
-    buffer: BytesMut,
     /// Whether the ring is filled in reverse order, and is not full yet.
     fills_in_reverse: bool,
     /// The last pane in which the host was a listed host that the bot sent to.
@@ -84,7 +82,7 @@ impl Rings {
             self.bytes -= ring.drop_oldest();
         }
         let packet = ring.store(packet);
-        self.bytes += size(&packet);
+        self.bytes += size(&packet.data);
         ring.packets.push_back(packet);
         if self.unsolicited.len() > MAX_UNSOLICITED {
             self.drop_unsolicited();
@@ -109,7 +107,7 @@ impl Rings {
     pub fn push_reverse(&mut self, host: Address, packet: &StoredPacket<&[u8]>) -> ControlFlow<()> {
         if let Some(ring) = self.hosts.get_mut(&host).filter(|ring| ring.fills_in_reverse) {
             let packet = ring.store(packet);
-            self.bytes += size(&packet);
+            self.bytes += size(&packet.data);
             ring.packets.push_front(packet);
             if ring.packets.len() == self.packets_per_host {
                 ring.fills_in_reverse = false;
@@ -123,9 +121,24 @@ impl Rings {
     }
 
     /// Returns the packets of `host` in panes from `first_pane` on, oldest first.
-    pub fn packets(&self, host: Address, first_pane: u64) -> impl Iterator<Item = &StoredPacket> {
-        let packets = self.hosts.get(&host).map(|ring| ring.packets.iter());
-        packets.into_iter().flatten().filter(move |packet| packet.pane >= first_pane)
+    pub fn packets(
+        &self,
+        host: Address,
+        first_pane: u64,
+    ) -> impl Iterator<Item = StoredPacket<&[u8]>> {
+        self.hosts.get(&host).into_iter().flat_map(move |ring| {
+            let packets = ring.packets.iter().filter(move |packet| packet.pane >= first_pane);
+            packets.map(|packet| packet.with_data(ring.data.get(&packet.data)))
+        })
+    }
+
+    /// Returns the number of packets of `host` in panes from `first_pane` on.
+    #[must_use]
+    pub fn count(&self, host: Address, first_pane: u64) -> usize {
+        // They are sorted by pane.
+        self.hosts.get(&host).map_or(0, |ring| {
+            ring.packets.len() - ring.packets.partition_point(|packet| packet.pane < first_pane)
+        })
     }
 
     /// Drops the packets of panes before `first_pane`.
@@ -181,32 +194,23 @@ impl Rings {
 
 impl Ring {
     /// Copies a packet into the memory of the ring.
-    fn store(&mut self, packet: &StoredPacket<&[u8]>) -> StoredPacket {
-        let &StoredPacket { number, pane, time, link, length, data } = packet;
-        let data = if data.len() > MAX_BUFFER / 8 {
-            Bytes::copy_from_slice(data)
-        } else {
-            // An allocation per packet would cost more than the rest of storing it.
-            if self.buffer.capacity() < data.len() {
-                self.buffer = BytesMut::with_capacity(data.len().max(self.bytes.min(MAX_BUFFER)));
-            }
-            self.buffer.extend_from_slice(data);
-            self.buffer.split().freeze()
-        };
-        self.bytes += data.len() + OVERHEAD;
-        StoredPacket { number, pane, time, link, length, data }
+    fn store(&mut self, packet: &StoredPacket<&[u8]>) -> StoredPacket<PacketData> {
+        let data = self.data.push(packet.data, self.bytes);
+        self.bytes += size(&data);
+        packet.with_data(data)
     }
 
     /// Drops the oldest packet and returns the number of bytes freed.
     fn drop_oldest(&mut self) -> usize {
-        let size = self.packets.pop_front().map_or(0, |packet| size(&packet));
-        self.bytes -= size;
-        size
+        let Some(packet) = self.packets.pop_front() else { return 0 };
+        self.data.remove(&packet.data);
+        self.bytes -= size(&packet.data);
+        size(&packet.data)
     }
 }
 
-fn size(packet: &StoredPacket) -> usize {
-    packet.data.len() + OVERHEAD
+fn size(data: &PacketData) -> usize {
+    data.len() + OVERHEAD
 }
 
 /// Returns the size to which the largest of the ascending `sizes` must be cut so that the sum is `total`.

@@ -6,7 +6,6 @@ use gomon_common::Address;
 use super::packet::StoredPacket;
 use super::reread::Reread;
 use super::retained::Retained;
-use super::rings::Rings;
 use crate::core::WindowReport;
 use crate::frame::{Frame, RemoteHosts};
 
@@ -20,33 +19,24 @@ pub(super) enum PacketStore {
 }
 
 impl PacketStore {
-    /// Whether packets must be passed to [`PacketStore::packet`].
+    /// Whether every packet must be passed to [`PacketStore::packet`]; if not, only those that can't be reread.
     pub(super) fn needs_packets(&self) -> bool {
         matches!(self, Self::Retained(_))
     }
 
     /// Receives a packet between the bot and `hosts`, counted in the open pane.
     pub(super) fn packet(&mut self, hosts: RemoteHosts, frame: &Frame<'_>) {
-        match self {
-            Self::Retained(retained) => retained.packet(hosts, frame),
-            Self::Reread(_) => {}
-        }
+        self.retained().packet(hosts, frame);
     }
 
     /// Closes `panes` panes: later packets are in a later pane.
     pub(super) fn advance(&mut self, panes: u64) {
-        match self {
-            Self::Retained(retained) => retained.advance(panes),
-            Self::Reread(_) => {}
-        }
+        self.retained().advance(panes);
     }
 
     /// Drops the packets of panes before `first_pane`.
     pub(super) fn drop_before(&mut self, first_pane: u64) {
-        match self {
-            Self::Retained(retained) => retained.drop_before(first_pane),
-            Self::Reread(_) => {}
-        }
+        self.retained().drop_before(first_pane);
     }
 
     /// Loads the packets that the artifacts of `report` need. Must be called before [`PacketStore::packets`].
@@ -66,22 +56,26 @@ impl PacketStore {
         &self,
         host: Address,
         first_pane: u64,
-    ) -> impl Iterator<Item = &StoredPacket> {
-        self.rings().packets(host, first_pane)
+    ) -> impl Iterator<Item = StoredPacket<&[u8]>> {
+        let (retained, reread) = match self {
+            Self::Retained(retained) => (Some(retained.rings().packets(host, first_pane)), None),
+            Self::Reread(reread) => (None, Some(reread.packets(host, first_pane))),
+        };
+        retained.into_iter().flatten().chain(reread.into_iter().flatten())
     }
 
     /// Returns whether packets were evicted for lack of memory since the last call.
     pub(super) fn take_evicted(&mut self) -> bool {
         match self {
-            Self::Retained(retained) => retained.rings_mut().take_evicted(),
-            Self::Reread(reread) => reread.rings_mut().take_evicted(),
+            Self::Retained(retained) => retained.take_evicted(),
+            Self::Reread(reread) => reread.take_evicted(),
         }
     }
 
-    fn rings(&self) -> &Rings {
+    fn retained(&mut self) -> &mut Retained {
         match self {
-            Self::Retained(retained) => retained.rings(),
-            Self::Reread(reread) => reread.rings(),
+            Self::Retained(retained) => retained,
+            Self::Reread(reread) => reread.retained(),
         }
     }
 }

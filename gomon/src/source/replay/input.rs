@@ -9,8 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, bail};
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 
 use crate::source::Stop;
+
+/// The capacity of a pipe that is read, in bytes: the default limit without privileges (`/proc/sys/fs/pipe-max-size`).
+const PIPE: usize = 1 << 20;
 
 /// An open input, of which nothing was read yet.
 #[derive(Debug)]
@@ -60,6 +64,7 @@ impl Input {
         let size = if metadata.is_file() {
             Some(metadata.len().saturating_sub(file.stream_position()?))
         } else {
+            enlarge_pipe(&file);
             None
         };
         Ok(Self { file, size, read: Arc::default(), stop })
@@ -105,6 +110,14 @@ impl Input {
     }
 }
 
+/// Enlarges a pipe, so that its writer and the reading thread wait for each other less often. Anything else, and a pipe
+/// that the kernel does not let grow, is left as it is: only speed depends on it.
+fn enlarge_pipe(file: &File) {
+    if fcntl_getpipe_size(file).is_ok_and(|size| size < PIPE) {
+        let _ = fcntl_setpipe_size(file, PIPE);
+    }
+}
+
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
@@ -123,6 +136,31 @@ impl Read for Input {
                     return Ok(read);
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_enlarged_as_far_as_the_kernel_permits_and_never_reduced() {
+        let open = |size: Option<usize>| {
+            let (reader, writer) = io::pipe().unwrap();
+            let size = size.and_then(|size| fcntl_setpipe_size(&reader, size).ok());
+            let input = Input::from_file(OwnedFd::from(reader).into(), Stop::default()).unwrap();
+            (size, fcntl_getpipe_size(&input.file).unwrap(), writer)
+        };
+        let (default, enlarged) = (open(Some(1 << 16)), open(None));
+        let (permitted, ..) = open(Some(PIPE));
+        assert_eq!(enlarged.1, permitted.unwrap_or(enlarged.1));
+        assert_eq!(default.1, permitted.unwrap_or(1 << 16));
+        // Needs a privilege.
+        if let (Some(larger), size, _) = open(Some(2 * PIPE)) {
+            assert_eq!(size, larger);
         }
     }
 }

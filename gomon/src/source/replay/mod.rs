@@ -13,6 +13,7 @@ mod pcapng;
 mod plain;
 mod read_ahead;
 mod reader;
+mod recent;
 mod reread;
 mod visitor;
 
@@ -32,10 +33,10 @@ pub use reader::Reader;
 pub use reread::Rereader;
 pub use visitor::FrameVisitor;
 
-use self::index::CaptureIndex;
+use self::index::Checkpoint;
 use self::opaque::OpaqueLayers;
 use self::pace::Pace;
-use super::counting::{count, try_count_fast};
+use super::counting::{count, parse_frame, pass_on, try_count_fast};
 use super::pane_sink::PaneSink;
 use super::stop::Stop;
 use super::wall::ClockReading;
@@ -49,9 +50,11 @@ pub struct Replay {
     clock: PaneClock,
     tally: Tally,
     /// Frames with unconfirmed timestamps, each with the position of its record.
-    unconfirmed: UnconfirmedFrames<(OwnedFrame, u64)>,
-    /// The index to maintain, if the capture is reread.
-    index: Option<CaptureIndex>,
+    unconfirmed: UnconfirmedFrames<(OwnedFrame, Checkpoint)>,
+    /// The time of the last packet read.
+    latest: Timestamp,
+    /// What rereads the capture, if it is reread. Its index is maintained here.
+    rereader: Option<Rereader>,
     /// Whether it was logged that the clock was set back.
     is_step_logged: bool,
     /// Whether panes of a stream are closed by wall-clock time, and the end of the last one that was.
@@ -72,7 +75,8 @@ impl Replay {
             clock,
             tally,
             unconfirmed: UnconfirmedFrames::default(),
-            index: None,
+            latest: Timestamp::default(),
+            rereader: None,
             is_step_logged: false,
             follows_wall: true,
             closed_by_wall: None,
@@ -99,9 +103,9 @@ impl Replay {
         if let Some(waker) = reader.waker() {
             stop.on_status(waker);
         }
-        self.index = reader.index();
-        if let Some(index) = &self.index {
-            index.open_first_pane(reader.position());
+        self.rereader = reader.rereader();
+        if let Some(rereader) = &self.rereader {
+            rereader.index().open_pane_at(self.checkpoint(reader.position()));
         }
         let outcome = loop {
             let has_unconfirmed = !self.unconfirmed.is_empty();
@@ -119,10 +123,8 @@ impl Replay {
                 Err(_) if stop.is_requested() => break Ok(()),
                 Err(error) => break Err(Incomplete::from_read_error(error)),
             }
-            if let Some(index) = &self.index {
-                index.add_checkpoint(reader.position());
-            }
-            sink.progress(frames, reader.position());
+            self.index_batch(reader.position(), sink);
+            sink.progress(frames, reader.bytes_read());
             if stop.take_status_request() {
                 sink.status(self.tally.ledger());
             }
@@ -144,9 +146,9 @@ impl Replay {
                 sink.timestamps_are_constant();
             }
             let counts = self.tally.close_pane(span);
-            let _ = self.close_pane(counts, reader.position(), sink);
+            let _ = self.close_pane(counts, self.checkpoint(reader.position()), sink);
         }
-        sink.progress(frames, reader.position());
+        sink.progress(frames, reader.bytes_read());
         self.opaque.log(frames);
         let missing = unsupported_frames(&self.unsupported).or_else(|| self.frames_without_mac());
         match (outcome, missing) {
@@ -174,11 +176,51 @@ impl Replay {
     ) -> ControlFlow<()> {
         // The time of a record without bytes is ignored: in some captures it is 0.
         let time = frame.time.filter(|_| !frame.data.is_empty());
+        let start = self.checkpoint(position);
         if let Some(pane) = self.unconfirmed.locate(time, &mut self.clock) {
-            return self.count_at(pane, &frame, position, sink);
+            if self.count_at(pane, &frame, start, sink)? {
+                self.latest = frame.time.unwrap_or(self.latest);
+            }
+            return ControlFlow::Continue(());
         }
-        self.unconfirmed.push(time, (frame.to_owned_frame(), position));
+        if let FrameLink::Known(link) = frame.link
+            && parse_frame(link, &frame).is_ok()
+        {
+            self.latest = frame.time.unwrap_or(self.latest);
+        }
+        self.unconfirmed.push(time, (frame.to_owned_frame(), start));
         self.count_confirmed(Lookahead::More, sink)
+    }
+
+    /// Returns a checkpoint at `position`, up to which all records were read.
+    fn checkpoint(&self, position: u64) -> Checkpoint {
+        Checkpoint { position, latest: self.latest }
+    }
+
+    /// Returns where the first record is that was not counted, if all before `position` were read.
+    fn counted_up_to(&self, position: u64) -> Checkpoint {
+        self.unconfirmed.first().map_or(self.checkpoint(position), |(_, start)| *start)
+    }
+
+    /// Adds the batch that ends at `position` to the index. When too many bytes of a stream are kept, `sink` stores
+    /// the packets in them.
+    fn index_batch(&mut self, position: u64, sink: &mut impl PaneSink) {
+        let Some(mut rereader) = self.rereader.take() else { return };
+        rereader.index().add_checkpoint(self.checkpoint(position));
+        if rereader.is_full() {
+            let tally = &self.tally;
+            let stored = rereader.take_open_pane(
+                self.counted_up_to(position),
+                |link, packet, frame| {
+                    tally.filter().remote_hosts_of_frame(packet, link, frame.data)
+                },
+                &mut |link, packet, frame| pass_on(tally, link, packet, frame, sink),
+            );
+            if let Err(error) = stored {
+                sink.packets_failed(&error);
+            }
+        }
+        self.rereader = Some(rereader);
     }
 
     /// Counts the held-back frames whose pane is known by now.
@@ -188,32 +230,31 @@ impl Replay {
         lookahead: Lookahead,
         sink: &mut impl PaneSink,
     ) -> ControlFlow<()> {
-        while let Some((pane, (frame, position))) = self.unconfirmed.pop(&mut self.clock, lookahead)
-        {
-            self.count_at(pane, &frame.frame(), position, sink)?;
+        while let Some((pane, (frame, start))) = self.unconfirmed.pop(&mut self.clock, lookahead) {
+            self.count_at(pane, &frame.frame(), start, sink)?;
         }
         ControlFlow::Continue(())
     }
 
-    /// Counts a frame at a pane position, after closing panes if necessary.
+    /// Counts a frame, whose record is at `start`, at a pane position, after closing panes if necessary. Returns
+    /// whether it has a packet.
     fn count_at(
         &mut self,
         pane: PanePosition,
         frame: &Frame<'_>,
-        position: u64,
+        start: Checkpoint,
         sink: &mut impl PaneSink,
-    ) -> ControlFlow<()> {
+    ) -> ControlFlow<(), bool> {
         match pane {
             PanePosition::Current => {}
             PanePosition::Late => self.tally.ledger_mut().late += 1,
             PanePosition::Implausible | PanePosition::Unconfirmed => {
                 self.tally.ledger_mut().implausible += 1;
             }
-            PanePosition::Ahead(panes) => self.advance(panes, position, sink)?,
-            PanePosition::SetBack(start) => self.set_back(start, position, sink)?,
+            PanePosition::Ahead(panes) => self.advance(panes, start, sink)?,
+            PanePosition::SetBack(time) => self.set_back(time, start, sink)?,
         }
-        self.count(frame, sink);
-        ControlFlow::Continue(())
+        ControlFlow::Continue(self.count(frame, sink))
     }
 
     /// Closes the panes of a live stream that have ended by wall-clock time, unless frames have `arrived`.
@@ -239,7 +280,7 @@ impl Replay {
         match pace.panes_over(self.clock.pane(), now.instant) {
             panes if panes > 0 && !arrived => {
                 pace.panes_closed(now.instant);
-                self.advance(panes, position, sink)?;
+                self.advance(panes, self.counted_up_to(position), sink)?;
                 self.closed_by_wall = Some(self.clock.pane().start);
                 ControlFlow::Continue(())
             }
@@ -247,43 +288,48 @@ impl Replay {
         }
     }
 
-    /// Closes the open pane and opens the one `panes` after it, which starts with the record at `position`.
-    fn advance(&mut self, panes: u64, position: u64, sink: &mut impl PaneSink) -> ControlFlow<()> {
+    /// Closes the open pane and opens the one `panes` after it, which starts with the record at `next`.
+    fn advance(
+        &mut self,
+        panes: u64,
+        next: Checkpoint,
+        sink: &mut impl PaneSink,
+    ) -> ControlFlow<()> {
         let span = self.clock.pane();
         self.clock.advance(panes);
         let counts = self.tally.close_pane(span);
-        self.close_pane(counts, position, sink)?;
+        self.close_pane(counts, next, sink)?;
         if panes > 1 {
             sink.silence(span.end, panes - 1)?;
         }
         ControlFlow::Continue(())
     }
 
-    /// Passes the counts of the open pane, which ends before the record at `position`, on to `sink`, which may
-    /// reread its packets meanwhile.
+    /// Passes the counts of the open pane, which ends before the record at `next`, on to `sink`, which may reread its
+    /// packets meanwhile.
     fn close_pane(
         &mut self,
         counts: WindowCounts,
-        position: u64,
+        next: Checkpoint,
         sink: &mut impl PaneSink,
     ) -> ControlFlow<()> {
-        if let Some(index) = &self.index {
-            index.close_pane(position);
+        if let Some(rereader) = &self.rereader {
+            rereader.index().close_pane(next);
         }
         let flow = sink.pane(counts);
-        if let Some(index) = &self.index {
-            index.clear_closed_pane();
+        if let Some(rereader) = &self.rereader {
+            rereader.clear_closed_pane();
         }
         flow
     }
 
     /// Closes the open pane, during which the clock was set back, and opens the first pane of a new grid, which
-    /// starts with the record at `position`.
+    /// starts with the record at `next`.
     #[cold]
     fn set_back(
         &mut self,
         start: Timestamp,
-        position: u64,
+        next: Checkpoint,
         sink: &mut impl PaneSink,
     ) -> ControlFlow<()> {
         let counts = self.tally.close_truncated_pane(self.clock.pane());
@@ -304,7 +350,7 @@ impl Replay {
         }
         self.tally.clock_set(by);
         self.clock.set_back(start);
-        self.close_pane(counts, position, sink)?;
+        self.close_pane(counts, next, sink)?;
         sink.clock_set(by)
     }
 
@@ -318,8 +364,8 @@ impl Replay {
         ))
     }
 
-    /// Counts a frame in the open pane.
-    fn count(&mut self, frame: &Frame<'_>, sink: &mut impl PaneSink) {
+    /// Counts a frame in the open pane. Returns whether it has a packet.
+    fn count(&mut self, frame: &Frame<'_>, sink: &mut impl PaneSink) -> bool {
         match frame.link {
             FrameLink::Known(link) => {
                 if self.tally.filter().has_mac_rule() && !Mac::is_in(link) {
@@ -332,14 +378,19 @@ impl Replay {
                         if is_from_bot {
                             self.opaque.add_packet(link, frame, &packet);
                         }
+                        true
                     }
-                    Ok(_) => {}
-                    Err(skip) => self.opaque.add_skipped(link, frame, skip),
+                    Ok(_) => true,
+                    Err(skip) => {
+                        self.opaque.add_skipped(link, frame, skip);
+                        false
+                    }
                 }
             }
             FrameLink::Unsupported(number) => {
                 *self.unsupported.entry(number).or_default() += 1;
                 self.tally.skip(Skip::NotIp);
+                false
             }
         }
     }
@@ -377,6 +428,7 @@ impl<S: PaneSink> FrameVisitor for FrameCounter<'_, S> {
             && try_count_fast(&mut self.replay.tally, frame, time)
         {
             self.frames += 1;
+            self.replay.latest = time;
             return true;
         }
         false

@@ -8,22 +8,21 @@
 //! provides the byte offset for messages and bounds the cost of a malicious length.
 
 mod packet;
-mod section;
+pub(super) mod section;
 
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use pcap_parser::pcapng::parse_sectionheaderblock;
 
-pub(super) use section::{
-    ENHANCED_PACKET, MAX_BLOCK, OBSOLETE_PACKET, PcapngSection, SECTION_HEADER, SIMPLE_PACKET,
-};
-
-use self::section::INTERFACE_DESCRIPTION;
+use self::section::{INTERFACE_DESCRIPTION, MAX_BLOCK, PcapngSection, SECTION_HEADER, is_packet};
 use super::concatenated;
 use super::format::RECORD_HEADER;
+use super::index::{CaptureIndex, RecordFormat};
 use super::read_ahead::{MAX_WAIT_BYTES, ReadAhead};
+use super::recent::RecentBytes;
 use super::visitor::FrameVisitor;
 use crate::frame::Frame;
 
@@ -31,7 +30,11 @@ use crate::frame::Frame;
 pub struct Pcapng {
     input: ReadAhead,
     block: Vec<u8>,
+    /// For an obsolete packet block, converted to an enhanced one.
+    converted: Vec<u8>,
     section: PcapngSection,
+    /// Where to add sections and interfaces, for rereading the capture.
+    index: Option<CaptureIndex>,
     /// The offsets of the block in `block`, and of the next block.
     block_start: u64,
     position: u64,
@@ -75,14 +78,26 @@ impl Pcapng {
         Ok(Self {
             input: ReadAhead::new(input)?,
             block: Vec::new(),
+            converted: Vec::new(),
             section: PcapngSection::default(),
+            index: None,
             block_start: 0,
             position: 0,
             frames: 0,
         })
     }
 
-    /// Returns the number of bytes read so far, which is the offset of the next block.
+    /// Adds the sections and interfaces of the capture, of which nothing was read yet, to `index`.
+    pub(super) fn set_index(&mut self, index: CaptureIndex) {
+        self.index = Some(index);
+    }
+
+    /// Keeps the bytes of the capture, of which nothing was read yet.
+    pub(super) fn keep_bytes(&mut self) -> RecentBytes {
+        self.input.keep_bytes(self.position)
+    }
+
+    /// Returns the offset of the next block.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
@@ -99,8 +114,8 @@ impl Pcapng {
         &mut self.input
     }
 
-    /// Passes all buffered frames to `visitor`; if there is none, waits until the next block is buffered first.
-    /// Breaks at the end, or when `visitor` does.
+    /// Passes all buffered frames to `visitor`; if there is none, waits until the next block is buffered first. A
+    /// block that is too long for the buffer is a batch of its own. Breaks at the end, or when `visitor` does.
     ///
     /// # Errors
     ///
@@ -129,6 +144,9 @@ impl Pcapng {
                 NextBlock::Other => {}
                 NextBlock::End => return Ok(ControlFlow::Break(())),
                 NextBlock::TimedOut => return Ok(ControlFlow::Continue(())),
+            }
+            if self.position - self.block_start > MAX_WAIT_BYTES as u64 {
+                return Ok(ControlFlow::Continue(()));
             }
             waits = false;
         }
@@ -198,10 +216,14 @@ impl Pcapng {
         }
     }
 
-    /// Reads the next block.
+    /// Reads the next block. The position stays in front of one that is damaged.
     fn next_block(&mut self) -> Result<NextBlock> {
         self.block_start = self.position;
-        self.try_next_block().with_context(|| self.location(1))
+        let block = self.try_next_block();
+        if block.is_err() {
+            self.position = self.block_start;
+        }
+        block.with_context(|| location(self.frames + 1, self.block_start))
     }
 
     fn try_next_block(&mut self) -> Result<NextBlock> {
@@ -212,9 +234,12 @@ impl Pcapng {
             None => return Ok(NextBlock::End),
             Some(SECTION_HEADER) => self.start_section()?,
             Some(INTERFACE_DESCRIPTION) => {
-                self.section.add_interface(&self.block)?;
+                let interface = self.section.add_interface(&self.block)?;
+                if let Some(index) = &self.index {
+                    index.add_interface(interface);
+                }
             }
-            Some(kind @ (ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET)) => {
+            Some(kind) if is_packet(kind) => {
                 self.frames += 1;
                 return Ok(NextBlock::Packet(kind));
             }
@@ -225,20 +250,8 @@ impl Pcapng {
 
     /// Parses the packet block that was read, which is of type `kind`.
     fn packet(&mut self, kind: u32) -> Result<Frame<'_>> {
-        if kind == OBSOLETE_PACKET {
-            self.section.convert_obsolete_packet(&mut self.block);
-        }
-        let frame = if kind == SIMPLE_PACKET {
-            self.section.parse_simple(&self.block)
-        } else {
-            self.section.parse_enhanced(&self.block)
-        };
-        frame.with_context(|| self.location(0))
-    }
-
-    /// Returns the context of an error in the block that was read last, `after` frames after the last one.
-    fn location(&self, after: u64) -> String {
-        format!("frame {}, block at byte {}", self.frames + after, self.block_start)
+        let location = || location(self.frames, self.block_start);
+        self.section.parse_packet(kind, &self.block, &mut self.converted).with_context(location)
     }
 
     /// Reads the next block into `self.block` and returns its type, or `None` at the end of the input. The bodies
@@ -260,14 +273,7 @@ impl Pcapng {
         let length = self.section.number([l0, l1, l2, l3]);
         ensure!(length >= 12 && length.is_multiple_of(4), "a block length of {length}");
         let length = length as usize;
-        if !matches!(
-            kind,
-            SECTION_HEADER
-                | INTERFACE_DESCRIPTION
-                | OBSOLETE_PACKET
-                | SIMPLE_PACKET
-                | ENHANCED_PACKET
-        ) {
+        if !is_packet(kind) && !matches!(kind, SECTION_HEADER | INTERFACE_DESCRIPTION) {
             self.skip(length - header.len())?;
             return Ok(Some(kind));
         }
@@ -335,8 +341,17 @@ impl Pcapng {
         let (major, minor) = (header.major_version, header.minor_version);
         ensure!(major == 1, "pcapng version {major}.{minor} is not supported");
         self.section.interfaces.clear();
+        if let Some(index) = &self.index {
+            let section = Rc::new(self.section.clone());
+            index.add_format(self.block_start, RecordFormat::Pcapng(section));
+        }
         Ok(())
     }
+}
+
+/// Returns the context of an error in a block at which this frame is next.
+fn location(frame: u64, block_start: u64) -> String {
+    format!("frame {frame}, block at byte {block_start}")
 }
 
 /// Returns the byte order of a section by the magic number in its header.

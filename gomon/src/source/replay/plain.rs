@@ -12,9 +12,10 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 
 use super::concatenated;
 use super::format::{FILE_HEADER, MAX_RECORD, PcapFormat, RECORD_HEADER};
-use super::index::CaptureIndex;
+use super::index::{CaptureIndex, RecordFormat};
 use super::pcapng::Pcapng;
 use super::read_ahead::{MAX_WAIT_BYTES, ReadAhead};
+use super::recent::RecentBytes;
 use super::visitor::FrameVisitor;
 
 const _: () = assert!(RECORD_HEADER + MAX_RECORD <= MAX_WAIT_BYTES);
@@ -24,7 +25,7 @@ const _: () = assert!(RECORD_HEADER + MAX_RECORD <= MAX_WAIT_BYTES);
 pub struct Plain {
     input: ReadAhead,
     format: PcapFormat,
-    /// Where to add format changes, for rereading the file.
+    /// Where to add format changes, for rereading the capture.
     index: Option<CaptureIndex>,
     /// Bytes and frames read so far.
     position: u64,
@@ -51,9 +52,15 @@ impl Plain {
         Ok(Self { input, format, index: None, position, frames: 0 })
     }
 
-    /// Adds format changes to `index` from now on.
+    /// Adds the formats of the captures, of which nothing was read yet, to `index`.
     pub(super) fn set_index(&mut self, index: CaptureIndex) {
+        index.add_format(self.position, RecordFormat::Pcap(self.format));
         self.index = Some(index);
+    }
+
+    /// Keeps the bytes of the records, of which nothing was read yet.
+    pub(super) fn keep_bytes(&mut self) -> RecentBytes {
+        self.input.keep_bytes(self.position)
     }
 
     /// Returns the input.
@@ -165,7 +172,7 @@ impl Plain {
         self.input.advance(FILE_HEADER);
         self.position += FILE_HEADER as u64;
         if let Some(index) = &self.index {
-            index.add_format(self.position, self.format)?;
+            index.add_format(self.position, RecordFormat::Pcap(self.format));
         }
         Ok(ControlFlow::Continue(()))
     }

@@ -10,6 +10,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::recent::RecentBytes;
+
 /// The size of one read, in bytes: small enough to stay in the processor's cache until it is parsed.
 const BLOCK: usize = 512 << 10;
 /// The most bytes that can be waited for.
@@ -28,6 +30,8 @@ pub(super) struct ReadAhead {
     /// Wakes the thread that waits for bytes.
     wake: SyncSender<Message>,
     ended: bool,
+    /// Where to keep the bytes, if they are to be reread.
+    recent: Option<RecentBytes>,
     /// When to stop waiting, if at all.
     deadline: Option<Instant>,
     timed_out: bool,
@@ -67,7 +71,13 @@ impl ReadAhead {
         let wake = fill.clone();
         thread::Builder::new().name("reader".into()).spawn(move || read(input, &empty, &fill))?;
         let block = Block::new();
-        Ok(Self { block, filled, emptied, wake, ended: false, deadline: None, timed_out: false })
+        let (ended, timed_out) = (false, false);
+        Ok(Self { block, filled, emptied, wake, ended, recent: None, deadline: None, timed_out })
+    }
+
+    /// Keeps the bytes from now on. Nothing is buffered yet, and the position of the first byte is `start`.
+    pub(super) fn keep_bytes(&mut self, start: u64) -> RecentBytes {
+        self.recent.insert(RecentBytes::new(start)).clone()
     }
 
     /// Returns the bytes that are available without waiting.
@@ -170,6 +180,9 @@ impl ReadAhead {
     /// Appends the bytes of the next block to the buffered ones. The shorter of the two is copied, so that the
     /// total cost is linear for a stream that arrives byte by byte.
     fn append(&mut self, mut next: Block) {
+        if let Some(recent) = &self.recent {
+            recent.append(&next.bytes[next.start..next.end]);
+        }
         let left = self.buffered().len();
         let more = next.end - next.start;
         if more < left && more <= self.block.bytes.len() - self.block.end {

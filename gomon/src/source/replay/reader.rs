@@ -1,7 +1,9 @@
 //! Reads the frames of an input of any supported format and compression.
 
+use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -9,14 +11,14 @@ use std::time::Instant;
 use anyhow::{Error, Result, anyhow, bail};
 
 use super::compression::Compression;
-use super::format::{FILE_HEADER, MAGIC, PcapFormat};
+use super::format::{FILE_HEADER, MAGIC};
 use super::index::CaptureIndex;
 use super::input::Input;
 use super::libpcap::Pcap;
 use super::pcapng::Pcapng;
 use super::plain::Plain;
 use super::read_ahead::ReadAhead;
-use super::reread::Rereader;
+use super::reread::{RereadSource, Rereader};
 use super::visitor::FrameVisitor;
 
 /// The number of bytes that identify every format: the file header of classic pcap is the longest.
@@ -30,10 +32,10 @@ pub struct Reader {
     format: FormatReader,
     /// Counts the bytes read from the input, if the position in the capture does not.
     read: Option<Arc<AtomicU64>>,
-    /// For a capture that can be reread, until it is taken.
+    /// The file and the offset of the capture in it, if it is not compressed.
+    file: Option<(File, u64)>,
+    /// What rereads the capture, if it is reread.
     rereader: Option<Rereader>,
-    /// The index of a capture that is reread.
-    index: Option<CaptureIndex>,
     is_stream: bool,
 }
 
@@ -54,29 +56,29 @@ impl Reader {
     /// When the input is not a capture, or its format or link type is not supported.
     pub fn new(mut input: Input) -> Result<Self> {
         if let Some(head) = input.peek(HEAD)?
-            && let Some(first) = PcapFormat::of(&head)
+            && Plain::recognise(&head)
         {
-            let index = CaptureIndex::new(first);
-            let (file, start) = input.try_clone_file()?;
-            let rereader = Some(Rereader::new(file, start, index.clone()));
-            let mut plain = Box::new(Plain::new(input)?);
-            plain.set_index(index);
-            let format = FormatReader::Plain(plain);
-            return Ok(Self { format, read: None, rereader, index: None, is_stream: false });
+            let file = Some(input.try_clone_file()?);
+            let format = FormatReader::Plain(Box::new(Plain::new(input)?));
+            return Ok(Self { format, read: None, file, rereader: None, is_stream: false });
         }
         let read = Some(input.read_counter());
         let is_stream = input.size().is_none();
+        let mut file = if is_stream { None } else { Some(input.try_clone_file()?) };
         let (head, stream) = sniff(Box::new(input))?;
         let format = match Compression::recognise(&head) {
             None => FormatReader::new(&head, stream)?,
-            Some(compression) => match compression.reader(stream).and_then(sniff) {
-                Ok((head, stream)) => FormatReader::new(&head, stream)?,
-                Err(error) => {
-                    FormatReader::Damaged(Some(Error::from(error).context(compression.name())))
+            Some(compression) => {
+                file = None;
+                match compression.reader(stream).and_then(sniff) {
+                    Ok((head, stream)) => FormatReader::new(&head, stream)?,
+                    Err(error) => {
+                        FormatReader::Damaged(Some(Error::from(error).context(compression.name())))
+                    }
                 }
-            },
+            }
         };
-        Ok(Self { format, read, rereader: None, index: None, is_stream })
+        Ok(Self { format, read, file, rereader: None, is_stream })
     }
 
     /// Whether the input is a stream (a FIFO or a pipe), where the wait for more frames may be long.
@@ -135,27 +137,51 @@ impl Reader {
         }
     }
 
-    /// Returns what rereads the capture, if it can be reread. A replay of this reader then maintains the index.
-    pub fn take_rereader(&mut self) -> Option<Rereader> {
-        let rereader = self.rereader.take()?;
-        self.index = Some(rereader.index());
+    /// Returns what rereads the capture: the file, or the bytes of a stream, which are kept from now on. Returns `None`
+    /// if libpcap reads it. Nothing must have been read yet. A replay of this reader then maintains the index.
+    ///
+    /// Of each host, the rereader finds the last `packets_per_host` packets.
+    pub fn take_rereader(&mut self, packets_per_host: usize) -> Option<Rereader> {
+        let index = CaptureIndex::new();
+        let file = self.file.take();
+        let recent = match &mut self.format {
+            FormatReader::Plain(plain) => {
+                plain.set_index(index.clone());
+                file.is_none().then(|| plain.keep_bytes())
+            }
+            FormatReader::Pcapng(pcapng) => {
+                pcapng.set_index(index.clone());
+                file.is_none().then(|| pcapng.keep_bytes())
+            }
+            FormatReader::Pcap(_) | FormatReader::Damaged(_) => return None,
+        };
+        let source = match file {
+            Some((file, start)) => RereadSource::File(Rc::new(file), start),
+            None => RereadSource::Stream(recent?),
+        };
+        let rereader = Rereader::new(source, index, packets_per_host);
+        self.rereader = Some(rereader.clone());
         Some(rereader)
     }
 
-    /// Returns the index to maintain, if the capture is reread.
-    pub(super) fn index(&self) -> Option<CaptureIndex> {
-        self.index.clone()
+    /// Returns what rereads the capture, if it is reread.
+    pub(super) fn rereader(&self) -> Option<Rereader> {
+        self.rereader.clone()
     }
 
-    /// Returns the number of bytes of the input read so far. Between two batches of a capture that is reread, it
-    /// is the position of a record.
+    /// Returns the number of bytes of the input read so far.
     #[must_use]
-    pub fn position(&self) -> u64 {
-        match (&self.read, &self.format) {
-            (Some(read), _) => read.load(Ordering::Relaxed),
-            (None, FormatReader::Plain(plain)) => plain.position(),
-            (None, FormatReader::Pcapng(pcapng)) => pcapng.position(),
-            (None, FormatReader::Pcap(_) | FormatReader::Damaged(_)) => 0,
+    pub fn bytes_read(&self) -> u64 {
+        self.read.as_ref().map_or_else(|| self.position(), |read| read.load(Ordering::Relaxed))
+    }
+
+    /// Returns the position in the capture, decompressed if necessary, which is that of a record between two batches;
+    /// 0 if libpcap reads it.
+    pub(super) fn position(&self) -> u64 {
+        match &self.format {
+            FormatReader::Plain(plain) => plain.position(),
+            FormatReader::Pcapng(pcapng) => pcapng.position(),
+            FormatReader::Pcap(_) | FormatReader::Damaged(_) => 0,
         }
     }
 }

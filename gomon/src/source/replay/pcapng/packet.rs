@@ -46,4 +46,22 @@ impl PcapngSection {
         };
         Some((frame, after))
     }
+
+    /// Returns the frame of the packet block that `bytes` start with. An obsolete one is converted in `buffer`.
+    pub(in crate::source::replay) fn any_packet<'a>(
+        &self,
+        bytes: &'a [u8],
+        buffer: &'a mut Vec<u8>,
+    ) -> Option<Frame<'a>> {
+        let enhanced = if self.big_endian {
+            self.enhanced_packet::<true>(bytes)
+        } else {
+            self.enhanced_packet::<false>(bytes)
+        };
+        if let Some((frame, _)) = enhanced {
+            return Some(frame);
+        }
+        let (kind, block) = self.block(bytes)?;
+        self.parse_packet(kind, block, buffer).ok()
+    }
 }

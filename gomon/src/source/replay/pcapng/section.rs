@@ -19,12 +19,17 @@ pub(in crate::source::replay) const MAX_BLOCK: usize = 16 << 20;
 /// The most interfaces of a section.
 const MAX_INTERFACES: usize = 1 << 16;
 
-pub(in crate::source::replay) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-pub(in crate::source::replay) const INTERFACE_DESCRIPTION: u32 = 1;
+pub(super) const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+pub(super) const INTERFACE_DESCRIPTION: u32 = 1;
 /// The packet block that the enhanced packet block replaced.
-pub(in crate::source::replay) const OBSOLETE_PACKET: u32 = 2;
+const OBSOLETE_PACKET: u32 = 2;
 pub(in crate::source::replay) const SIMPLE_PACKET: u32 = 3;
-pub(in crate::source::replay) const ENHANCED_PACKET: u32 = 6;
+pub(super) const ENHANCED_PACKET: u32 = 6;
+
+/// Whether blocks of type `kind` have a packet.
+pub(in crate::source::replay) fn is_packet(kind: u32) -> bool {
+    matches!(kind, ENHANCED_PACKET | SIMPLE_PACKET | OBSOLETE_PACKET)
+}
 
 /// What the packet blocks of a section depend on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +68,7 @@ impl PcapngSection {
     /// # Errors
     ///
     /// When the block can't be parsed, and when there are too many interfaces.
-    pub(super) fn add_interface(&mut self, block: &[u8]) -> Result<Interface> {
+    pub(in crate::source::replay) fn add_interface(&mut self, block: &[u8]) -> Result<Interface> {
         ensure!(self.interfaces.len() < MAX_INTERFACES, "more than {MAX_INTERFACES} interfaces");
         let parse = if self.big_endian {
             parse_interfacedescriptionblock_be
@@ -83,9 +88,40 @@ impl PcapngSection {
         Ok(interface)
     }
 
+    /// Returns the type of the block that `bytes` start with, and the block, if it is complete.
+    pub(in crate::source::replay) fn block<'a>(&self, bytes: &'a [u8]) -> Option<(u32, &'a [u8])> {
+        let &[t0, t1, t2, t3, l0, l1, l2, l3] = bytes.first_chunk()?;
+        let length = self.number([l0, l1, l2, l3]) as usize;
+        let is_valid = length >= 12 && length.is_multiple_of(4);
+        Some((self.number([t0, t1, t2, t3]), bytes.get(..length).filter(|_| is_valid)?))
+    }
+
+    /// Parses a packet block of type `kind`. An obsolete one is converted in `buffer`.
+    ///
+    /// # Errors
+    ///
+    /// When it is malformed, or its interface is not described.
+    pub(in crate::source::replay) fn parse_packet<'a>(
+        &self,
+        kind: u32,
+        block: &'a [u8],
+        buffer: &'a mut Vec<u8>,
+    ) -> Result<Frame<'a>> {
+        match kind {
+            SIMPLE_PACKET => self.parse_simple(block),
+            OBSOLETE_PACKET => {
+                buffer.clear();
+                buffer.extend_from_slice(block);
+                self.convert_obsolete_packet(buffer);
+                self.parse_enhanced(buffer)
+            }
+            _ => self.parse_enhanced(block),
+        }
+    }
+
     /// Converts an obsolete packet block to an enhanced one. They differ in the interface number, which has 16
     /// bits in the obsolete block, followed by a drop count.
-    pub(in crate::source::replay) fn convert_obsolete_packet(&self, block: &mut [u8]) {
+    fn convert_obsolete_packet(&self, block: &mut [u8]) {
         if let [t0, t1, t2, t3, _, _, _, _, a, b, c, d, ..] = block {
             let kind = if self.big_endian {
                 [*c, *d] = [*a, *b];
@@ -104,7 +140,7 @@ impl PcapngSection {
     /// # Errors
     ///
     /// When it is malformed, or its interface is not described.
-    pub(super) fn parse_enhanced<'a>(&self, block: &'a [u8]) -> Result<Frame<'a>> {
+    fn parse_enhanced<'a>(&self, block: &'a [u8]) -> Result<Frame<'a>> {
         let parse = if self.big_endian {
             parse_enhancedpacketblock_be
         } else {
@@ -131,7 +167,7 @@ impl PcapngSection {
     /// # Errors
     ///
     /// When it is malformed, or no interface is described.
-    pub(in crate::source::replay) fn parse_simple<'a>(&self, block: &'a [u8]) -> Result<Frame<'a>> {
+    fn parse_simple<'a>(&self, block: &'a [u8]) -> Result<Frame<'a>> {
         let parse =
             if self.big_endian { parse_simplepacketblock_be } else { parse_simplepacketblock_le };
         let (_, packet): (_, SimplePacketBlock<'_>) =
