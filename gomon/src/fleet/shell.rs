@@ -101,6 +101,8 @@ impl Shell {
             removing: BTreeMap::new(),
         };
         let mut has_links = false;
+        // The first bot does not wait for the programs to be loaded.
+        shell.counting.reserve(0);
         let mut retry = ticks(RETRY_INTERVAL);
         let mut watchdog = service::watchdog_interval().map(ticks);
         loop {

@@ -1,12 +1,10 @@
 //! Attaches to an interface: tries the modes in order, from the one that slows the traffic least.
 
-use std::io::ErrorKind;
-
 use anyhow::{Context, Error, Result, anyhow, bail};
 use aya::programs::links::FdLink;
 use aya::programs::tc::{NlOptions, TcAttachOptions, TcAttachType};
 use aya::programs::xdp::XdpMode;
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, Xdp};
+use aya::programs::{LinkOrder, SchedClassifier, Xdp};
 use gomon_common::kernel::names;
 
 use super::attach_error::{explain, lacks_capabilities};
@@ -19,6 +17,7 @@ use super::interface::{self, LinkState};
 use super::kernel::KernelCounter;
 use super::mode::{AttachMode, FALLBACK_ORDER};
 use super::object::{KernelObject, SharedObject};
+use super::program_load::{check_load, load_with_retry};
 
 /// A counter that is attached.
 pub(super) struct Attached {
@@ -264,45 +263,6 @@ fn attach_classifier(
     check_load(load_with_retry(|| program.load()))?;
     let id = program.attach_with_options(interface, direction, options)?;
     Ok(ProgramLink::Classifier(program.take_link(id)?))
-}
-
-/// The maximum number of attempts to load a program that signals interrupt.
-const LOAD_ATTEMPTS: usize = 100;
-
-/// Loads a program by calling `attempt`, and retries if a signal interrupts the verifier, which then
-/// fails with `EAGAIN` (`bpf_check` in the kernel's `verifier.c`). libbpf retries too.
-///
-/// # Errors
-///
-/// The error of the last attempt.
-pub fn load_with_retry(
-    mut attempt: impl FnMut() -> Result<(), ProgramError>,
-) -> Result<(), ProgramError> {
-    let is_interrupted = |result: &Result<(), ProgramError>| {
-        matches!(result, Err(ProgramError::LoadError { io_error, .. })
-            if io_error.kind() == ErrorKind::WouldBlock)
-    };
-    let mut result = attempt();
-    for _ in 1..LOAD_ATTEMPTS {
-        if !is_interrupted(&result) {
-            break;
-        }
-        result = attempt();
-    }
-    result
-}
-
-/// Converts the result of loading a program. A program that was already loaded for an earlier mode is
-/// usable.
-fn check_load(result: Result<(), ProgramError>) -> Result<()> {
-    match result {
-        Ok(()) | Err(ProgramError::AlreadyLoaded) => Ok(()),
-        Err(ProgramError::LoadError { io_error, verifier_log }) => {
-            log::debug!("verifier log: {verifier_log}");
-            Err(Error::from(io_error).context("loading the program"))
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Warns if the interface cannot receive frames.

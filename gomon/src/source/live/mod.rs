@@ -32,6 +32,7 @@ mod packet_timer;
 mod packets;
 mod pending_replies;
 mod poller;
+mod program_load;
 mod release;
 mod reorder;
 mod senders;
@@ -43,7 +44,6 @@ mod values;
 
 use std::time::Duration;
 
-pub use attach::load_with_retry;
 pub use attachment::Live;
 pub use capture::listen;
 pub use clock::MonotonicClock;
@@ -54,6 +54,7 @@ pub use mode::{AttachMode, FALLBACK_ORDER};
 pub use object::SharedObject;
 pub use object_size::ObjectSize;
 pub use poller::Waker;
+pub use program_load::load_with_retry;
 pub use set::LiveSet;
 
 /// The shortest pane of an interface. Swapping generations takes an RCU grace period, for which every CPU

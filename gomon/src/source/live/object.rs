@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use aya::maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::programs::{Program, SchedClassifier};
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::EbpfLogger;
@@ -24,6 +25,7 @@ use super::flow_cache::FlowCachePool;
 use super::interfaces::Interfaces;
 use super::object_size::ObjectSize;
 use super::packets::PacketBuffers;
+use super::program_load::{check_load, load_with_retry};
 use super::slot_maps::{OuterMaps, SlotMaps};
 use super::slot_pool::SlotPool;
 use crate::core::PacketFilter;
@@ -113,13 +115,19 @@ impl SharedObject {
         }
     }
 
-    /// Provides the maps of this many more bots at once, which takes as long as for one.
+    /// Loads the object and its TC programs, if that has not been done, and provides the maps of this many more bots,
+    /// which takes as long as for one.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses, for lack of memory.
+    /// When the kernel refuses, for lack of memory or of capabilities.
     pub(super) fn reserve(&self, bots: usize) -> Result<()> {
-        self.load_sized(ObjectSize::of_fleet)?.pool.reserve(bots)
+        let mut object = self.load_sized(ObjectSize::of_fleet)?;
+        object.pool.reserve(bots)?;
+        [names::TC, names::TC_EGRESS].into_iter().try_for_each(|name| {
+            let program: &mut SchedClassifier = object.program(name)?.try_into()?;
+            check_load(load_with_retry(|| program.load()))
+        })
     }
 
     /// Calls `work` with the program called `name`.
@@ -127,11 +135,7 @@ impl SharedObject {
     /// # Errors
     ///
     /// When the object is not loaded, or has no such program.
-    pub fn with_program<T>(
-        &self,
-        name: &str,
-        work: impl FnOnce(&mut aya::programs::Program) -> T,
-    ) -> Result<T> {
+    pub fn with_program<T>(&self, name: &str, work: impl FnOnce(&mut Program) -> T) -> Result<T> {
         Ok(work(self.get()?.program(name)?))
     }
 }
@@ -217,7 +221,7 @@ impl KernelObject {
     }
 
     /// Returns a program.
-    pub(super) fn program(&mut self, name: &str) -> Result<&mut aya::programs::Program> {
+    pub(super) fn program(&mut self, name: &str) -> Result<&mut Program> {
         self.ebpf.program_mut(name).ok_or_else(|| anyhow!("the object has no program {name}"))
     }
 

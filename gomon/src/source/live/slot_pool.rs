@@ -66,6 +66,7 @@ impl SlotPool {
             self.empty.extend(&slots);
         }
         self.ready.extend(provided?);
+        self.start_providing();
         Ok(())
     }
 
