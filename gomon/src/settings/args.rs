@@ -42,7 +42,8 @@ const WIDTH: usize = 100;
 const AFTER_HELP: &str = "\
 Examples:
   gomon vnet0 10.10.0.20                    live, on a VM's tap
-  gomon capture.pcap 10.0.0.5 -o eve.json   a capture, the records in a file";
+  gomon capture.pcap 10.0.0.5 -o eve.json   a capture, the records in a file
+  gomon fleet --config gomon.toml           many bots in one process; gomon ctl controls it";
 
 /// The end of `--help`.
 const AFTER_LONG_HELP: &str = "\
