@@ -2,6 +2,7 @@
 //! on the same packets.
 
 mod disturb;
+mod fleet;
 mod growth;
 mod live;
 mod measure;
@@ -32,6 +33,8 @@ pub(crate) enum BenchCommand {
     Live(live::LiveArgs),
     /// Measure how much the observed traffic is slowed down: by gomon in each attach mode, and by tcpdump
     Disturb(disturb::DisturbArgs),
+    /// Start fleets of bots: speed, memory, windows of busy bots, and bots that come and go
+    Fleet(fleet::FleetArgs),
     /// Measure how costs grow with destinations, windows and file size, and draw a plot
     Growth,
     /// Measure all of it, and write BENCHMARKS.md
@@ -42,6 +45,8 @@ pub(crate) enum BenchCommand {
         live: live::LiveArgs,
         #[command(flatten)]
         disturb: disturb::DisturbArgs,
+        #[command(flatten)]
+        fleet: fleet::FleetArgs,
     },
 }
 
@@ -71,8 +76,9 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
         BenchCommand::Replay(ReplayArgs { pairs }) => replays(&gomon, &directory, *pairs)?,
         BenchCommand::Live(args) => live::measure(args, &gomon, &directory)?,
         BenchCommand::Disturb(args) => disturb::measure(args, &gomon, &directory)?,
+        BenchCommand::Fleet(args) => fleet::measure(args, &gomon, &directory)?,
         BenchCommand::Growth => growth::measure(&gomon, &directory)?,
-        BenchCommand::All { replay, live, disturb } => {
+        BenchCommand::All { replay, live, disturb, fleet } => {
             let text = [
                 METHOD.to_owned(),
                 format!("## Where\n\n```\n{}```\n", report::setting(&gomon)?),
@@ -80,6 +86,7 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
                 format!("## Growth\n\n{}", growth::measure(&gomon, &directory)?),
                 format!("## Live\n\n```\n{}```\n", live::measure(live, &gomon, &directory)?),
                 format!("## Disturbance\n\n{}", disturb::measure(disturb, &gomon, &directory)?),
+                format!("## Fleet\n\n{}", fleet::measure(fleet, &gomon, &directory)?),
             ]
             .join("\n");
             let path = workspace::root().join(RESULTS);
@@ -94,7 +101,9 @@ pub(crate) fn run(command: &BenchCommand) -> Result<()> {
 fn prepare(command: &BenchCommand) -> Result<(PathBuf, PathBuf)> {
     match command {
         BenchCommand::Replay(_) | BenchCommand::Growth => prerequisites::for_measuring()?,
-        BenchCommand::Live(_) | BenchCommand::Disturb(_) => live::prepare()?,
+        BenchCommand::Live(_) | BenchCommand::Disturb(_) | BenchCommand::Fleet(_) => {
+            live::prepare()?;
+        }
         BenchCommand::All { .. } => {
             prerequisites::for_measuring()?;
             live::prepare()?;

@@ -15,6 +15,7 @@ use gomon_xdpgen::{Timing, Traffic};
 
 use super::network::Network;
 use crate::{frames::BOT, prerequisites};
+pub(super) use records::time as time_of;
 use subject::{HOSTS, Rows, Subject};
 
 #[derive(Args)]

@@ -77,7 +77,7 @@ impl Records {
 }
 
 /// Parses a record's timestamp, as time since the epoch.
-fn time(text: &str) -> Option<Duration> {
+pub(in crate::bench) fn time(text: &str) -> Option<Duration> {
     let (date, time) = text.strip_suffix("+0000")?.split_once('T')?;
     let mut date = date.split('-').map(str::parse::<u64>);
     let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
