@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::sinks::{BotSinks, JudgedWindow, MissedReports};
 use crate::core::{Verdict, WindowReport};
@@ -21,6 +21,10 @@ use crate::sink::eve::{Delivery, MissedWindows, OutputMonitor, RecordSelection};
 const WINDOWS: usize = 256;
 /// The time that the end of a bot waits for an artifact that is being written.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The time that a window waits for the writer of the records while that makes no progress.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a window that waits asks for the progress of the writer.
+const WRITER_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 enum SinkMessage {
     /// A window, with its memory in bytes, and what was dropped before it.
@@ -81,8 +85,9 @@ impl SinkQueue {
         let (messages, queued) = mpsc::channel(WINDOWS);
         let (is_ending, ends) = watch::channel(false);
         let output = sinks.eve.as_mut().map(|eve| eve.output().monitor());
-        let monitor = SinkMonitor { output, counters: Arc::default() };
-        let task = SinkTask { sinks, ends, counters: Arc::clone(&monitor.counters) };
+        let monitor = SinkMonitor { output: output.clone(), counters: Arc::default() };
+        let counters = Arc::clone(&monitor.counters);
+        let task = SinkTask { sinks, output, stuck_at: None, ends, counters };
         let end = messages.clone().try_reserve_owned().ok();
         tokio::spawn(task.run(queued));
         Self { messages, end, is_ending, selection, missed: None, monitor }
@@ -138,6 +143,9 @@ impl SinkQueue {
 /// Writes the reports of a bot, in order.
 struct SinkTask {
     sinks: BotSinks,
+    /// The output of the records, and the progress of its writer when a wait for it timed out.
+    output: Option<OutputMonitor>,
+    stuck_at: Option<u64>,
     ends: watch::Receiver<bool>,
     counters: Arc<SinkCounters>,
 }
@@ -176,10 +184,31 @@ impl SinkTask {
             Some(packets) if !packets.is_empty() => self.write_artifacts(packets).await,
             Some(_) | None => ArtifactPaths::default(),
         };
+        self.wait_for_writer().await;
         if let Some(eve) = &mut self.sinks.eve {
             eve.report(&report, |verdict| {
                 paths.path(verdict).map(|path| path.display().to_string())
             });
+        }
+    }
+
+    /// Waits while the writer of the records is behind, which it is when the windows of many bots end at once. Does not
+    /// wait for one that makes no progress.
+    async fn wait_for_writer(&mut self) {
+        let Some(output) = self.output.clone() else { return };
+        let mut latest = (None, Instant::now());
+        while let Some(progress) = output.progress_if_behind() {
+            if latest.0 != Some(progress) {
+                latest = (Some(progress), Instant::now());
+            }
+            if self.stuck_at == Some(progress) || *self.ends.borrow() {
+                return;
+            }
+            if latest.1.elapsed() >= WRITER_TIMEOUT {
+                self.stuck_at = Some(progress);
+                return;
+            }
+            sleep(WRITER_POLL_INTERVAL).await;
         }
     }
 

@@ -333,6 +333,14 @@ impl OutputMonitor {
     pub fn delivery(&self) -> Delivery {
         self.queue.lock().lanes.get(&self.lane).map_or_else(Delivery::default, Lane::delivery)
     }
+
+    /// Returns how many lines the target has accepted or lost so far, if so much is queued that those who can wait
+    /// should.
+    #[must_use]
+    pub fn progress_if_behind(&self) -> Option<u64> {
+        let state = self.queue.lock();
+        state.is_behind().then_some(state.handled)
+    }
 }
 
 impl Drop for Output {

@@ -1,7 +1,8 @@
 //! The queues of lines for a writer thread, with the numbers of lines written and lost.
 //!
-//! The bots that share a target have a lane each. The writer takes a batch from each lane in turn, and a lane can't use
-//! the memory of the others: a bot that writes more than the target accepts loses only its own lines.
+//! The bots that share a target have a lane each. The writer takes a batch from each lane in turn. A lane can use the
+//! memory that is free, but each has a share that the others can't use: a bot that writes more than the target accepts
+//! loses only its own lines.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,8 +13,10 @@ use memchr::memchr_iter;
 
 /// The maximum number of queued bytes of all lanes. An empty lane accepts a longer batch, too.
 const CAPACITY: usize = 16 << 20;
-/// The maximum number of queued bytes of a lane, if there are too many for an equal share of [`CAPACITY`].
-const MIN_CAPACITY: usize = 256 << 10;
+/// The share of a lane in bytes, if there are too many for an equal share of [`CAPACITY`].
+const MIN_SHARE: usize = 256 << 10;
+/// The number of queued bytes above which the writer is behind.
+const BEHIND: usize = CAPACITY / 4;
 /// The maximum size of a batch that smaller ones are merged into, for a single write.
 const BATCH: usize = 64 << 10;
 /// The shortest time between log messages about failures of one output.
@@ -117,10 +120,22 @@ impl QueueState {
         lane
     }
 
-    /// Whether a lane can't accept this many bytes.
+    /// Whether a lane can't accept this many bytes: they exceed its share, and the memory that is free.
     pub(super) fn is_full(&self, lane: u64, bytes: usize) -> bool {
-        let capacity = (CAPACITY / self.lanes.len().max(1)).max(MIN_CAPACITY);
-        self.lanes.get(&lane).is_some_and(|lane| lane.bytes > 0 && lane.bytes + bytes > capacity)
+        let share = (CAPACITY / self.lanes.len().max(1)).max(MIN_SHARE);
+        self.lanes.get(&lane).is_some_and(|lane| {
+            lane.bytes > 0 && lane.bytes + bytes > share && self.queued() + bytes > CAPACITY
+        })
+    }
+
+    /// Whether so much is queued that those who can wait should.
+    pub(super) fn is_behind(&self) -> bool {
+        self.queued() > BEHIND
+    }
+
+    /// Returns the number of queued bytes of all lanes.
+    fn queued(&self) -> usize {
+        self.lanes.values().map(|lane| lane.bytes).sum()
     }
 
     /// Takes the next batch, from the lanes in turn. Returns it with the number of its lane.
@@ -206,7 +221,7 @@ mod tests {
         state.discard(lanes[0]);
         let lane = &state.lanes[&lanes[0]];
         assert_eq!(lane.waiting, 3, "the batches that were taken");
-        assert_eq!((CAPACITY / 3 / BATCH) as u64, lane.waiting + lane.lost);
+        assert_eq!((CAPACITY / BATCH) as u64, lane.waiting + lane.lost);
         assert!(state.is_incomplete && state.take_batch().is_none());
     }
 }
