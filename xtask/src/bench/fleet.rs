@@ -3,7 +3,7 @@
 
 mod control;
 mod fleet_network;
-mod observed;
+mod held_resources;
 mod windows;
 
 use std::{fmt::Write as _, fs, path::Path, thread, time::Duration};
@@ -14,7 +14,7 @@ use clap::Args;
 use super::{measure::median, process::Process, report};
 use control::Control;
 use fleet_network::FleetNetwork;
-use observed::Observed;
+use held_resources::HeldResources;
 
 #[derive(Args)]
 pub(crate) struct FleetArgs {
@@ -38,7 +38,7 @@ const METHOD: &str = "\
 Veth pairs in a network namespace. `gomon fleet` watches one end of each with `interface = \"vnet*\"`, `src = \"any\"`,
 windows of 30 s and defaults otherwise. *Counting* is the time from the start of the process until all taps are
 attached, *answers* until the programs for replies are attached too. *Maps* is what the kernel accounts to the BPF maps
-of the process, *available* the fall of `MemAvailable`. *Quiet* is the time of one CPU that 5 s without packets take.
+of the process. *Quiet* is the part of the time of one CPU that 5 s without packets take.
 ";
 
 /// Returns tables in Markdown.
@@ -46,15 +46,15 @@ pub(super) fn measure(args: &FleetArgs, gomon: &Path, directory: &Path) -> Resul
     let directory = directory.join("fleet");
     fs::create_dir_all(&directory)?;
     let mut text = format!("```\n{}```\n\n{METHOD}\n", report::setting(gomon)?);
-    text += "| taps | counting, s | answers, s | resident, MiB | maps, MiB | available, MiB | quiet, % | descriptors |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+    text += "| taps | counting, s | answers, s | resident, MiB | maps, MiB | quiet, % | descriptors |\n\
+             | --- | --- | --- | --- | --- | --- | --- |\n";
     for taps in &args.taps {
         eprintln!("xtask: {taps} taps");
         let network = FleetNetwork::new(*taps)?;
-        let row = Observed::start(&network, gomon, &directory, *taps, QUIET)?;
+        let row = HeldResources::start(&network, gomon, &directory, *taps, QUIET)?;
         let _ = writeln!(text, "| {taps} | {row} |");
     }
-    text += "\nGoals for 256 taps: counting within 4 s, answers within 8 s, 64 MiB resident, 256 MiB of kernel memory, 1 % \
+    text += "\nGoals for 256 taps: counting within 4 s, answers within 8 s, 64 MiB resident, 256 MiB of maps, 1 % \
              of a core.\n\n";
     eprintln!("xtask: windows of {BUSY_TAPS} busy taps");
     text += &windows::measure(gomon, &directory, BUSY_TAPS, DESTINATIONS)?;
@@ -74,12 +74,12 @@ fn come_and_go(gomon: &Path, directory: &Path, cycles: u32) -> Result<String> {
         removing.push(control.remove()?);
         pause();
     }
-    let before = Observed::of(&process)?;
+    let before = HeldResources::of(&process)?;
     for _ in 0..cycles {
         control.add()?;
         control.remove()?;
     }
-    let after = Observed::of(&process)?;
+    let after = HeldResources::of(&process)?;
     process.interrupt()?;
     let appearing = appearing(&network, gomon, directory)?;
     let mut text =

@@ -115,8 +115,8 @@ impl SharedObject {
         }
     }
 
-    /// Loads the object and its TC programs, if that has not been done, and provides the maps of this many more bots,
-    /// which takes as long as for one.
+    /// Loads the object and its TC programs, if that has not been done, and starts to provide the maps of this many more
+    /// bots.
     ///
     /// # Errors
     ///

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    ops::RangeInclusive,
     path::Path,
     process::{Command, Stdio},
     time::Instant,
@@ -42,7 +43,8 @@ impl FleetNetwork {
         Ok(network)
     }
 
-    pub(super) fn taps(&self) -> impl Iterator<Item = u32> + use<> {
+    /// Returns the numbers of the taps.
+    pub(super) fn taps(&self) -> RangeInclusive<u32> {
         1..=self.taps
     }
 

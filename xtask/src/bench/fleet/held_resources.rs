@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What a process holds.
 #[derive(Clone, Copy)]
-pub(super) struct Observed {
+pub(super) struct HeldResources {
     resident_kib: u32,
     descriptors: usize,
     maps: usize,
@@ -26,16 +26,15 @@ pub(super) struct Observed {
 }
 
 /// A row of the table.
-pub(super) struct ObservedRow {
+pub(super) struct FleetRow {
     counting: Duration,
     answers: Duration,
-    available_kib: u64,
     cpu: Duration,
     quiet: Duration,
-    held: Observed,
+    held: HeldResources,
 }
 
-impl Observed {
+impl HeldResources {
     /// Starts a fleet, and observes it.
     pub(super) fn start(
         network: &FleetNetwork,
@@ -43,11 +42,10 @@ impl Observed {
         directory: &Path,
         taps: u32,
         quiet: Duration,
-    ) -> Result<ObservedRow> {
+    ) -> Result<FleetRow> {
         let records = directory.join("eve.json");
         let defaults = format!("eve_log_path = {:?}", records.display().to_string());
         let mut command = network.fleet(gomon, directory, &defaults)?;
-        let before = available()?;
         let started = Instant::now();
         let (mut process, _stdout) = Process::start(&mut command)?;
         if let Some(status) = process.wait_for(&format!(" {taps} counting, "))? {
@@ -69,11 +67,10 @@ impl Observed {
         let cpu = process.usage()?.cpu;
         thread::sleep(quiet);
         let cpu = process.usage()?.cpu.saturating_sub(cpu);
-        let available_kib = before.saturating_sub(available()?);
         let held = Self::of(&process)?;
         process.interrupt()?;
         let _ = fs::remove_file(records);
-        Ok(ObservedRow { counting, answers, available_kib, cpu, quiet, held })
+        Ok(FleetRow { counting, answers, cpu, quiet, held })
     }
 
     /// Returns what a process holds.
@@ -98,7 +95,7 @@ impl Observed {
     }
 }
 
-impl fmt::Display for Observed {
+impl fmt::Display for HeldResources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { descriptors, maps, links, .. } = self;
         let resident = f64::from(self.resident_kib) / 1024.0;
@@ -109,28 +106,18 @@ impl fmt::Display for Observed {
     }
 }
 
-impl fmt::Display for ObservedRow {
+impl fmt::Display for FleetRow {
     #[expect(clippy::cast_precision_loss, reason = "some gigabytes")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         write!(
             f,
-            "{:.2} | {:.2} | {:.1} | {:.0} | {:.0} | {:.1} | {}",
+            "{:.2} | {:.2} | {:.1} | {:.0} | {:.1} | {}",
             self.counting.as_secs_f64(),
             self.answers.as_secs_f64(),
             f64::from(self.held.resident_kib) / 1024.0,
-            mebibytes(self.held.map_bytes),
-            mebibytes(self.available_kib * 1024),
+            self.held.map_bytes as f64 / f64::from(1 << 20),
             self.cpu.as_secs_f64() / self.quiet.as_secs_f64() * 100.0,
             self.held.descriptors
         )
     }
-}
-
-/// Returns the available memory in KiB.
-fn available() -> Result<u64> {
-    let text = fs::read_to_string("/proc/meminfo").context("read /proc/meminfo")?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let number = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
-    number.context("find MemAvailable in /proc/meminfo")
 }
