@@ -104,14 +104,13 @@ fn a_file_that_is_not_a_configuration_is_rejected() {
 }
 
 #[test]
-fn a_thousand_bots_are_read_quickly() {
+fn a_thousand_bots_are_read() {
     let bots = (0..1000).map(|at| {
         let (high, low) = (at / 256, at % 256);
         format!("[[bot]]\ninterface = \"vnet{at}\"\nsrc = \"10.0.{high}.{low}\"\nwindow = 10\n")
     });
     let text: String = bots.collect();
-    let start = std::time::Instant::now();
     let outcome = check(&text);
-    assert_eq!(outcome.status, Some(0));
-    println!("1,000 bots: {:?}", start.elapsed());
+    assert_eq!(outcome.status, Some(0), "{outcome:?}");
+    assert!(outcome.stdout.contains("bot vnet999 10.0.3.231: window 10s, "), "{outcome:?}");
 }

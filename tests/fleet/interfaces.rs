@@ -198,3 +198,26 @@ fn an_interface_that_appears_is_watched_soon() {
     assert!(slowest < Duration::from_secs(5), "{slowest:?}");
     assert_eq!(fleet.stop().status, Some(0));
 }
+
+#[test]
+fn a_bot_whose_records_are_lost_makes_the_fleet_fail_at_its_end() {
+    if !privileged() {
+        return;
+    }
+    let namespace = Namespace::new();
+    for name in ["vnet0", "tap0"] {
+        namespace.create(name);
+    }
+    let full = "src = \"any\"\neve_log_path = \"/dev/full\"";
+    let fleet =
+        FleetProgram::start(Some(&namespace), &CONFIGURATION.replace("src = \"any\"", full));
+    assert_eq!(fleet.counting(), ["tap0", "vnet0"]);
+    let lost = || fleet.bot("status", "tap0", "any")["records_dropped"].as_u64();
+    until("a record is lost", || lost() > Some(0));
+    assert_eq!(fleet.bot("status", "vnet0", "10.0.0.5")["records_dropped"], 0);
+    let outcome = fleet.stop();
+    assert_eq!(outcome.status, Some(1), "{outcome:?}");
+    let error = "gomon: ending 1 bot(s): records or artifacts are missing: see the log";
+    assert_eq!(outcome.errors(), [error]);
+    assert!(outcome.stderr.contains("ERROR tap0: writing records to /dev/full"), "{outcome:?}");
+}

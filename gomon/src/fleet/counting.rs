@@ -65,8 +65,8 @@ pub struct CountingHandle {
     requests: Sender<CountingRequest>,
     waker: Waker,
     targets: EveTargets,
-    /// Whether all bots have ended, after [`CountingHandle::stop`].
-    is_done: watch::Receiver<bool>,
+    /// After [`CountingHandle::stop`], once all bots have ended, the number of those whose failures were logged.
+    done: watch::Receiver<Option<usize>>,
 }
 
 enum CountingRequest {
@@ -105,7 +105,7 @@ pub fn start(bots: u32, stop: Stop) -> Result<(CountingHandle, UnboundedReceiver
     let (requests, received) = mpsc::channel();
     let (ended, ends) = unbounded_channel();
     let (events, unasked) = unbounded_channel();
-    let (done, is_done) = watch::channel(false);
+    let (all_done, done) = watch::channel(None);
     let (started, waker) = mpsc::channel();
     let run = move || match LiveSet::new(bots, stop.clone()) {
         Ok(set) => {
@@ -118,8 +118,8 @@ pub fn start(bots: u32, stop: Stop) -> Result<(CountingHandle, UnboundedReceiver
     // The counters never leave this thread.
     thread::Builder::new().name("counting".into()).spawn(run).context("starting a thread")?;
     let waker = waker.recv().context("starting the counting thread")??;
-    tokio::spawn(finish_bots(ends, events, done));
-    Ok((CountingHandle { requests, waker, targets: EveTargets::default(), is_done }, unasked))
+    tokio::spawn(finish_bots(ends, events, all_done));
+    Ok((CountingHandle { requests, waker, targets: EveTargets::default(), done }, unasked))
 }
 
 impl CountingHandle {
@@ -189,11 +189,13 @@ impl CountingHandle {
         self.waker.wake();
     }
 
-    /// Ends all bots, as [`CountingHandle::remove`] does, and the counting thread.
-    pub async fn stop(&self) {
+    /// Ends all bots, as [`CountingHandle::remove`] does, and the counting thread. Returns the number of bots, of all that
+    /// ended, whose failures were only logged.
+    pub async fn stop(&self) -> usize {
         let _ = self.requests.send(CountingRequest::Stop);
         self.waker.wake();
-        let _ = self.is_done.clone().wait_for(|is_done| *is_done).await;
+        let done = self.done.clone().wait_for(Option::is_some).await.map(|failed| *failed);
+        done.ok().flatten().unwrap_or(0)
     }
 
     /// Reopens the files of all records by their paths.
@@ -317,9 +319,10 @@ impl CountingThread {
 async fn finish_bots(
     mut ends: UnboundedReceiver<EndedBot>,
     events: UnboundedSender<CountingEvent>,
-    done: watch::Sender<bool>,
+    all_done: watch::Sender<Option<usize>>,
 ) {
     let mut finishing = JoinSet::new();
+    let mut failed = 0;
     while let Some(ended) = ends.recv().await {
         let events = events.clone();
         finishing.spawn(async move {
@@ -349,14 +352,16 @@ async fn finish_bots(
                 (None, Some(event)) => drop(events.send(event)),
                 (None, None) => {}
             }
-            if let Err(BotEnd { failures }) = bot.end.send(BotEnd { failures }) {
-                for failure in failures {
-                    log::error!("{interface}: {failure:#}");
-                }
+            let Err(BotEnd { failures }) = bot.end.send(BotEnd { failures }) else { return false };
+            for failure in &failures {
+                log::error!("{interface}: {failure:#}");
             }
+            !failures.is_empty()
         });
-        while finishing.try_join_next().is_some() {}
+        while let Some(has_failed) = finishing.try_join_next() {
+            failed += usize::from(has_failed.unwrap_or(true));
+        }
     }
-    finishing.join_all().await;
-    done.send_replace(true);
+    failed += finishing.join_all().await.into_iter().filter(|has_failed| *has_failed).count();
+    all_done.send_replace(Some(failed));
 }

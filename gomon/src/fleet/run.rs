@@ -130,17 +130,22 @@ impl Fleet {
         let Self { path, config, stop, runtime, inputs, counting, control } = self;
         console::drop_lines_when_full();
         log::info!("watching {} bot(s) of {}", config.bots.len(), path.display());
-        let outcome = runtime.block_on(async {
+        let (outcome, failed) = runtime.block_on(async {
             let outcome = Shell::run(&path, config, counting.clone(), inputs).await;
             service::stopping();
             stop.request();
-            counting.stop().await;
-            outcome
+            (outcome, counting.stop().await)
         });
         drop(control);
         // An artifact that the disk does not accept is not waited for.
         runtime.shutdown_background();
-        outcome.err().into_iter().collect()
+        let mut failures: Vec<_> = outcome.err().into_iter().collect();
+        if failed > 0 {
+            failures.push(anyhow!(
+                "ending {failed} bot(s): records or artifacts are missing: see the log"
+            ));
+        }
+        failures
     }
 }
 
